@@ -1,0 +1,107 @@
+/**
+ * The index answers quickly what the store's records say, and may be lost at any moment (DESIGN §5).
+ * It knows three answers: present, absent and unknown. *Unknown* sends the asker to the records.
+ */
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { RepositoryName, Tag } from '../oci/name.ts'
+
+/** A repository of one registry; `registry` is `_local` for local namespaces. */
+export interface RepositoryKey {
+  readonly registry: string
+  readonly repository: RepositoryName
+}
+
+export type Answer<T> =
+  | { readonly answer: 'present'; readonly value: T }
+  | { readonly answer: 'absent' }
+  | { readonly answer: 'unknown' }
+
+export interface TagEntry {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Bytes of the manifest; undefined when only a HEAD without a length was seen. */
+  readonly size: number | undefined
+  /** When the tag came to point at this digest. All times are milliseconds since the epoch. */
+  readonly movedAt: number
+  /** When upstream last confirmed it. */
+  readonly checkedAt: number
+  /** Since when upstream answers 404 for it. */
+  readonly missingSince: number | undefined
+}
+
+export interface ManifestEntry {
+  readonly mediaType: string
+  readonly size: number
+  readonly artifactType: string | undefined
+  readonly subject: Digest | undefined
+  readonly annotations: Readonly<Record<string, string>> | undefined
+  /** First fetched anonymously from a `public` upstream. */
+  readonly isPublic: boolean
+}
+
+export interface BlobEntry {
+  /** Bytes; undefined: confirmed by upstream, which did not say how long it is. */
+  readonly size: number | undefined
+  readonly isPublic: boolean
+}
+
+/** A listing asked of an upstream, kept to be served again: `tags` or `referrers`, with its query as the key. */
+export interface ListingEntry {
+  readonly body: string
+  readonly fetchedAt: number
+}
+
+/** Which listing of a repository is known whole. */
+export type Listing = 'tags' | 'manifests' | 'blobs' | 'referrers'
+
+/**
+ * Guarantees that every implementation keeps (test/conformance/index.ts):
+ * - a read sees every write of the same process that was called before it, flushed or not;
+ * - no read waits for a lock or a flush: an answer that cannot be had at once is `unknown`;
+ * - `absent` is answered only under a completeness mark, which is lost together with the entries it speaks of;
+ * - writes may be lost in a crash, all after some moment, never one in the middle with a mark kept.
+ */
+export interface Index {
+  tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>>
+  putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void>
+  dropTag(key: RepositoryKey, tag: Tag): Promise<void>
+
+  manifest(key: RepositoryKey, digest: Digest): Promise<Answer<ManifestEntry>>
+  putManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void>
+  dropManifest(key: RepositoryKey, digest: Digest): Promise<void>
+
+  blob(key: RepositoryKey, digest: Digest): Promise<Answer<BlobEntry>>
+  putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void>
+  dropBlob(key: RepositoryKey, digest: Digest): Promise<void>
+
+  /** Referrers of a subject: put when a manifest with that subject is, dropped with it. */
+  referrers(key: RepositoryKey, subject: Digest): Promise<Answer<readonly Descriptor[]>>
+  putReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void>
+  dropReferrer(key: RepositoryKey, subject: Digest, referrer: Digest): Promise<void>
+
+  /** Tags in byte order after `last` (exclusive), at most `limit`. `unknown` without the mark for `tags`. */
+  tags(key: RepositoryKey, page: { last: string | undefined; limit: number }): Promise<Answer<readonly Tag[]>>
+
+  /** What manifests of a repository list: remembered so that a public blob can be recognised (DESIGN §3). */
+  putChildren(key: RepositoryKey, children: readonly Digest[]): Promise<void>
+  /** True only if a manifest of this repository is known to list the digest. */
+  isChild(key: RepositoryKey, digest: Digest): Promise<boolean>
+  /** A public blob of this registry, in whichever repository. */
+  publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined>
+
+  listing(key: RepositoryKey, kind: 'tags' | 'referrers', query: string): Promise<ListingEntry | undefined>
+  putListing(
+    key: RepositoryKey,
+    kind: 'tags' | 'referrers',
+    query: string,
+    entry: ListingEntry,
+  ): Promise<void>
+
+  /** From here on what is not in this listing of the repository is absent. */
+  markComplete(key: RepositoryKey, listing: Listing): Promise<void>
+
+  /** Puts what was written so far where a restart finds it. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,96 @@
+/** The metrics of DESIGN §1: names and labels are contracts. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+
+export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers'
+export type Outcome = 'hit' | 'miss' | 'stale' | 'revalidated' | 'collapsed' | 'bypass' | 'error'
+
+export const outcomes = ['hit', 'miss', 'stale', 'revalidated', 'collapsed', 'bypass', 'error'] as const
+
+const seconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
+
+/** Makes instruments of one registry. */
+function instruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    counter: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+      new Counter<T>({ name, help, labelNames, registers }),
+    gauge: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+      new Gauge<T>({ name, help, labelNames, registers }),
+    histogram: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+      new Histogram<T>({ name, help, labelNames, buckets: seconds, registers }),
+  }
+}
+
+type Instruments = ReturnType<typeof instruments>
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** One set of instruments a process; tests make their own. */
+export function createMetrics({ defaults = false } = {}) {
+  const registry = new Registry()
+  if (defaults) collectDefaultMetrics({ register: registry })
+  const make = instruments(registry)
+  return { registry, ...requestMetrics(make), ...upstreamMetrics(make), ...storeMetrics(make) }
+}
+
+function requestMetrics({ counter, histogram }: Instruments) {
+  const how = ['upstream', 'kind', 'outcome'] as const
+  return {
+    requests: counter(
+      'layover_requests_total',
+      'Requests under /v2/ by how they were answered',
+      ...how,
+      'status',
+    ),
+    requestSeconds: histogram(
+      'layover_request_duration_seconds',
+      'Time until the last byte of an answer',
+      ...how,
+    ),
+    responseBytes: counter('layover_response_bytes_total', 'Body bytes sent to clients', ...how),
+  }
+}
+
+function upstreamMetrics({ counter, gauge, histogram }: Instruments) {
+  const limits = 'layover_upstream_ratelimit'
+  const who = ['upstream', 'identity'] as const
+  return {
+    upstreamRequests: counter(
+      'layover_upstream_requests_total',
+      'Requests sent to upstreams, redirects and tokens included',
+      'upstream',
+      'kind',
+      'status',
+    ),
+    upstreamBytes: counter('layover_upstream_bytes_total', 'Body bytes received from upstreams', 'upstream'),
+    upstreamSeconds: histogram(
+      'layover_upstream_duration_seconds',
+      "Time until upstream's headers",
+      'upstream',
+      'kind',
+    ),
+    upstreamErrors: counter(
+      'layover_upstream_errors_total',
+      'Failed exchanges with upstreams',
+      'upstream',
+      'reason',
+    ),
+    ratelimitLimit: gauge(`${limits}_limit`, 'Pulls that upstream allows in its window', ...who),
+    ratelimitRemaining: gauge(`${limits}_remaining`, 'Pulls left in the window of upstream', ...who),
+    ratelimitBlocked: gauge(
+      `${limits}_blocked_seconds`,
+      'Time until manifests are asked again after a 429',
+      ...who,
+    ),
+  }
+}
+
+function storeMetrics({ gauge }: Instruments) {
+  return {
+    flights: gauge('layover_flights', 'Blobs being fetched', 'upstream'),
+    flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
+    storeBytes: gauge('layover_store_bytes', 'Bytes written to the store since the start', 'area'),
+    storeObjects: gauge('layover_store_objects', 'Objects written to the store since the start', 'area'),
+    indexUp: gauge('layover_index_up', 'Whether the index answers'),
+  }
+}

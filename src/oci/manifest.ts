@@ -1,0 +1,103 @@
+/** Reading manifests without changing them: their type, what they list, and the referrer they may be. */
+import { type Digest, isDigest } from './digest.ts'
+import { isManifestType, mediaTypes } from './media-type.ts'
+
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export interface ManifestView {
+  /** The `mediaType` field, or the type inferred from the fields present. */
+  readonly mediaType: string | undefined
+  readonly artifactType: string | undefined
+  readonly subject: Descriptor | undefined
+  readonly annotations: Readonly<Record<string, string>> | undefined
+  /** Config and layers of an image, non-manifest children of an index. */
+  readonly blobs: readonly Descriptor[]
+  /** Child manifests of an index. */
+  readonly manifests: readonly Descriptor[]
+}
+
+/** A view of the body, or undefined when it is no JSON object. Unknown fields and odd descriptors are passed over. */
+export function viewManifest(body: Uint8Array): ManifestView | undefined {
+  const json = parseObject(body)
+  if (json === undefined) return undefined
+  const children = descriptors(json.manifests)
+  const config = descriptor(json.config)
+  const layers = [...descriptors(json.layers), ...descriptors(json.blobs)]
+  return {
+    mediaType: text(json.mediaType) ?? inferMediaType(json),
+    artifactType: text(json.artifactType) ?? config?.mediaType,
+    subject: descriptor(json.subject),
+    annotations: stringMap(json.annotations),
+    blobs: [
+      ...(config ? [config] : []),
+      ...layers,
+      ...children.filter(child => !isManifestType(child.mediaType)),
+    ],
+    manifests: children.filter(child => isManifestType(child.mediaType)),
+  }
+}
+
+/** Docker's signed schema 1 has no digest of its own bytes that clients agree on; containerd and we refuse it. */
+export function isSchema1(body: Uint8Array): boolean {
+  return parseObject(body)?.schemaVersion === 1
+}
+
+function parseObject(body: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const json: unknown = JSON.parse(
+      Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'),
+    )
+    return isObject(json) ? json : undefined
+  } catch {
+    return undefined // not JSON: the caller decides what that means
+  }
+}
+
+function inferMediaType(json: Record<string, unknown>): string | undefined {
+  if (Array.isArray(json.manifests)) return mediaTypes.ociIndex
+  if (Array.isArray(json.layers) || isObject(json.config)) return mediaTypes.ociManifest
+  return undefined
+}
+
+function descriptors(value: unknown): Descriptor[] {
+  if (!Array.isArray(value)) return []
+  return value.map(descriptor).filter(found => found !== undefined)
+}
+
+function descriptor(value: unknown): Descriptor | undefined {
+  if (!isObject(value)) return undefined
+  const digest = text(value.digest)
+  const size = value.size
+  if (digest === undefined || !isDigest(digest) || typeof size !== 'number') return undefined
+  const artifactType = text(value.artifactType)
+  const annotations = stringMap(value.annotations)
+  return {
+    mediaType: text(value.mediaType) ?? '',
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  }
+}
+
+function stringMap(value: unknown): Record<string, string> | undefined {
+  if (!isObject(value)) return undefined
+  return Object.fromEntries(
+    Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+  )
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+const project = (name: string, include: string[], testTimeout: number) => ({
+  test: { name, include, testTimeout, hookTimeout: testTimeout, environment: 'node', pool: 'forks' as const },
+})
+
+/** One project a kind of test: `unit` needs nothing but Node, `e2e` real clients, `long` is run apart. */
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', ['test/unit/**/*.test.ts', 'test/*.test.ts'], 10_000),
+      project('conformance', ['test/conformance/**/*.test.ts'], 20_000),
+      project('http', ['test/http/**/*.test.ts'], 30_000),
+      project('fault', ['test/fault/**/*.test.ts'], 60_000),
+      project('e2e', ['test/e2e/**/*.test.ts'], 180_000),
+      ...(process.env.LAYOVER_LONG ? [project('long', ['test/long/**/*.test.ts'], 3_600_000)] : []),
+    ],
+  },
+})
