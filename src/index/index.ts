@@ -4,13 +4,10 @@
  */
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/name.ts'
+import type { Tag } from '../oci/name.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 
-/** A repository of one registry; `registry` is `_local` for local namespaces. */
-export interface RepositoryKey {
-  readonly registry: string
-  readonly repository: RepositoryName
-}
+export type { RepositoryKey }
 
 export type Answer<T> =
   | { readonly answer: 'present'; readonly value: T }
@@ -84,9 +81,9 @@ export interface Index {
   tags(key: RepositoryKey, page: { last: string | undefined; limit: number }): Promise<Answer<readonly Tag[]>>
 
   /** What manifests of a repository list: remembered so that a public blob can be recognised (DESIGN §3). */
-  putChildren(key: RepositoryKey, children: readonly Digest[]): Promise<void>
-  /** True only if a manifest of this repository is known to list the digest. */
-  isChild(key: RepositoryKey, digest: Digest): Promise<boolean>
+  putChildren(key: RepositoryKey, children: readonly Descriptor[]): Promise<void>
+  /** The size in bytes that a manifest of this repository lists the digest with, if one is known to list it. */
+  childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined>
   /** A public blob of this registry, in whichever repository. */
   publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined>
 

@@ -49,3 +49,8 @@ export function resolveRange(spec: RangeSpec, size: number): ByteRange | undefin
   const last = spec.kind === 'from' ? size - 1 : Math.min(spec.last, size - 1)
   return spec.first <= last ? { first: spec.first, last } : undefined
 }
+
+/** The value of Content-Range for a satisfied range. */
+export function contentRange({ first, last }: ByteRange, size: number): string {
+  return `bytes ${first}-${last}/${size}`
+}

@@ -1,0 +1,76 @@
+/** The command line: which subcommand, with which options. */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { type LogLevel, logLevels } from '../observe/log.ts'
+
+const usage = `layover: a pull-through caching OCI registry
+
+  layover serve   [--config upstreams.yaml] [--log-level info]   run the registry
+  layover check   [--config upstreams.yaml]                      print the effective configuration, without secrets
+  layover reindex [--config upstreams.yaml]                      rebuild the index from the store
+  layover --version
+
+Exit codes: 0 done, 1 failed, 2 a mistake in the configuration or on the command line.
+`
+
+/** Resolves with the exit code. */
+export async function run(args: readonly string[]): Promise<number> {
+  const parsed = parse(args)
+  if (typeof parsed === 'string') {
+    process.stderr.write(`layover: ${parsed}\n\n${usage}`)
+    return 2
+  }
+  const { command, config, logLevel } = parsed
+  switch (command) {
+    case 'help':
+      process.stdout.write(usage)
+      return 0
+    case 'version':
+      process.stdout.write(`${version()}\n`)
+      return 0
+    case 'serve':
+      return (await import('./serve.ts')).runServe(config, logLevel)
+    case 'check':
+      return (await import('./check.ts')).runCheck(config, process.stdout, process.stderr)
+    case 'reindex':
+      return (await import('./reindex.ts')).runReindex(config, logLevel)
+  }
+}
+
+interface Parsed {
+  command: 'serve' | 'check' | 'reindex' | 'help' | 'version'
+  config: string
+  logLevel: LogLevel
+}
+
+/** The message for a person, when there is nothing to run. */
+function parse(args: readonly string[]): Parsed | string {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        config: { type: 'string', short: 'c', default: 'upstreams.yaml' },
+        'log-level': { type: 'string', default: 'info' },
+        help: { type: 'boolean', short: 'h', default: false },
+        version: { type: 'boolean', default: false },
+      },
+    })
+    const { config, help, version: wantsVersion } = values
+    const logLevel = logLevels.find(level => level === values['log-level'])
+    if (!logLevel) return `--log-level is one of ${logLevels.join(', ')}`
+    if (help || wantsVersion) return { command: help ? 'help' : 'version', config, logLevel }
+    const [command, ...more] = positionals
+    if (more.length > 0) return `unexpected argument ${more.join(' ')}`
+    if (command === 'serve' || command === 'check' || command === 'reindex') return { command, config, logLevel }
+    return command === undefined ? 'say which command to run' : `there is no command ${command}`
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Of the package this file belongs to, one folder above `src/` or `dist/`. */
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return manifest.version
+}

@@ -1,0 +1,184 @@
+/** The whole program, wired: the one place where every part meets the others. */
+import { randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { Config, UpstreamConfig } from '../config/config.ts'
+import { createEdge, type Edge } from '../edge/server.ts'
+import type { RegistryDeps } from '../edge/registry.ts'
+import { Catalog } from '../index/catalog.ts'
+import { openSqliteIndex } from '../index/sqlite.ts'
+import type { Logger } from '../observe/log.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { createPull, type Pull } from '../pull/pull.ts'
+import { Resolver } from '../resolve/resolve.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
+import { type Lookup, systemLookup } from '../runtime/lookup.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { Background } from '../stream/background.ts'
+import { createUpstream } from '../upstream/client.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+/** What the program takes from its surroundings; tests bring their own. */
+export interface Surroundings {
+  readonly log: Logger
+  readonly clock?: Clock
+  readonly lookup?: Lookup
+}
+
+export interface Layover {
+  readonly addresses: readonly { host: string; port: number }[]
+  /** Takes over everything but what a running process cannot change, which is named in the log. */
+  reload(config: Config): Promise<void>
+  /** Ends transfers within the configured time; nothing that was acknowledged is lost. */
+  stop(): Promise<void>
+}
+
+/** How often what flights left behind is looked through, and how old it has to be to be deleted. */
+const reapEveryMs = 3_600_000
+
+/** @throws StoreUnusable, or the system's error when an address cannot be listened on */
+export async function startLayover(config: Config, surroundings: Surroundings): Promise<Layover> {
+  const layover = new Program(config, surroundings)
+  await layover.start()
+  return layover
+}
+
+class Program implements Layover {
+  readonly addresses: { host: string; port: number }[] = []
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #lookup: Lookup
+  readonly #metrics = createMetrics({ defaults: true })
+  readonly #loopId = randomBytes(8).toString('hex')
+  readonly #stopping = new AbortController()
+  readonly #upstreams = new Map<string, { config: UpstreamConfig; upstream: Upstream }>()
+  #config: Config
+  #started: Started | undefined
+  #registry: RegistryDeps | undefined
+
+  constructor(config: Config, { log, clock = systemClock, lookup = systemLookup }: Surroundings) {
+    this.#config = config
+    this.#log = log
+    this.#clock = clock
+    this.#lookup = lookup
+  }
+
+  async start(): Promise<void> {
+    const store = await openStore(this.#config.store.path, { log: this.#log, metrics: this.#metrics })
+    const index = await openSqliteIndex({ path: store.layout.index, clock: this.#clock, log: this.#log })
+    const background = new Background(error => this.#log.error({ err: error }, 'work behind an answer failed'))
+    const config = () => this.#config
+    const pull = createPull({
+      store,
+      catalog: new Catalog(index, store, this.#clock),
+      clock: this.#clock,
+      log: this.#log,
+      metrics: this.#metrics,
+      background,
+      limits: {
+        get manifestBytes() {
+          return config().limits.manifest
+        },
+      },
+    })
+    const edge = createEdge({
+      log: this.#log,
+      metrics: this.#metrics,
+      maxConnections: this.#config.limits.connections,
+      probe: () => store.probe(),
+      registry: () => this.#current(),
+    })
+    this.#started = { store, pull, edge, closeIndex: () => index.close() }
+    this.#registry = this.#assemble(pull)
+    try {
+      for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+    background.run(() => this.#reap(store))
+  }
+
+  async reload(config: Config): Promise<void> {
+    const before = this.#config
+    const fixed = (['listen', 'store'] as const).filter(key => !isDeepStrictEqual(before[key], config[key]))
+    if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
+    this.#config = { ...config, listen: before.listen, store: before.store }
+    if (this.#started) this.#registry = this.#assemble(this.#started.pull)
+    await this.#retire(config)
+  }
+
+  async stop(): Promise<void> {
+    const started = this.#started
+    if (!started || this.#stopping.signal.aborted) return
+    this.#stopping.abort(new Error('Layover is stopping'))
+    await started.edge.drain(this.#config.limits.drainMs)
+    await started.pull.stop()
+    await Promise.all([...this.#upstreams.values()].map(({ upstream }) => upstream.close()))
+    await started.closeIndex()
+    started.store.close()
+  }
+
+  #current(): RegistryDeps {
+    if (!this.#registry) throw new Error('the program has not started')
+    return this.#registry
+  }
+
+  #assemble(pull: Pull): RegistryDeps {
+    const { upstreams, local, hosts, publicUrl } = this.#config
+    const known = upstreams.map(upstream => ({
+      upstream: this.#upstream(upstream),
+      policy: upstream.policy,
+      aliases: upstream.aliases,
+      isDefault: upstream.isDefault,
+    }))
+    const publicPath = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
+    return { pull, resolver: new Resolver(known, local, hosts), publicPath, loopId: this.#loopId }
+  }
+
+  /** A client whose options did not change is kept, with its tokens and connections. */
+  #upstream(config: UpstreamConfig): Upstream {
+    const { registry } = config.options
+    const known = this.#upstreams.get(registry)
+    if (known && isDeepStrictEqual(known.config.options, config.options)) return known.upstream
+    if (known) this.#closeBehind(known.upstream)
+    const upstream = createUpstream(config.options, {
+      clock: this.#clock,
+      lookup: this.#lookup,
+      loopId: this.#loopId,
+      log: this.#log,
+      metrics: this.#metrics,
+    })
+    this.#upstreams.set(registry, { config, upstream })
+    return upstream
+  }
+
+  async #retire({ upstreams }: Config): Promise<void> {
+    const kept = new Set(upstreams.map(({ options }) => options.registry))
+    for (const [registry, { upstream }] of this.#upstreams) {
+      if (kept.has(registry)) continue
+      this.#upstreams.delete(registry)
+      this.#closeBehind(upstream)
+    }
+  }
+
+  /** Its transfers end first. */
+  #closeBehind(upstream: Upstream): void {
+    upstream.close().catch((error: unknown) => this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream'))
+  }
+
+  async #reap(store: Store): Promise<void> {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      const reaped = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
+      if (reaped > 0) this.#log.info({ files: reaped }, 'deleted what unfinished fetches had left behind')
+      await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
+    }
+  }
+}
+
+interface Started {
+  store: Store
+  pull: Pull
+  edge: Edge
+  closeIndex: () => Promise<void>
+}

@@ -1,0 +1,32 @@
+/** `layover reindex`: the index made anew from the store's records. */
+import { loadConfig } from '../config/load.ts'
+import { ConfigError } from '../config/problem.ts'
+import { Catalog } from '../index/catalog.ts'
+import { rebuildIndex } from '../index/reindex.ts'
+import { openSqliteIndex } from '../index/sqlite.ts'
+import { createLogger, type LogLevel } from '../observe/log.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { StoreUnusable } from '../store/open.ts'
+import { openStore } from '../store/store.ts'
+
+/** Resolves with the exit code. */
+export async function runReindex(configPath: string, logLevel: LogLevel): Promise<number> {
+  try {
+    const { config } = await loadConfig(configPath)
+    const log = createLogger(logLevel)
+    const store = await openStore(config.store.path, { log, metrics: createMetrics() })
+    const index = await openSqliteIndex({ path: store.layout.index, clock: systemClock, log })
+    const counted = await rebuildIndex(store, new Catalog(index, store, systemClock))
+    await index.close()
+    store.close()
+    log.info(counted, 'index rebuilt')
+    return 0
+  } catch (error) {
+    if (error instanceof ConfigError || error instanceof StoreUnusable) {
+      process.stderr.write(`${error.message}\n`)
+      return error instanceof ConfigError ? 2 : 1
+    }
+    throw error
+  }
+}

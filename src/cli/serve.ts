@@ -1,0 +1,81 @@
+/** `layover serve`: the registry as a process, with its signals. */
+import { once } from 'node:events'
+import { type Config, type LoadedConfig, loadConfig } from '../config/load.ts'
+import { ConfigError } from '../config/problem.ts'
+import { watchConfig } from '../config/watch.ts'
+import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
+import { StoreUnusable } from '../store/open.ts'
+import { type Layover, startLayover } from './layover.ts'
+
+/** Resolves with the exit code once everything has ended. */
+export async function runServe(configPath: string, logLevel: LogLevel): Promise<number> {
+  const log = createLogger(logLevel)
+  let loaded: LoadedConfig
+  let layover: Layover
+  try {
+    loaded = await loadConfig(configPath)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return 2
+  }
+  try {
+    layover = await startLayover(loaded.config, { log })
+  } catch (error) {
+    process.stderr.write(`layover: ${startFailure(error)}\n`)
+    return 1
+  }
+  announce(log, layover, loaded.config)
+  await untilStopped(layover, loaded, log)
+  return 0
+}
+
+async function untilStopped(layover: Layover, loaded: LoadedConfig, log: Logger): Promise<void> {
+  const watching = new AbortController()
+  const watcher = watchConfig(loaded, {
+    signal: watching.signal,
+    onChange: next => {
+      layover.reload(next.config).then(
+        () => log.info('configuration reloaded'),
+        (error: unknown) => log.error({ err: error }, 'configuration could not be taken over'),
+      )
+    },
+    onError: error => log.error({ problems: String(error) }, 'the new configuration is refused, the old one stays in force'),
+  })
+  process.on('SIGHUP', () => watcher.reload())
+  const signal = await stopSignal()
+  log.info({ signal }, 'stopping')
+  watching.abort()
+  void stopSignal().then(() => process.exit(1))
+  await layover.stop()
+  log.info('stopped')
+}
+
+async function stopSignal(): Promise<string> {
+  const given = new AbortController()
+  const { signal } = given
+  try {
+    return await Promise.race(['SIGTERM', 'SIGINT'].map(name => once(process, name, { signal }).then(() => name)))
+  } finally {
+    given.abort()
+  }
+}
+
+/** What is served, and what is open to whom. */
+function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Config): void {
+  for (const { host, port } of addresses) log.info({ host, port }, 'listening')
+  log.info(
+    { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
+    'anyone who can connect may pull; pushes and deletes are refused',
+  )
+}
+
+function startFailure(error: unknown): string {
+  if (error instanceof StoreUnusable) return error.message
+  const { code, address, port } = error as { code?: string; address?: string; port?: number }
+  const where = `${String(address)}:${String(port)}`
+  if (code === 'EADDRINUSE') return `${where} is in use by another process: change \`listen\``
+  if (code === 'EACCES') return `this user may not listen on ${where}: choose a port above 1023`
+  if (code === 'EADDRNOTAVAIL') return `${where} is no address of this machine: change \`listen\``
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

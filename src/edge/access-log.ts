@@ -1,0 +1,60 @@
+/** What is told of a request when it is over: one log line, and the metrics. */
+import { type Outcome, outcomes } from '../observe/metrics.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Exchange } from './exchange.ts'
+
+export interface Witness {
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Tells of the exchange once its response is over, however it ended. */
+export function watch(exchange: Exchange, witness: Witness): void {
+  exchange.response.once('close', () => {
+    const seconds = (performance.now() - exchange.startedAt) / 1000
+    count(exchange, seconds, witness.metrics)
+    write(exchange, seconds, witness.log)
+  })
+}
+
+function count({ facts, response }: Exchange, seconds: number, metrics: Metrics): void {
+  const { kind, upstream, sentBytes } = facts
+  if (kind === undefined) return
+  const labels = { upstream: upstream ?? '', kind, outcome: outcomeOf(facts.provenance?.outcome) }
+  metrics.requests.inc({ ...labels, status: String(response.statusCode) })
+  metrics.requestSeconds.observe(labels, seconds)
+  metrics.responseBytes.inc(labels, sentBytes)
+}
+
+function outcomeOf(outcome: Outcome | undefined): Outcome {
+  return outcome !== undefined && outcomes.includes(outcome) ? outcome : 'error'
+}
+
+function write({ facts, request, response, path, requestId }: Exchange, seconds: number, log: Logger): void {
+  const line = {
+    method: request.method,
+    path,
+    status: response.statusCode,
+    bytes: facts.sentBytes,
+    ms: Math.round(seconds * 1e6) / 1e3,
+    upstream: facts.upstream,
+    repository: facts.repository,
+    reference: facts.reference,
+    digest: facts.digest,
+    cache: facts.provenance?.outcome,
+    client: request.socket.remoteAddress,
+    user: undefined,
+    agent: request.headers['user-agent'],
+    requestId,
+    ...(response.writableFinished ? {} : { aborted: true }),
+  }
+  if (facts.error === undefined) log.info(line, 'request')
+  else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
+  else log.info({ ...line, error: reason(facts.error) }, 'request')
+}
+
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message
+}

@@ -1,0 +1,96 @@
+/** GET and HEAD of blobs, with ranges (distribution-spec, end-2; RFC 9110 §14). */
+import { type Digest, parseDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { type ByteRange, contentRange, maxRanges, parseRange, type RangeSpec, resolveRange } from '../oci/range.ts'
+import type { BlobAnswer } from '../pull/blobs.ts'
+import type { Target } from '../pull/target.ts'
+import { type Answer, type Headers, noContent } from './answer.ts'
+import type { Call } from './call.ts'
+import { entityTag, notModified, rangeApplies } from './conditional.ts'
+import { isHead } from './exchange.ts'
+import { multipart } from './multipart.ts'
+
+export async function answerBlob(call: Call, text: string): Promise<Answer> {
+  const { exchange, resolved } = call
+  const digest = parseDigest(text)
+  exchange.facts.digest = digest
+  if (resolved.kind === 'local') throw new RegistryError('BLOB_UNKNOWN', `${resolved.repository} holds no blob ${digest}`)
+  const unchanged = notModified(exchange.request.headers['if-none-match'], digest)
+  if (isHead(exchange) || unchanged) return answerHead(call, resolved.target, { digest, unchanged })
+  return answerGet(call, resolved.target, digest)
+}
+
+async function answerHead(
+  { exchange, pull }: Call,
+  target: Target,
+  { digest, unchanged }: { digest: Digest; unchanged: boolean },
+): Promise<Answer> {
+  const { size, provenance } = await pull.blobs.head(target, digest)
+  exchange.facts.provenance = provenance
+  if (unchanged) return { status: 304, headers: blobHeaders(digest), content: noContent }
+  const length: Headers = size === undefined ? {} : { 'content-length': String(size) }
+  return { status: 200, headers: { ...blobHeaders(digest), ...length }, content: noContent }
+}
+
+async function answerGet({ exchange, pull }: Call, target: Target, digest: Digest): Promise<Answer> {
+  const { headers } = exchange.request
+  const specs = rangeApplies(headers['if-range']?.toString(), digest) ? parseRange(headers.range) : undefined
+  if (specs && specs.length > maxRanges) throw badRange(`more than ${maxRanges} ranges in one request`)
+  const found = await pull.blobs.get(target, digest, specs)
+  exchange.facts.provenance = found.provenance
+  if (found.kind === 'relay') return relayAnswer(found, digest)
+  try {
+    return bytesAnswer(found, digest, specs)
+  } catch (error) {
+    found.bytes.close()
+    throw error
+  }
+}
+
+function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {
+  const headers = { ...blobHeaders(digest), 'content-range': contentRange(range, size) }
+  return { status: 206, headers, content: { kind: 'relay', relay, length: range.last - range.first + 1 } }
+}
+
+function bytesAnswer({ bytes, size }: BlobAnswer & { kind: 'bytes' }, digest: Digest, specs: readonly RangeSpec[] | undefined): Answer {
+  const headers = blobHeaders(digest)
+  if (size === undefined) return { status: 200, headers, content: { kind: 'bytes', bytes, range: undefined } }
+  if (!specs || size === 0) {
+    return { status: 200, headers: { ...headers }, content: { kind: 'bytes', bytes, range: { first: 0, last: size - 1 } } }
+  }
+  const ranges = specs.map(spec => resolveRange(spec, size)).filter(range => range !== undefined)
+  const [only] = ranges
+  if (!only) throw unsatisfiable(size)
+  if (specs.length === 1) {
+    const partial = { ...headers, 'content-range': contentRange(only, size) }
+    return { status: 206, headers: partial, content: { kind: 'bytes', bytes, range: only } }
+  }
+  if (!ascending(ranges)) throw badRange('several ranges must be in ascending order and not overlap')
+  return multipart({ bytes, size, ranges, headers })
+}
+
+function blobHeaders(digest: Digest): Headers {
+  return {
+    'content-type': 'application/octet-stream',
+    'docker-content-digest': digest,
+    'accept-ranges': 'bytes',
+    etag: entityTag(digest),
+    'cache-control': 'max-age=31536000, immutable',
+  }
+}
+
+function ascending(ranges: readonly ByteRange[]): boolean {
+  return ranges.every(({ first }, at) => at === 0 || first > (ranges[at - 1]?.last ?? 0))
+}
+
+function unsatisfiable(size: number): RegistryError {
+  return new RegistryError('SIZE_INVALID', `the blob has ${size} bytes: the range lies outside`, {
+    status: 416,
+    headers: { 'content-range': `bytes */${size}` },
+  })
+}
+
+/** podman and stargz take a 400 for "no multiple ranges here" and ask for less at once. */
+function badRange(message: string): RegistryError {
+  return new RegistryError('UNSUPPORTED', message, { status: 400 })
+}

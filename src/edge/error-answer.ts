@@ -1,0 +1,15 @@
+/** Errors as the distribution specification wants them; the only place that turns one into an answer. */
+import { RegistryError } from '../oci/errors.ts'
+import { type Answer, json } from './answer.ts'
+import type { Facts } from './exchange.ts'
+
+/** An error of another kind is a fault of ours: its message may hold paths and goes to the log alone. */
+export function errorAnswer(error: unknown, facts: Facts): Answer {
+  facts.error = error
+  facts.provenance = { outcome: 'error' }
+  const known = error instanceof RegistryError ? error : new RegistryError('UNKNOWN', 'internal error; see the log', { cause: error })
+  const { code, message, detail, status, headers, retryAfterMs } = known
+  const answer = json({ errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] }, { status })
+  const retry = retryAfterMs === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }
+  return { ...answer, headers: { ...answer.headers, ...retry, ...headers } }
+}

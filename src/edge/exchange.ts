@@ -1,0 +1,53 @@
+/** One request and its answer, with what the log and the metrics will want to know of it. */
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Kind } from '../observe/metrics.ts'
+import type { Provenance } from '../pull/provenance.ts'
+
+export interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** As the client sent it, without the query and still encoded. */
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly requestId: string
+  /** `performance.now()`. */
+  readonly startedAt: number
+  /** What became of it, filled in on the way. */
+  readonly facts: Facts
+}
+
+export interface Facts {
+  kind?: Kind
+  /** Registry of the upstream, or `local`. */
+  upstream?: string
+  repository?: string
+  reference?: string
+  digest?: string
+  provenance?: Provenance
+  /** The registry that an `ns` parameter named. */
+  namespace?: string
+  /** Body bytes handed to the socket. */
+  sentBytes: number
+  /** Why the answer is an error, or broke. */
+  error?: unknown
+}
+
+export function openExchange(request: IncomingMessage, response: ServerResponse): Exchange {
+  const url = request.url ?? '/'
+  const mark = url.indexOf('?')
+  return {
+    request,
+    response,
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
+    requestId: randomUUID(),
+    startedAt: performance.now(),
+    facts: { sentBytes: 0 },
+  }
+}
+
+/** HEAD is answered as GET is, without the body. */
+export function isHead({ request }: Exchange): boolean {
+  return request.method === 'HEAD'
+}

@@ -1,0 +1,47 @@
+/** The one place that makes responses. */
+import type { Answer } from './answer.ts'
+import { contentLength, discard } from './answer.ts'
+import { cacheHeaders } from './cache-status.ts'
+import { errorAnswer } from './error-answer.ts'
+import { type Exchange, isHead } from './exchange.ts'
+import { sendContent } from './send.ts'
+import type { BufferPool } from '../stream/buffer-pool.ts'
+
+export interface Responder {
+  /** Never rejects. A body that breaks cuts the connection: nobody takes it for whole. */
+  respond(exchange: Exchange, handling: Promise<Answer>): Promise<void>
+}
+
+/** @param draining whether connections are to be closed after their answer */
+export function createResponder(pool: BufferPool, draining: () => boolean): Responder {
+  return {
+    async respond(exchange, handling) {
+      const { response, facts } = exchange
+      try {
+        const answer = await handling.catch((error: unknown) => errorAnswer(error, facts))
+        writeHead(exchange, answer, draining())
+        if (isHead(exchange)) discard(answer.content)
+        else await sendContent(exchange, answer.content, pool)
+        response.end()
+      } catch (error) {
+        facts.error ??= error
+        response.destroy()
+      }
+    },
+  }
+}
+
+function writeHead(exchange: Exchange, { status, headers, content }: Answer, draining: boolean): void {
+  const { response, facts, requestId } = exchange
+  const length = headers['content-length'] ?? contentLength(content)
+  response.writeHead(status, {
+    'docker-distribution-api-version': 'registry/2.0',
+    'x-content-type-options': 'nosniff',
+    'x-request-id': requestId,
+    ...(length === undefined || status === 304 ? {} : { 'content-length': length }),
+    ...(facts.namespace === undefined ? {} : { 'oci-namespace': facts.namespace }),
+    ...(facts.provenance ? cacheHeaders(facts.provenance) : {}),
+    ...headers,
+    ...(draining ? { connection: 'close' } : {}),
+  })
+}

@@ -1,0 +1,71 @@
+/** The HTTP server: every request is an exchange, answered by the distribution API or by a page, and told of when it is over. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import { getRequestListener } from '@hono/node-server'
+import { BufferPool } from '../stream/buffer-pool.ts'
+import { watch, type Witness } from './access-log.ts'
+import { openExchange } from './exchange.ts'
+import { createPages, type PagesDeps } from './pages.ts'
+import { answerRegistry, type RegistryDeps } from './registry.ts'
+import { createResponder } from './respond.ts'
+
+/** Longer than the idle time of any client's pool (Go: 90 s), so that none reuses a connection that is being closed. */
+const keepAliveMs = 120_000
+/** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
+const headersMs = 65_000
+
+export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe'> {
+  /** Read for each request, so that a reload takes effect at once. */
+  registry(): RegistryDeps
+  readonly maxConnections: number
+}
+
+export interface Edge {
+  /** Rejects with the system's error, e.g. `EADDRINUSE`. */
+  listen(address: { host: string; port: number }): Promise<{ host: string; port: number }>
+  /** Takes no new connections and ends the idle ones; resolves when all have ended, or are cut at the deadline. */
+  drain(deadlineMs: number): Promise<void>
+}
+
+export function createEdge(deps: EdgeDeps): Edge {
+  const servers: Server[] = []
+  let draining = false
+  const responder = createResponder(new BufferPool(), () => draining)
+  const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, { overrideGlobalObjects: false })
+
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    const exchange = openExchange(request, response)
+    watch(exchange, deps)
+    const answering = answerRegistry(exchange, deps.registry())
+    void (answering ? responder.respond(exchange, answering) : pages(request, response))
+  }
+
+  return {
+    async listen({ host, port }) {
+      const server = createServer({ keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }, listener)
+      server.maxConnections = deps.maxConnections
+      server.listen(port, host)
+      await once(server, 'listening')
+      servers.push(server)
+      const bound = server.address()
+      return { host, port: typeof bound === 'object' && bound ? bound.port : port }
+    },
+
+    async drain(deadlineMs) {
+      draining = true
+      const closed = Promise.all(servers.map(server => closeServer(server)))
+      const deadline = setTimeout(() => {
+        for (const server of servers) server.closeAllConnections()
+      }, deadlineMs)
+      await closed
+      clearTimeout(deadline)
+    },
+  }
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+}

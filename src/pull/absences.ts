@@ -1,0 +1,32 @@
+/** Upstream's "there is no such thing", remembered for a moment. */
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../runtime/clock.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+
+const maxEntries = 10_000
+
+export class Absences {
+  readonly #known = new LRUCache<string, { error: UpstreamError; until: number }>({ max: maxEntries })
+  readonly #clock: Clock
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /**
+   * Runs the task unless it was answered with an absence a moment ago; that answer is thrown again then.
+   * Nothing but upstream's own word is remembered: an outage is not.
+   */
+  async guard<T>(key: string, ttlMs: number, task: () => Promise<T>): Promise<T> {
+    const known = this.#known.get(key)
+    if (known && this.#clock.now() < known.until) throw known.error
+    try {
+      return await task()
+    } catch (error) {
+      if (error instanceof UpstreamError && error.absent && ttlMs > 0) {
+        this.#known.set(key, { error, until: this.#clock.now() + ttlMs })
+      }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * One blob on its way here, for all who want it (DESIGN §3). The flight belongs to none of its followers: it writes the
+ * growing file and announces how far it got; they read the file up to there.
+ */
+import { algorithmOf, type Digest } from '../oci/digest.ts'
+import type { Partial } from '../store/partial.ts'
+import type { SharedFile } from '../store/file.ts'
+import { Signal } from '../stream/signal.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import { type FlightHash, openFlightHash } from './flight-hash.ts'
+import type { PullDeps } from './pull.ts'
+import { receive } from './receive.ts'
+import type { Source } from './source.ts'
+import { StoreFailure } from './store-failure.ts'
+
+/** A flight that nobody follows any more goes on if it is this far, or if no more than this remains. */
+const worthFinishing = { share: 0.25, remainingBytes: 64 * 1024 * 1024 }
+
+/** Tries without progress in between. Before the first byte one more is made, since a pooled connection may be stale. */
+const maxTries = { beforeFirstByte: 2, after: 4 }
+const backOffMs = [0, 100, 1_000, 3_000]
+
+interface Interest {
+  readonly source: Source
+  followers: number
+}
+
+export class Flight {
+  readonly digest: Digest
+  /** Fired at every change of the fields below. */
+  readonly changed = new Signal()
+  readonly #deps: PullDeps
+  readonly #expectedSize: number | undefined
+  /** The first one is asked; a refused one gives way to the next. */
+  readonly #interests = new Map<string, Interest>()
+  readonly #refusals = new Map<string, unknown>()
+  readonly #stopping = new AbortController()
+  #file: SharedFile | undefined
+  #size: number | undefined
+  #sized = false
+  #watermark = 0
+  #verified = false
+  #failure: Error | undefined
+  #anonymous = false
+  #over = false
+  readonly #unattended: boolean
+
+  /** @param expectedSize bytes, as a manifest lists it; an upstream that announces something else is refused */
+  constructor(deps: PullDeps, digest: Digest, { expectedSize, unattended = false }: FlightOptions) {
+    this.#deps = deps
+    this.digest = digest
+    this.#expectedSize = expectedSize
+    this.#unattended = unattended
+  }
+
+  /** Bytes of the whole; undefined while unknown, or when upstream does not say before the end. */
+  get size(): number | undefined {
+    return this.#size
+  }
+
+  /** Upstream has answered: `size` is as known as it gets before the end. */
+  get sized(): boolean {
+    return this.#sized
+  }
+
+  /** Bytes in the file. */
+  get watermark(): number {
+    return this.#watermark
+  }
+
+  /** All bytes are here and have the right digest. */
+  get verified(): boolean {
+    return this.#verified
+  }
+
+  /** Why no more bytes will come, to anybody. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** The growing file, open as long as somebody follows; undefined at the very start and when the disk gave none. */
+  get file(): SharedFile | undefined {
+    return this.#file
+  }
+
+  /** Why this scope gets nothing of the flight, though others may. */
+  refusal(scope: string): unknown {
+    return this.#refusals.get(scope)
+  }
+
+  flies(scope: string): boolean {
+    return this.#interests.has(scope)
+  }
+
+  enter(source: Source): void {
+    this.#deps.metrics.flightWaiters.inc()
+    const interest = this.#interests.get(source.scope)
+    if (interest) interest.followers += 1
+    else this.#interests.set(source.scope, { source, followers: 1 })
+  }
+
+  leave(source: Source): void {
+    this.#deps.metrics.flightWaiters.dec()
+    const interest = this.#interests.get(source.scope)
+    if (interest) interest.followers -= 1
+    if (this.#followed()) return
+    if (this.#over) this.#file?.release()
+    else if (!this.#worthFinishing()) this.stop(new Error('nobody follows the flight any more'))
+  }
+
+  /** Ends the flight; what it has is kept for a later one. */
+  stop(reason: Error): void {
+    this.#stopping.abort(reason)
+  }
+
+  /** Never rejects. Resolves when the blob is in the store, or the flight is over without. */
+  async run(): Promise<void> {
+    const partial = await this.#begin()
+    if (partial) await this.#fly(partial)
+    this.#over = true
+    if (!this.#followed()) this.#file?.release()
+  }
+
+  async #fly(partial: Partial): Promise<void> {
+    using hash = openFlightHash(algorithmOf(this.digest), partial)
+    try {
+      const source = await this.#fill(partial, hash)
+      await this.#verify(partial, hash)
+      await this.#commit(partial, source)
+    } catch (error) {
+      await this.#giveUp(partial, error)
+    }
+  }
+
+  async #begin(): Promise<Partial | undefined> {
+    try {
+      const partial = await this.#deps.store.begin(this.digest)
+      this.#file = partial.file.retain()
+      return partial
+    } catch (cause) {
+      this.#fail(new StoreFailure('the store cannot take the blob', { cause }))
+      return undefined
+    }
+  }
+
+  /** Asks one source after the other until the bytes are all there; resolves with the one that gave the last of them. */
+  async #fill(partial: Partial, hash: FlightHash): Promise<Source> {
+    this.#advance(partial.written)
+    for (let attempt = 0, fruitless = 0; ; attempt += 1) {
+      const source = this.#source()
+      const before = partial.written
+      try {
+        await this.#receive(source, { partial, hash, attempt })
+        return source
+      } catch (error) {
+        if (this.#refuse(source, error)) continue
+        fruitless = partial.written > before ? 1 : fruitless + 1
+        const tries = partial.written > 0 ? maxTries.after : maxTries.beforeFirstByte
+        if (!isTransient(error) || fruitless >= tries || this.#stopping.signal.aborted) throw error
+        this.#deps.log.warn({ upstream: source.name, digest: this.digest, received: partial.written, err: error }, 'resuming a blob')
+        await this.#deps.clock.sleep(backOffMs[fruitless] ?? 0, this.#stopping.signal)
+      }
+    }
+  }
+
+  async #receive(source: Source, { partial, hash, attempt }: Receiving): Promise<void> {
+    const { signal } = this.#stopping
+    const body = await source.open(this.digest, { first: partial.written, attempt, signal })
+    try {
+      this.#announce(source, partial, body)
+    } catch (error) {
+      body.body.destroy()
+      throw error
+    }
+    await receive(body, { partial, hash, upstream: source.name, advanced: () => this.#advance(partial.written) })
+    if (this.#size !== undefined && partial.written !== this.#size) {
+      throw new UpstreamError(source.name, 'unreachable', `${source.name} ended a blob after ${partial.written} of ${this.#size} bytes`)
+    }
+  }
+
+  /** Upstream's headers: the size is known before anything goes out. */
+  #announce(source: Source, partial: Partial, { total, etag, anonymous }: Announcement): void {
+    const expected = this.#expectedSize ?? this.#size
+    if (expected !== undefined && total !== undefined && total !== expected) {
+      throw new UpstreamError(source.name, 'corrupt', `${source.name} announced ${total} bytes for a blob of ${expected}`)
+    }
+    this.#anonymous = anonymous
+    this.#size = total ?? expected
+    this.#sized = true
+    partial.note = { ...(this.#size === undefined ? {} : { total: this.#size }), ...(etag === undefined ? {} : { etag }) }
+    this.changed.fire()
+  }
+
+  async #verify(partial: Partial, hash: FlightHash): Promise<void> {
+    const found = await hash.digest()
+    if (found !== this.digest) {
+      const from = this.#interests.values().next().value?.source.name ?? 'upstream'
+      throw new UpstreamError(from, 'corrupt', `${from} sent bytes that do not have the digest ${this.digest}`)
+    }
+    this.#size = partial.written
+    this.#sized = true
+    this.#verified = true
+    this.changed.fire()
+  }
+
+  /** The followers have their bytes already: what fails from here on only means that the blob is not kept. */
+  async #commit(partial: Partial, source: Source): Promise<void> {
+    try {
+      await source.served(this.digest, partial.written, this.#anonymous)
+      await this.#deps.store.commit(partial)
+    } catch (error) {
+      this.#deps.log.error({ digest: this.digest, err: error }, 'a fetched blob could not be stored')
+    }
+  }
+
+  async #giveUp(partial: Partial, error: unknown): Promise<void> {
+    this.#fail(error instanceof Error ? error : new Error(String(error)))
+    const resumable = partial.written > 0 && (isTransient(error) || this.#stopping.signal.aborted)
+    try {
+      await (resumable ? partial.keep() : partial.discard())
+    } catch (cause) {
+      this.#deps.log.error({ digest: this.digest, err: cause }, 'a partial blob could not be put away')
+    }
+  }
+
+  #source(): Source {
+    this.#stopping.signal.throwIfAborted()
+    const next = this.#interests.values().next().value
+    if (next) return next.source
+    const [last] = [...this.#refusals.values()].slice(-1)
+    throw last
+  }
+
+  /** A refusal of one repository or credential ends the flight for that one only. */
+  #refuse(source: Source, error: unknown): boolean {
+    if (!(error instanceof UpstreamError) || !error.personal) return false
+    this.#refusals.set(source.scope, error)
+    this.#interests.delete(source.scope)
+    this.changed.fire()
+    return true
+  }
+
+  #advance(written: number): void {
+    this.#watermark = written
+    this.changed.fire()
+  }
+
+  #fail(failure: Error): void {
+    this.#failure = failure
+    this.changed.fire()
+  }
+
+  #followed(): boolean {
+    return [...this.#interests.values()].some(({ followers }) => followers > 0)
+  }
+
+  #worthFinishing(): boolean {
+    if (this.#verified || this.#unattended) return true
+    const size = this.#size ?? Number.POSITIVE_INFINITY
+    return this.#watermark >= size * worthFinishing.share || size - this.#watermark <= worthFinishing.remainingBytes
+  }
+}
+
+export interface FlightOptions {
+  expectedSize: number | undefined
+  /** Nobody has to follow it: it was set off by an answer that has ended. */
+  unattended?: boolean
+}
+
+interface Receiving {
+  partial: Partial
+  hash: FlightHash
+  attempt: number
+}
+
+interface Announcement {
+  total: number | undefined
+  etag: string | undefined
+  anonymous: boolean
+}
+
+/** Another try may go on from where it broke. */
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof UpstreamError)) return false
+  return error.failure === 'unreachable' || error.failure === 'server-error' || error.failure === 'timeout'
+}

@@ -1,0 +1,69 @@
+/** The flights under way: at most one a digest, whoever asks. */
+import type { Digest } from '../oci/digest.ts'
+import { Semaphore } from '../stream/semaphore.ts'
+import { Flight } from './flight.ts'
+import { Follower } from './follower.ts'
+import type { PullDeps } from './pull.ts'
+import type { Source } from './source.ts'
+
+/** Readers that go on without a flight because the disk failed, over all blobs. */
+const maxLone = 4
+
+export interface FollowOptions {
+  /** Bytes, as a manifest lists the blob. */
+  expectedSize: number | undefined
+  /** Bytes are wanted as they come, before the digest is known. */
+  unverified: boolean
+}
+
+export class Flights {
+  readonly #deps: PullDeps
+  readonly #flights = new Map<Digest, Flight>()
+  readonly #lone = new Semaphore(maxLone)
+
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+  }
+
+  find(digest: Digest): Flight | undefined {
+    const flight = this.#flights.get(digest)
+    return flight?.failure ? undefined : flight
+  }
+
+  /** Joins the flight of this digest, or starts it. */
+  follow(digest: Digest, source: Source, { expectedSize, unverified }: FollowOptions): Follower {
+    const flight = this.find(digest)
+    if (flight) return new Follower(flight, source, { unverified, lone: this.#lone })
+    const started = new Flight(this.#deps, digest, { expectedSize })
+    const follower = new Follower(started, source, { unverified, lone: this.#lone })
+    this.#run(started, source)
+    return follower
+  }
+
+  /** Fetches the blob although nobody waits for it. */
+  fetch(digest: Digest, source: Source, expectedSize: number | undefined): void {
+    if (this.find(digest)) return
+    const flight = new Flight(this.#deps, digest, { expectedSize, unattended: true })
+    flight.enter(source)
+    this.#run(flight, source)
+    flight.leave(source)
+  }
+
+  /** Ends all flights; what they have is kept. */
+  async stop(): Promise<void> {
+    for (const flight of this.#flights.values()) flight.stop(new Error('Layover is stopping'))
+    await this.#deps.background.settled()
+  }
+
+  #run(flight: Flight, source: Source): void {
+    const { digest } = flight
+    const { metrics, background } = this.#deps
+    this.#flights.set(digest, flight)
+    metrics.flights.inc({ upstream: source.name })
+    background.run(async () => {
+      await flight.run()
+      metrics.flights.dec({ upstream: source.name })
+      if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+    })
+  }
+}

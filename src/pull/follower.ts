@@ -1,0 +1,89 @@
+/** One reader's way along a flight: never beyond what may be shown, and alone with upstream when the disk gives out. */
+import type { Bytes } from '../stream/bytes.ts'
+import type { Semaphore } from '../stream/semaphore.ts'
+import { Alone, heldBackBytes } from './alone.ts'
+import type { Flight } from './flight.ts'
+import type { Source } from './source.ts'
+import { StoreFailure } from './store-failure.ts'
+
+export class Follower implements Bytes {
+  readonly #flight: Flight
+  readonly #source: Source
+  readonly #lone: Semaphore
+  /** A closed range of an unfinished blob is served as the bytes come (DESIGN §3). */
+  readonly #unverified: boolean
+  readonly #leaving = new AbortController()
+  readonly #left: Promise<void>
+  #alone: Alone | undefined
+
+  /** @param lone bounds how many readers go on without the flight at once */
+  constructor(flight: Flight, source: Source, { unverified, lone }: { unverified: boolean; lone: Semaphore }) {
+    this.#flight = flight
+    this.#source = source
+    this.#unverified = unverified
+    this.#lone = lone
+    this.#left = new Promise(resolve => this.#leaving.signal.addEventListener('abort', () => resolve(), { once: true }))
+    flight.enter(source)
+  }
+
+  /**
+   * Bytes of the whole blob as soon as upstream says them, and for a small or unmeasured blob only when all of it is
+   * verified: a failure before that can still be an honest status. Undefined: too long to wait for its end.
+   */
+  async size(): Promise<number | undefined> {
+    const flight = this.#flight
+    await this.#until(() => flight.sized)
+    const { size = 0 } = flight
+    if (size <= heldBackBytes) {
+      const enough = flight.size === undefined ? heldBackBytes : Number.POSITIVE_INFINITY
+      await this.#until(() => flight.verified || flight.watermark > enough)
+    }
+    return (this.#alone ?? flight).size
+  }
+
+  async read(target: Buffer, position: number): Promise<number> {
+    await this.#until(() => this.#visible() > position || this.#ended(position))
+    if (this.#alone) return this.#alone.read(target, position)
+    const count = Math.min(target.length, this.#visible() - position)
+    const { file } = this.#flight
+    return count > 0 && file ? file.read(target.subarray(0, count), position) : 0
+  }
+
+  close(): void {
+    if (this.#leaving.signal.aborted) return
+    this.#leaving.abort(new Error('the reader has left'))
+    this.#alone?.close()
+    this.#flight.leave(this.#source)
+  }
+
+  /** Bytes that may be shown. */
+  #visible(): number {
+    const { verified, watermark, size } = this.#flight
+    if (verified || this.#unverified) return watermark
+    return Math.min(watermark, Math.max(0, (size ?? watermark) - heldBackBytes))
+  }
+
+  #ended(position: number): boolean {
+    return this.#flight.verified && position >= this.#flight.watermark
+  }
+
+  /** Waits for the condition; or goes on alone when the disk failed; or rejects with why there is nothing to wait for. */
+  async #until(condition: () => boolean): Promise<void> {
+    const flight = this.#flight
+    while (!this.#alone && !condition()) {
+      const refusal = flight.refusal(this.#source.scope)
+      if (refusal !== undefined) throw refusal
+      this.#leaving.signal.throwIfAborted()
+      if (flight.failure instanceof StoreFailure) await this.#goAlone()
+      else if (flight.failure) throw flight.failure
+      else await Promise.race([flight.changed.next(), this.#left])
+    }
+  }
+
+  async #goAlone(): Promise<void> {
+    const { digest, file, watermark } = this.#flight
+    const { signal } = this.#leaving
+    this.#alone = await Alone.open({ digest, source: this.#source, file, watermark }, this.#lone, signal)
+    if (signal.aborted) this.#alone.close()
+  }
+}

@@ -1,0 +1,24 @@
+/** When a cached tag is asked again, and when it is served although upstream did not confirm it. Decisions only. */
+import type { TagEntry } from '../index/index.ts'
+import { matchesPattern } from '../oci/pattern.ts'
+import type { Tag } from '../oci/name.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { CachePolicy } from './target.ts'
+
+/** A tag that no pattern matches is asked each time. */
+export function freshMs(policy: CachePolicy, tag: Tag): number {
+  return policy.tags.find(({ match }) => matchesPattern(match, tag))?.freshMs ?? 0
+}
+
+export function isFresh(entry: TagEntry, policy: CachePolicy, tag: Tag, now: number): boolean {
+  return entry.missingSince === undefined && now - entry.checkedAt < freshMs(policy, tag)
+}
+
+/** What a failed revalidation means for the cached tag. */
+export type Verdict = 'serve' | 'drop' | 'refuse'
+
+export function judge(entry: TagEntry, failure: unknown, policy: CachePolicy, now: number): Verdict {
+  if (!(failure instanceof UpstreamError) || failure.failure === 'not-allowed') return 'refuse'
+  if (failure.absent) return now - (entry.missingSince ?? now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
+  return now - entry.checkedAt <= policy.maxStaleMs ? 'serve' : 'refuse'
+}

@@ -1,0 +1,79 @@
+/** Tag lists and referrers of upstream repositories: asked anew after a while, and kept for when upstream is gone. */
+import type { ListingEntry } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import { Coalescer } from '../stream/coalesce.ts'
+import type { TagPage } from '../upstream/upstream.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import { collapsed, hit, missed, type Provenance } from './provenance.ts'
+import type { PullDeps } from './pull.ts'
+import { keyOf, scopeOf, type Target } from './target.ts'
+
+export interface TagsAnswer extends TagPage {
+  readonly provenance: Provenance
+}
+
+export interface ReferrersAnswer {
+  readonly referrers: readonly Descriptor[]
+  readonly provenance: Provenance
+}
+
+/** Every method rejects with an UpstreamError where upstream's help was needed and did not come. */
+export class Listings {
+  readonly #deps: PullDeps
+  readonly #asking = new Coalescer<string>()
+
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+  }
+
+  /** One page, as upstream cuts it. */
+  async tags(target: Target, query: { n?: string; last?: string }): Promise<TagsAnswer> {
+    const { upstream, repository } = target
+    const ask = () => upstream.listTags(repository, query)
+    const { body, provenance } = await this.#get(target, { kind: 'tags', query: JSON.stringify([query.n, query.last]), ask })
+    return { ...(JSON.parse(body) as TagPage), provenance }
+  }
+
+  /** All of them, unfiltered. */
+  async referrers(target: Target, subject: Digest): Promise<ReferrersAnswer> {
+    const { upstream, repository } = target
+    const ask = () => upstream.listReferrers(repository, subject)
+    const { body, provenance } = await this.#get(target, { kind: 'referrers', query: subject, ask })
+    return { referrers: JSON.parse(body) as Descriptor[], provenance }
+  }
+
+  async #get(target: Target, wanted: Wanted): Promise<{ body: string; provenance: Provenance }> {
+    target.upstream.assertAllowed(target.repository)
+    const { index } = this.#deps.catalog
+    const known = await index.listing(keyOf(target), wanted.kind, wanted.query)
+    const ageMs = known ? this.#deps.clock.now() - known.fetchedAt : 0
+    if (known && ageMs < target.policy.listingsFreshMs) return { body: known.body, provenance: { ...hit, ageMs } }
+    const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () => this.#ask(target, wanted))
+    try {
+      return { body: await result, provenance: joined ? collapsed : missed }
+    } catch (error) {
+      return this.#stale(target, known, error)
+    }
+  }
+
+  async #ask(target: Target, { kind, query, ask }: Wanted): Promise<string> {
+    const body = JSON.stringify(await ask())
+    await this.#deps.catalog.index.putListing(keyOf(target), kind, query, { body, fetchedAt: this.#deps.clock.now() })
+    return body
+  }
+
+  /** The last known listing instead of an outage. That upstream no longer knows the repository is no outage. */
+  #stale(target: Target, known: ListingEntry | undefined, error: unknown): { body: string; provenance: Provenance } {
+    if (!known || !(error instanceof UpstreamError) || error.absent || error.failure === 'not-allowed') throw error
+    const ageMs = this.#deps.clock.now() - known.fetchedAt
+    if (ageMs > target.policy.maxStaleMs) throw error
+    return { body: known.body, provenance: { outcome: 'stale', detail: error.message, ageMs } }
+  }
+}
+
+interface Wanted {
+  kind: 'tags' | 'referrers'
+  query: string
+  ask: () => Promise<unknown>
+}

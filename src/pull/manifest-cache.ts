@@ -1,0 +1,78 @@
+/** Manifests in the store: kept as they came, with the links and children that make them and their blobs visible. */
+import type { ManifestEntry } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
+import { viewManifest } from '../oci/manifest.ts'
+import type { FetchedManifest } from '../upstream/upstream.ts'
+import type { PullDeps } from './pull.ts'
+import { keyOf, type Target } from './target.ts'
+
+export class ManifestCache {
+  readonly #deps: PullDeps
+  /** Bodies on their way to the disk: they answer at once, and again when the disk refused them. */
+  readonly #storing = new Map<Digest, Buffer>()
+
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+  }
+
+  /** The body, unless what lies on disk has another size than it should. */
+  async read(digest: Digest, size: number | undefined): Promise<Buffer | undefined> {
+    const storing = this.#storing.get(digest)
+    if (storing) return storing
+    const body = await this.#deps.store.read(digest)
+    if (body === undefined || size === undefined || body.length === size) return body
+    this.#deps.log.error({ digest, expected: size, found: body.length }, 'manifest on disk is damaged: fetched again')
+    return undefined
+  }
+
+  /** A manifest that can be served without its upstream; undefined when a client could not go on from it. */
+  async whole(target: Target, digest: Digest): Promise<{ entry: ManifestEntry; body: Buffer } | undefined> {
+    const entry = await this.#deps.catalog.manifest(keyOf(target), digest)
+    const body = entry && (await this.read(digest, entry.size))
+    if (!body || (await this.#layersGone(target, body))) return undefined
+    return { entry, body }
+  }
+
+  /** Answers from here on; on disk a little later. */
+  keep(target: Target, fetched: FetchedManifest): void {
+    const { digest, body } = fetched
+    this.#storing.set(digest, body)
+    this.#deps.background.run(async () => {
+      try {
+        await this.#deps.store.put(digest, body)
+      } finally {
+        this.#storing.delete(digest)
+      }
+    })
+    this.keepLink(target, fetched)
+  }
+
+  /** This repository holds the manifest: its upstream said so. */
+  keepLink(target: Target, { digest, body, mediaType, anonymous }: FetchedManifest): ManifestEntry {
+    const view = viewManifest(body)
+    const isPublic = anonymous && target.upstream.options.access === 'public'
+    const entry: ManifestEntry = {
+      mediaType,
+      size: body.length,
+      artifactType: view?.artifactType,
+      subject: view?.subject?.digest,
+      annotations: view?.annotations,
+      isPublic,
+    }
+    const children = [...(view?.blobs ?? []), ...(view?.manifests ?? [])]
+    this.#deps.background.run(() => this.#deps.catalog.putManifest(keyOf(target), digest, entry, children))
+    return entry
+  }
+
+  /**
+   * Layers that were here and are not any more. podman stays with the mirror that gave the manifest,
+   * so a manifest whose layers cannot follow must not be given.
+   */
+  async #layersGone(target: Target, body: Buffer): Promise<boolean> {
+    for (const { digest } of viewManifest(body)?.blobs ?? []) {
+      const wasHere = await this.#deps.catalog.blob(keyOf(target), digest)
+      if (wasHere && (await this.#deps.store.size(digest)) === undefined) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,206 @@
+/** Pulling manifests: by digest for ever, by tag as fresh as the policy wants it. */
+import type { ManifestEntry, TagEntry } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/name.ts'
+import { type Reference, referenceText } from '../oci/reference.ts'
+import { Coalescer } from '../stream/coalesce.ts'
+import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import { isFresh, judge } from './freshness.ts'
+import { ManifestCache } from './manifest-cache.ts'
+import { collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
+import type { PullDeps } from './pull.ts'
+import { keyOf, scopeOf, type Target } from './target.ts'
+
+export interface ManifestAnswer {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** Bytes. */
+  readonly size: number
+  /** Undefined for a HEAD. */
+  readonly body: Buffer | undefined
+  readonly provenance: Provenance
+}
+
+type Ask = { head: boolean }
+
+/** Every method rejects with an UpstreamError where upstream's help was needed and did not come. */
+export class Manifests {
+  readonly #deps: PullDeps
+  readonly #cache: ManifestCache
+  readonly #heads = new Coalescer<ManifestHead>()
+  readonly #fetches = new Coalescer<FetchedManifest>()
+  readonly #checks = new Coalescer<Checked>()
+
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+    this.#cache = new ManifestCache(deps)
+  }
+
+  get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
+    return reference.kind === 'digest' ? this.#byDigest(target, reference.digest, ask) : this.#byTag(target, reference.tag, ask)
+  }
+
+  async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
+    const entry = await this.#deps.catalog.manifest(keyOf(target), digest)
+    const body = await this.#cache.read(digest, entry?.size)
+    if (entry && body) return answer(digest, entry, { body: ask.head ? undefined : body, provenance: hit })
+    if (body) return this.#confirmed(target, digest, body)
+    const reference: Reference = { kind: 'digest', digest }
+    return ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference)
+  }
+
+  /** The bytes are here for another repository: this one's upstream has to say that they are in it too. */
+  async #confirmed(target: Target, digest: Digest, body: Buffer): Promise<ManifestAnswer> {
+    const { mediaType } = await this.#head(target, { kind: 'digest', digest })
+    const fetched = { body, digest, mediaType, anonymous: false }
+    const entry = this.#cache.keepLink(target, fetched)
+    return answer(digest, entry, { body, provenance: revalidated })
+  }
+
+  async #byTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
+    const entry = await this.#deps.catalog.tag(keyOf(target), tag)
+    if (!entry) return this.#coldTag(target, tag, ask)
+    const now = this.#deps.clock.now()
+    if (!isFresh(entry, target.policy, tag, now)) return this.#recheck(target, tag, entry, ask)
+    return this.#fromTag(target, entry, ask, { ...hit, ageMs: now - entry.checkedAt })
+  }
+
+  /** What the tag points at; its body is fetched if only a HEAD was seen so far. */
+  async #fromTag(target: Target, entry: TagEntry, ask: Ask, provenance: Provenance): Promise<ManifestAnswer> {
+    const { digest, mediaType, size } = entry
+    if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance }
+    const found = await this.#byDigest(target, digest, ask)
+    return found.provenance.outcome === 'hit' ? { ...found, provenance } : found
+  }
+
+  async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
+    const reference: Reference = { kind: 'tag', tag }
+    const found = await (ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference))
+    await this.#pointTag(target, tag, found)
+    return { ...found, provenance: { ...found.provenance, ageMs: 0 } }
+  }
+
+  /** Upstream is asked once for all who ask for the stale tag now, and is waited for no longer than the policy allows. */
+  async #recheck(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<ManifestAnswer> {
+    const { joined, result } = this.#checks.run(`${scopeOf(target)}:${tag}|${ask.head}`, () => this.#check(target, tag, entry, ask))
+    const checked = await this.#inTime(target, result)
+    if ('failure' in checked) return this.#stale(target, tag, entry, { ask, failure: checked.failure })
+    if (checked.found) return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
+    return this.#fromTag(target, checked.entry, ask, { ...revalidated, ageMs: 0 })
+  }
+
+  /** One HEAD, and a GET by digest only if the tag moved. Never rejects: a failure is a finding too. */
+  async #check(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<Checked> {
+    try {
+      const head = await this.#head(target, { kind: 'tag', tag }, target.upstream.options.timeouts.revalidateMs)
+      const confirmed: TagEntry = { ...entry, checkedAt: this.#deps.clock.now(), missingSince: undefined }
+      if (head.digest === entry.digest) {
+        await this.#deps.catalog.confirmTag(keyOf(target), tag, confirmed)
+        return { entry: confirmed }
+      }
+      const found = await this.#moved(target, tag, head, ask)
+      return { entry: await this.#pointTag(target, tag, found), found: { ...found, provenance: { ...missed, ageMs: 0 } } }
+    } catch (failure) {
+      return { failure }
+    }
+  }
+
+  /** The manifest that the tag points at now. It may move once more meanwhile: then the tag itself is asked. */
+  async #moved(target: Target, tag: Tag, head: ManifestHead, ask: Ask): Promise<ManifestAnswer> {
+    const { digest, mediaType, size } = head
+    if (digest === undefined) return this.#cold(target, { kind: 'tag', tag })
+    if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance: missed }
+    try {
+      return await this.#byDigest(target, digest, ask)
+    } catch (error) {
+      if (error instanceof UpstreamError && error.absent) return this.#cold(target, { kind: 'tag', tag })
+      throw error
+    }
+  }
+
+  async #inTime(target: Target, result: Promise<Checked>): Promise<Checked> {
+    const { upstream } = target
+    const { revalidateMs } = upstream.options.timeouts
+    const giveUp = new AbortController()
+    const late = this.#deps.clock.sleep(revalidateMs, giveUp.signal).then(
+      () => ({ failure: new UpstreamError(upstream.registry, 'timeout', `${upstream.registry} took longer than ${revalidateMs} ms`) }),
+      () => ({ failure: giveUp.signal.reason }),
+    )
+    try {
+      return await Promise.race([result, late])
+    } finally {
+      giveUp.abort()
+    }
+  }
+
+  async #stale(target: Target, tag: Tag, entry: TagEntry, { ask, failure }: { ask: Ask; failure: unknown }): Promise<ManifestAnswer> {
+    const now = this.#deps.clock.now()
+    const verdict = judge(entry, failure, target.policy, now)
+    if (verdict === 'drop') await this.#deps.catalog.dropTag(keyOf(target), tag)
+    const kept = verdict === 'serve' ? await this.#cache.whole(target, entry.digest) : undefined
+    if (!kept) throw failure
+    if (failure instanceof UpstreamError && failure.absent && entry.missingSince === undefined) {
+      await this.#deps.catalog.confirmTag(keyOf(target), tag, { ...entry, missingSince: now })
+    }
+    const detail = failure instanceof Error ? failure.message : String(failure)
+    const provenance: Provenance = { outcome: 'stale', detail, ageMs: now - entry.checkedAt }
+    return answer(entry.digest, kept.entry, { body: ask.head ? undefined : kept.body, provenance })
+  }
+
+  async #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: ManifestAnswer): Promise<TagEntry> {
+    const now = this.#deps.clock.now()
+    const entry: TagEntry = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
+    const key = keyOf(target)
+    await this.#deps.catalog.index.putTag(key, tag, entry)
+    this.#deps.background.run(() => this.#deps.catalog.moveTag(key, tag, entry))
+    return entry
+  }
+
+  /** HEAD upstream and keep no body; a GET where upstream's HEAD says too little to answer with. */
+  async #coldHead(target: Target, reference: Reference): Promise<ManifestAnswer> {
+    const { digest, mediaType, size } = await this.#head(target, reference)
+    if (digest === undefined || size === undefined) return { ...(await this.#cold(target, reference)), body: undefined }
+    return { digest, mediaType, size, body: undefined, provenance: { outcome: 'miss' } }
+  }
+
+  async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
+    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
+    const fetched = await result
+    const { digest, mediaType, body } = fetched
+    return { digest, mediaType, size: body.length, body, provenance: joined ? collapsed : missed }
+  }
+
+  async #fetch(target: Target, reference: Reference): Promise<FetchedManifest> {
+    const fetched = await this.#guard(target, reference, () =>
+      target.upstream.getManifest(target.repository, reference, { maxBytes: this.#deps.limits.manifestBytes }),
+    )
+    this.#cache.keep(target, fetched)
+    return fetched
+  }
+
+  #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
+    const ask = totalMs === undefined ? {} : { totalMs }
+    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    return this.#heads.run(key, () =>
+      this.#guard(target, reference, () => target.upstream.headManifest(target.repository, reference, ask)),
+    ).result
+  }
+
+  #guard<T>(target: Target, reference: Reference, task: () => Promise<T>): Promise<T> {
+    target.upstream.assertAllowed(target.repository)
+    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
+  }
+}
+
+type Checked = { entry: TagEntry; found?: ManifestAnswer } | { failure: unknown }
+
+function answer(
+  digest: Digest,
+  entry: ManifestEntry,
+  { body, provenance }: { body: Buffer | undefined; provenance: Provenance },
+): ManifestAnswer {
+  return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance }
+}

@@ -1,0 +1,29 @@
+/** Where a flight's bytes come from. Today our own upstream request; a sibling process and another replica fit in here. */
+import type { Digest } from '../oci/digest.ts'
+import type { BlobBody } from '../upstream/upstream.ts'
+import { keyOf, scopeOf, type Target } from './target.ts'
+import type { PullDeps } from './pull.ts'
+
+export interface Source {
+  /** Names the (repository, credential) that a refusal speaks of. */
+  readonly scope: string
+  /** For metrics and messages. */
+  readonly name: string
+  /** Bytes from `first` on. Rejects with an UpstreamError; the body errors with one when it breaks. */
+  open(digest: Digest, ask: { first: number; attempt: number; signal: AbortSignal }): Promise<BlobBody>
+  /** The source gave the whole blob and it was right: its repository holds it from now on. */
+  served(digest: Digest, size: number, anonymous: boolean): Promise<void>
+}
+
+/** The target's own upstream as a source. */
+export function upstreamSource(deps: PullDeps, target: Target): Source {
+  const { upstream, repository } = target
+  return {
+    scope: scopeOf(target),
+    name: upstream.registry,
+    open: (digest, { first, attempt, signal }) =>
+      upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
+    served: (digest, size, anonymous) =>
+      deps.catalog.putBlob(keyOf(target), digest, { size, isPublic: anonymous && upstream.options.access === 'public' }),
+  }
+}

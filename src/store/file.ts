@@ -1,0 +1,76 @@
+/** A file opened once and shared: closed when the last of its users has let go. */
+import { close, fdatasync, fstat, open, read, writev } from 'node:fs'
+import { promisify } from 'node:util'
+
+const openAsync = promisify(open)
+const closeAsync = promisify(close)
+const fdatasyncAsync = promisify(fdatasync)
+const fstatAsync = promisify(fstat)
+
+export class SharedFile {
+  readonly fd: number
+  #users = 1
+
+  private constructor(fd: number) {
+    this.fd = fd
+  }
+
+  /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
+  static async open(path: string, flags: 'r' | 'r+' | 'wx+'): Promise<SharedFile> {
+    return new SharedFile(await openAsync(path, flags, 0o644))
+  }
+
+  /** One more user, who has to call `release` too. */
+  retain(): this {
+    this.#users += 1
+    return this
+  }
+
+  release(): void {
+    this.#users -= 1
+    if (this.#users === 0) void closeAsync(this.fd).catch(() => {}) // nothing was promised about a file nobody uses
+  }
+
+  /** Resolves with the number of bytes read: 0 at the end of the file. */
+  read(target: Buffer, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      read(this.fd, target, 0, target.length, position, (error, count) => (error ? reject(error) : resolve(count)))
+    })
+  }
+
+  /** Writes all of the chunks at the position; on an error some of them may be there. */
+  async write(chunks: readonly Buffer[], position: number): Promise<void> {
+    let rest = chunks
+    while (rest.length > 0) {
+      const written = await this.#writeSome(rest, position)
+      position += written
+      rest = without(rest, written)
+    }
+  }
+
+  async size(): Promise<number> {
+    return (await fstatAsync(this.fd)).size
+  }
+
+  sync(): Promise<void> {
+    return fdatasyncAsync(this.fd)
+  }
+
+  #writeSome(chunks: readonly Buffer[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      writev(this.fd, chunks, position, (error, count) => (error ? reject(error) : resolve(count)))
+    })
+  }
+}
+
+/** What remains of the chunks after the first `count` bytes. */
+function without(chunks: readonly Buffer[], count: number): readonly Buffer[] {
+  let at = 0
+  for (; at < chunks.length; at += 1) {
+    const length = chunks[at]?.length ?? 0
+    if (count < length) break
+    count -= length
+  }
+  const [first, ...rest] = chunks.slice(at)
+  return first === undefined ? [] : [first.subarray(count), ...rest]
+}

@@ -1,0 +1,85 @@
+/** Opening a store: its format, its one owner, its folders. Nothing in it is read. */
+import { mkdir, readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { DatabaseSync } from 'node:sqlite'
+import { isCode, writeWhole } from './durable.ts'
+import { Layout } from './layout.ts'
+
+/** The store cannot be used; the message is one line for the person who starts the program. */
+export class StoreUnusable extends Error {
+  override readonly name = 'StoreUnusable'
+}
+
+const formatVersion = 1
+
+/** @throws StoreUnusable when it cannot be written, is of a newer format, or another process owns it */
+export async function openLayout(root: string): Promise<{ layout: Layout; unlock: () => void }> {
+  const layout = new Layout(root)
+  try {
+    for (const folder of [layout.partials, layout.trash, layout.names]) await mkdir(folder, { recursive: true })
+    const unlock = takeLock(layout)
+    await checkFormat(layout)
+    return { layout, unlock }
+  } catch (error) {
+    if (error instanceof StoreUnusable) throw error
+    throw new StoreUnusable(`cannot use the store at ${root}: ${reason(error)}`, { cause: error })
+  }
+}
+
+async function checkFormat(layout: Layout): Promise<void> {
+  let text: string
+  try {
+    text = await readFile(layout.format, 'utf8')
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+    return writeWhole(layout.format, `${JSON.stringify({ v: formatVersion })}\n`, { scratch: layout.trash, durable: true })
+  }
+  const { v } = JSON.parse(text) as { v?: unknown }
+  if (v === formatVersion) return
+  throw new StoreUnusable(
+    `the store at ${layout.root} has format ${String(v)}, this program knows ${formatVersion}: use the program that wrote it`,
+  )
+}
+
+/**
+ * An exclusive SQLite transaction on a file of its own: the kernel lets go of it however the process ends,
+ * it works on every file system that SQLite works on, and the file can say who holds it.
+ */
+function takeLock(layout: Layout): () => void {
+  const holder = `process ${process.pid} on ${hostname()}`
+  const database = new DatabaseSync(layout.lock, { timeout: 0 })
+  try {
+    database.exec('PRAGMA journal_mode = DELETE')
+    database.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT) STRICT')
+    database.exec('DELETE FROM holder')
+    database.prepare('INSERT INTO holder VALUES (?)').run(holder)
+    database.exec('BEGIN IMMEDIATE')
+    return () => database.close()
+  } catch (error) {
+    const other = holderOf(database)
+    database.close()
+    if (!isBusy(error)) throw error
+    throw new StoreUnusable(`the store at ${layout.root} is in use by ${other ?? 'another process'}`)
+  }
+}
+
+/** A reader may look while the lock is held: IMMEDIATE keeps out writers only. */
+function holderOf(database: DatabaseSync): string | undefined {
+  try {
+    const row = database.prepare('SELECT name FROM holder').get()
+    return typeof row?.['name'] === 'string' ? row['name'] : undefined
+  } catch {
+    return undefined // the holder is just being written
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === 5
+}
+
+function reason(error: unknown): string {
+  if (isCode(error, 'EACCES', 'EPERM', 'EROFS')) return 'it is not writable by this user'
+  if (isCode(error, 'ENOTDIR', 'EEXIST')) return 'something that is no folder is in the way'
+  if (isCode(error, 'ENOSPC')) return 'the disk is full'
+  return error instanceof Error ? error.message : String(error)
+}

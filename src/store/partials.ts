@@ -1,0 +1,80 @@
+/** The folder of partials: a new one for each flight, or one that an earlier flight left behind. */
+import { randomBytes } from 'node:crypto'
+import { readdir, rm, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Digest, dashed } from '../oci/digest.ts'
+import { isCode } from './durable.ts'
+import { SharedFile } from './file.ts'
+import type { Layout } from './layout.ts'
+import { Partial, readNote, removePartial, renamePartial } from './partial.ts'
+
+export class Partials {
+  readonly #layout: Layout
+  /** Paths that a flight of this process is writing. */
+  readonly #open = new Set<string>()
+
+  constructor(layout: Layout) {
+    this.#layout = layout
+  }
+
+  /**
+   * A file to fill for this digest, beginning with the bytes that an earlier flight synced.
+   * Those bytes were hashed once but not proven: the new flight hashes them again.
+   */
+  async begin(digest: Digest): Promise<Partial> {
+    const path = this.#layout.partial(digest, randomBytes(6).toString('hex'))
+    this.#open.add(path)
+    const closed = () => this.#open.delete(path)
+    try {
+      const adopted = await this.#adopt(digest, path)
+      const file = await SharedFile.open(path, adopted ? 'r+' : 'wx+')
+      const { offset = 0, ...note } = adopted ?? {}
+      return new Partial(this.#layout, { digest, path, file, note, written: offset, closed })
+    } catch (error) {
+      closed()
+      throw error
+    }
+  }
+
+  /** Deletes what no flight has touched for so long. Resolves with how many were deleted. */
+  async reap(olderThanMs: number, now: number): Promise<number> {
+    let reaped = 0
+    for (const name of await readdir(this.#layout.partials)) {
+      const path = join(this.#layout.partials, name)
+      if (this.#open.has(path.replace(/\.note$/, ''))) continue
+      const { mtimeMs } = await stat(path)
+      if (now - mtimeMs < olderThanMs) continue
+      await rm(path, { force: true })
+      reaped += 1
+    }
+    return reaped
+  }
+
+  async #adopt(digest: Digest, path: string) {
+    const left = await this.#leftBehind(digest)
+    if (!left) return undefined
+    try {
+      await truncate(left.path, left.note.offset)
+      await renamePartial(left.path, path)
+      return left.note
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return undefined // reaped between listing and renaming
+      throw error
+    }
+  }
+
+  /** The one with the most bytes on disk; the others are deleted. */
+  async #leftBehind(digest: Digest) {
+    const paths = (await readdir(this.#layout.partials))
+      .filter(name => name.startsWith(`${dashed(digest)}.`) && !name.endsWith('.note'))
+      .map(name => join(this.#layout.partials, name))
+      .filter(path => !this.#open.has(path))
+    const left = await Promise.all(paths.map(async path => ({ path, note: await readNote(path) })))
+    const [best, ...rest] = left.sort((a, b) => (b.note?.offset ?? 0) - (a.note?.offset ?? 0))
+    await Promise.all(rest.map(({ path }) => removePartial(path)))
+    if (!best) return undefined
+    if (best.note !== undefined && best.note.offset > 0) return { path: best.path, note: best.note }
+    await removePartial(best.path)
+    return undefined
+  }
+}

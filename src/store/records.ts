@@ -1,0 +1,104 @@
+/** The store's records: small JSON files that say what a repository holds (DESIGN §5). They are the truth; the index is not. */
+import { createHash } from 'node:crypto'
+import { opendir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '../observe/log.ts'
+import { createWhole, isCode, writeWhole } from './durable.ts'
+import type { Layout } from './layout.ts'
+
+/** Every record carries its format version. */
+export interface StoredRecord {
+  readonly v: 1
+}
+
+/** Stands for the exact content that was read. */
+export type Version = string
+
+export class Records {
+  readonly #layout: Layout
+  readonly #log: Logger
+  /** The last write under way for a path: writes of one record follow each other. */
+  readonly #writing = new Map<string, Promise<unknown>>()
+
+  constructor(layout: Layout, log: Logger) {
+    this.#layout = layout
+    this.#log = log
+  }
+
+  /** Undefined when there is none, or one that was torn by a power cut: then it is as if it had never been written. */
+  async read<T extends StoredRecord>(path: string): Promise<{ record: T; version: Version } | undefined> {
+    let text: string
+    try {
+      text = await readFile(path, 'utf8')
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    }
+    const record = parseRecord<T>(text)
+    if (record === undefined) this.#log.warn({ path }, 'record is not readable: treated as absent')
+    return record && { record, version: versionOf(text) }
+  }
+
+  /** Resolves with false when there is a record already; it is left alone. Durable: survives a power cut. */
+  create(path: string, record: StoredRecord, { durable }: { durable: boolean }): Promise<boolean> {
+    return this.#afterOthers(path, () => createWhole(path, JSON.stringify(record), this.#options(durable)))
+  }
+
+  /** Resolves with false when the record is no longer the version that was read. */
+  replace(path: string, record: StoredRecord, version: Version, { durable }: { durable: boolean }): Promise<boolean> {
+    return this.#afterOthers(path, async () => {
+      if ((await this.read(path))?.version !== version) return false
+      await writeWhole(path, JSON.stringify(record), this.#options(durable))
+      return true
+    })
+  }
+
+  /** Creates or replaces, whatever is there: for records whose newest value is always right. */
+  save(path: string, record: StoredRecord, { durable }: { durable: boolean }): Promise<void> {
+    return this.#afterOthers(path, () => writeWhole(path, JSON.stringify(record), this.#options(durable)))
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#afterOthers(path, () => rm(path, { force: true }))
+  }
+
+  /** Path segments below `names/` of every record, in no order. */
+  async *walk(): AsyncIterable<readonly string[]> {
+    yield* walkFolder(this.#layout.names, [])
+  }
+
+  #options(durable: boolean) {
+    return { scratch: this.#layout.trash, durable }
+  }
+
+  #afterOthers<T>(path: string, task: () => Promise<T>): Promise<T> {
+    const before = this.#writing.get(path) ?? Promise.resolve()
+    const result = before.then(task, task)
+    const settled = result.catch(() => {}).finally(() => {
+      if (this.#writing.get(path) === settled) this.#writing.delete(path)
+    })
+    this.#writing.set(path, settled)
+    return result
+  }
+}
+
+async function* walkFolder(path: string, segments: readonly string[]): AsyncIterable<readonly string[]> {
+  for await (const entry of await opendir(path)) {
+    const below = [...segments, entry.name]
+    if (entry.isDirectory()) yield* walkFolder(join(path, entry.name), below)
+    else yield below
+  }
+}
+
+function parseRecord<T extends StoredRecord>(text: string): T | undefined {
+  try {
+    const record = JSON.parse(text) as { v?: unknown } | null
+    return record?.v === 1 ? (record as T) : undefined
+  } catch {
+    return undefined // the caller logs it
+  }
+}
+
+function versionOf(text: string): Version {
+  return createHash('sha256').update(text).digest('base64url')
+}

@@ -1,0 +1,200 @@
+/** One URL of an upstream: requests for a repository's objects there, with the authorization it turns out to need. */
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../runtime/clock.ts'
+import { abortable } from './abort.ts'
+import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
+import {
+  type Credential,
+  type CredentialProvider,
+  fingerprint,
+  nameOf,
+} from './credentials/credential.ts'
+import { DockerConfigUnreadable } from './credentials/docker-config.ts'
+import { CredentialHelperFailed } from './credentials/helper.ts'
+import { failureOf, type Subject } from './failure.ts'
+import type { RateLimit } from './rate-limit.ts'
+import { isRedirect, type RedirectRule, sendFollowing } from './redirects.ts'
+import { discard, type HttpAnswer, headerOf, type Transport } from './transport.ts'
+import { refusalOf } from './verdict.ts'
+
+export interface ResourceRequest {
+  method: 'GET' | 'HEAD'
+  repository: string
+  /** Below the repository: `manifests/3.20`. */
+  path: string
+  query?: URLSearchParams
+  headers?: Readonly<Record<string, string>>
+  kind: Subject['kind']
+  redirects?: RedirectRule
+  /** Statuses from 400 on that the caller reads itself. */
+  accept?: readonly number[]
+  signal: AbortSignal | undefined
+}
+
+/** An answer below 400, or one of those the caller accepts. */
+export interface Reply extends HttpAnswer {
+  subject: Subject
+  anonymous: boolean
+}
+
+export interface EndpointDeps {
+  transport: Transport
+  authorizer: Authorizer
+  credentials: CredentialProvider
+  limits: RateLimit
+  clock: Clock
+  log: { error(fields: object, message: string): void }
+}
+
+const maxDemands = 10_000
+
+export class Endpoint {
+  readonly origin: string
+  readonly #upstream: string
+  readonly #base: URL
+  readonly #deps: EndpointDeps
+  /** Per repository, since the scope is: what to bring along without being asked. */
+  readonly #demands = new LRUCache<string, Demand>({ max: maxDemands })
+  #complaint = ''
+
+  constructor(upstream: string, base: URL, deps: EndpointDeps) {
+    this.origin = base.origin
+    this.#upstream = upstream
+    this.#base = base
+    this.#deps = deps
+  }
+
+  get credentialVersion(): string {
+    return this.#deps.credentials.version
+  }
+
+  /** Milliseconds until manifests may be asked for here. */
+  get pausedMs(): number {
+    return this.#deps.limits.pausedMs(true)
+  }
+
+  async ask(request: ResourceRequest): Promise<Reply> {
+    const { method, repository, path, kind } = request
+    const subject = { upstream: this.#upstream, kind, text: `${method} ${repository} ${path}` }
+    const credential = await this.#credential(repository, subject)
+    this.#deps.limits.use(identityOf(credential))
+    this.#assertNotPaused(request, subject)
+    const exchange = { request, subject, credential }
+    if (credential?.kind === 'bearer') return this.#send(exchange, bearerGrant(credential.token))
+    const reply = await this.#askAsBefore(exchange)
+    return reply ?? this.#askAnew(exchange)
+  }
+
+  /** With what the repository wanted last time; undefined when that is no longer good. */
+  async #askAsBefore(exchange: Exchange): Promise<Reply | undefined> {
+    const { repository, signal } = exchange.request
+    const demand = this.#demands.get(repository)
+    if (!demand) return undefined
+    const grant = await this.#grant(demand, exchange, signal)
+    const answer = await this.#exchange(exchange, grant)
+    const doubtful = grant.reused || demand.scheme === 'basic'
+    if (!doubtful || !this.#isRefusal(answer)) return this.#settle(exchange, answer, grant)
+    discard(answer)
+    grant.drop()
+    this.#demands.delete(repository)
+    return undefined
+  }
+
+  /**
+   * From an unauthenticated probe on: the challenge to a request with a token may name another realm (nvcr.io),
+   * or there is none at all (ECR).
+   */
+  async #askAnew(exchange: Exchange): Promise<Reply> {
+    const { repository, signal } = exchange.request
+    const probe = await this.#exchange(exchange, undefined)
+    const challenge = probe.status === 401 ? probe.headers['www-authenticate'] : undefined
+    const demand = demandOf(challenge, this.#base, repository)
+    if (!demand) return this.#settle(exchange, probe, undefined)
+    discard(probe)
+    let grant = await this.#grant(demand, exchange, signal)
+    let answer = await this.#exchange(exchange, grant)
+    if (grant.reused && this.#isRefusal(answer)) {
+      discard(answer)
+      grant.drop()
+      grant = await this.#grant(demand, exchange, signal)
+      answer = await this.#exchange(exchange, grant)
+    }
+    if (answer.status < 400) this.#demands.set(repository, demand)
+    return this.#settle(exchange, answer, grant)
+  }
+
+  async #send(exchange: Exchange, grant: Grant): Promise<Reply> {
+    return this.#settle(exchange, await this.#exchange(exchange, grant), grant)
+  }
+
+  #grant(demand: Demand, { credential, subject }: Exchange, signal: AbortSignal | undefined): Promise<Grant> {
+    return abortable(this.#deps.authorizer.grant(demand, credential, subject), signal)
+  }
+
+  #exchange({ request, subject }: Exchange, grant: Grant | undefined): Promise<HttpAnswer> {
+    const { method, repository, path, query, kind, signal } = request
+    const url = new URL(this.#base)
+    url.pathname = `${this.#base.pathname.replace(/\/+$/, '')}/v2/${repository}/${path}`
+    url.search = query?.toString() ?? ''
+    const headers = { ...request.headers, ...(grant ? { authorization: grant.authorization } : {}) }
+    const http = { method, url, headers, subject, bulk: kind === 'blob', signal }
+    return sendFollowing(this.#deps.transport, http, request.redirects ?? 'follow')
+  }
+
+  /** The answers that may mean "token no longer good": ECR's are 400 and 403. */
+  #isRefusal({ status, url }: HttpAnswer): boolean {
+    return url.origin === this.origin && (status === 400 || status === 401 || status === 403)
+  }
+
+  async #settle({ request, subject }: Exchange, answer: HttpAnswer, grant: Grant | undefined): Promise<Reply> {
+    const { limits, clock } = this.#deps
+    const { status } = answer
+    const own = answer.url.origin === this.origin
+    if (own && request.kind === 'manifest') {
+      limits.observe(headerOf(answer, 'ratelimit-limit'), headerOf(answer, 'ratelimit-remaining'), request.method)
+    }
+    if (status < 400 ? isExpected(status) : request.accept?.includes(status)) {
+      return { ...answer, subject, anonymous: grant?.anonymous ?? true }
+    }
+    const counted = request.kind === 'manifest' && request.method === 'GET'
+    throw await refusalOf(answer, { subject, grant, own, counted, limits, clock })
+  }
+
+  #assertNotPaused({ kind, method }: ResourceRequest, subject: Subject): void {
+    const ms = this.#deps.limits.pausedMs(kind === 'manifest' && method === 'GET')
+    if (ms === 0) return
+    const message = `${this.#upstream} is not asked for ${subject.text} for ${Math.ceil(ms / 1000)} s: it said 429`
+    throw failureOf(subject, 'rate-limited', message, { retryAfterMs: ms })
+  }
+
+  /** A configuration file or helper that gives nothing is an operator's business, said once until it changes. */
+  async #credential(repository: string, subject: Subject): Promise<Credential | undefined> {
+    try {
+      const credential = await this.#deps.credentials.get(repository)
+      this.#complaint = ''
+      return credential
+    } catch (error) {
+      if (!(error instanceof DockerConfigUnreadable || error instanceof CredentialHelperFailed)) throw error
+      const message = `no credential for ${this.#upstream}: ${error.message}`
+      if (message !== this.#complaint) this.#deps.log.error({ upstream: this.#upstream }, message)
+      this.#complaint = message
+      throw failureOf(subject, 'credential-refused', message, { cause: error })
+    }
+  }
+}
+
+interface Exchange {
+  request: ResourceRequest
+  subject: Subject
+  credential: Credential | undefined
+}
+
+function isExpected(status: number): boolean {
+  return status === 200 || status === 206 || isRedirect(status)
+}
+
+/** For the gauges: a user name is readable; of two tokens one must be told from the other. */
+function identityOf(credential: Credential | undefined): string {
+  if (!credential || credential.kind === 'basic') return nameOf(credential)
+  return `token-${fingerprint(credential).slice(0, 8)}`
+}

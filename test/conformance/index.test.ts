@@ -1,0 +1,57 @@
+/** Runs the index's conformance suite and random histories against every implementation. */
+import { createMemoryIndex } from '../../src/index/memory.ts'
+import type { ExpendableLimits } from '../../src/index/rows.ts'
+import { openSqliteIndex } from '../../src/index/sqlite.ts'
+import { createLogger } from '../../src/observe/log.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { tempDir } from '../support/temp-dir.ts'
+import { type IndexPlace, indexConformance } from './index.ts'
+import { indexHistories } from './index-history.ts'
+
+const never = 2 ** 30
+
+async function inFolder(batch: { flushRows: number; flushMs: number }): Promise<IndexPlace> {
+  const folder = await tempDir()
+  const options = {
+    path: folder.join('index.sqlite'),
+    clock: systemClock,
+    log: createLogger('silent'),
+    ...batch,
+  }
+  return {
+    lasts: true,
+    open: (expendable?: ExpendableLimits) =>
+      openSqliteIndex(expendable ? { ...options, expendable } : options),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  }
+}
+
+async function inMemory(): Promise<IndexPlace> {
+  return {
+    lasts: false,
+    open: async limits => createMemoryIndex(limits),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+const places: readonly (readonly [string, () => Promise<IndexPlace>])[] = [
+  ['memory', inMemory],
+  ['SQLite, each change written at once', () => inFolder({ flushRows: 1, flushMs: never })],
+  ['SQLite, in batches of three', () => inFolder({ flushRows: 3, flushMs: never })],
+  ['SQLite, nothing written before a flush', () => inFolder({ flushRows: never, flushMs: never })],
+  ['SQLite, without a file', withoutFile],
+]
+
+async function withoutFile(): Promise<IndexPlace> {
+  const options = { path: '/proc/none/index.sqlite', clock: systemClock, log: createLogger('silent') }
+  return {
+    lasts: false,
+    open: expendable => openSqliteIndex(expendable ? { ...options, expendable } : options),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+for (const [name, createPlace] of places) {
+  indexConformance(name, createPlace)
+  indexHistories(name, createPlace)
+}

@@ -1,0 +1,83 @@
+/** Layover as a person starts it: the command, a file and a port. */
+import { once } from 'node:events'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Daemon } from './daemon.ts'
+import type { Registry } from './origin.ts'
+import { environment } from './tools.ts'
+
+const startTimeoutMs = 30_000
+/** Another entry to try the same tests on, e.g. `dist/main.js` after a build. */
+const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
+
+/** The name under which Layover offers the origin; it resolves nowhere, so that only the mirror can answer. */
+export const originName = 'origin.test'
+
+export class Layover implements Registry, AsyncDisposable {
+  readonly namespace = `${originName}/`
+  readonly address: string
+  readonly #daemon: Daemon
+
+  private constructor(daemon: Daemon, address: string) {
+    this.#daemon = daemon
+    this.address = address
+  }
+
+  static async start(root: string, upstream: Registry): Promise<Layover> {
+    const home = join(root, 'layover')
+    await mkdir(home)
+    const address = `127.0.0.1:${await freePort()}`
+    const file = join(home, 'upstreams.yaml')
+    await writeFile(file, configuration(address, join(home, 'data'), upstream.address))
+    const daemon = new Daemon(process.execPath, [main, 'serve', '--config', file], {
+      cwd: home,
+      env: environment(home),
+    })
+    const layover = new Layover(daemon, address)
+    await layover.#ready()
+    return layover
+  }
+
+  async #ready(): Promise<void> {
+    const bound = AbortSignal.any([this.#daemon.signal, AbortSignal.timeout(startTimeoutMs)])
+    for (;;) {
+      bound.throwIfAborted()
+      const response = await fetch(`http://${this.address}/readyz`).catch(() => undefined) // not listening yet
+      if (response?.ok) return
+      await pause(50, undefined, { signal: bound }).catch(() => undefined) // the bound speaks above
+    }
+  }
+
+  /** Its last words, for a person who looks into a failed test. */
+  log(): string {
+    return this.#daemon.lines.slice(-60).join('\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon.stop()
+  }
+}
+
+/** Tags are asked for each time, so that the pulls after the origin's end are answered stale. */
+function configuration(address: string, store: string, upstream: string): string {
+  return `listen: ${address}
+store: {path: ${JSON.stringify(store)}}
+upstreams:
+  - registry: ${originName}
+    url: http://${upstream}
+    default: true
+    tags: [{match: "*", fresh: 0s}]
+`
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port is free')
+  return address.port
+}

@@ -1,0 +1,155 @@
+/** One host of the stand-in internet: its port, its handler, and the faults that meet its requests. */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Answer, Handler, Request } from './answer.ts'
+import { applies, type Fault, isEarly } from './fault.ts'
+import { earlyAnswer, spoil } from './fault-answers.ts'
+import { bareLineFeeds } from './rate-limit-answers.ts'
+import type { LoggedRequest, RequestLog } from './request-log.ts'
+import { breakOff, type Exchange, type Pacer, transmit } from './transmit.ts'
+
+export interface ListenerContext {
+  log: RequestLog
+  faults: readonly Fault[]
+  now: () => number
+}
+
+export class Listener {
+  readonly host: string
+  handler: Handler
+  pacer: Pacer | undefined
+  /** Connections accepted so far. */
+  connections = 0
+  #port = 0
+  #server: Server
+  readonly #context: ListenerContext
+  readonly #requestsOf = new WeakMap<Socket, number>()
+
+  constructor(host: string, handler: Handler, context: ListenerContext) {
+    this.host = host
+    this.handler = handler
+    this.#context = context
+    this.#server = this.#build()
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  get url(): string {
+    return `http://${this.host}:${this.#port}`
+  }
+
+  /** Takes a free port the first time, and the same one again after `refuse`. */
+  async listen(): Promise<void> {
+    if (this.#server.listening) return
+    this.#server = this.#build()
+    this.#server.listen(this.#port, '127.0.0.1')
+    await once(this.#server, 'listening')
+    this.#port = (this.#server.address() as AddressInfo).port
+  }
+
+  /** Closes the port and every connection: nothing answers here any more. */
+  refuse(): void {
+    this.#server.close()
+    this.#server.closeAllConnections()
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.refuse()
+    await closed
+  }
+
+  #build(): Server {
+    const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (incoming, response) => {
+      void this.#serve(incoming, response)
+    })
+    server.on('connection', () => {
+      this.connections += 1
+    })
+    return server
+  }
+
+  async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => {}) // the peer went away: 'close' follows, and the log says so
+    const request = await this.#read(incoming)
+    const entry = this.#context.log.add(request)
+    response.on('close', () => entry.close(response.writableFinished))
+    const exchange = { request, response, entry, pacer: this.pacer }
+    try {
+      await this.#answer(exchange)
+    } catch (error) {
+      // A mistake in the stand-in itself must not look like a fault of the network.
+      process.emitWarning(error instanceof Error ? error : String(error))
+      response.destroy()
+    }
+  }
+
+  async #answer(exchange: Exchange): Promise<void> {
+    const { request } = exchange
+    let answer: Answer | undefined
+    for (const fault of this.#context.faults) {
+      if (!fault.meets(request)) continue
+      if (isEarly(fault.spec)) {
+        if (await this.#early(exchange, fault)) return
+        continue
+      }
+      answer ??= this.handler(request)
+      if (applies(fault.spec, request, answer) && fault.take()) {
+        return transmit(exchange, spoil(fault, answer, request))
+      }
+    }
+    await transmit(exchange, { answer: answer ?? this.handler(request) })
+  }
+
+  /** True when the fault was the answer. */
+  async #early(exchange: Exchange, fault: Fault): Promise<boolean> {
+    const { request, response } = exchange
+    const { spec } = fault
+    if (!isEarly(spec) || spec.kind === 'refuse') return false
+    if (spec.kind === 'drop-reused' && !this.#reused(response)) return false
+    if (!fault.take()) return false
+    if (spec.kind === 'hang') {
+      fault.markReached()
+      await Promise.race([fault.released, once(response, 'close')])
+      return response.destroyed
+    }
+    if (spec.kind === 'drop' || spec.kind === 'drop-reused') {
+      await breakOff(response, spec.kind === 'drop' ? (spec.how ?? 'fin') : 'fin')
+    } else if (spec.kind === 'rate-limited' && spec.form === 'hap429-bare-lf') {
+      this.#bare(exchange)
+    } else {
+      await transmit(exchange, { answer: earlyAnswer(spec, request, this.#context.now()) })
+    }
+    return true
+  }
+
+  #bare({ response, entry }: { response: ServerResponse; entry: LoggedRequest }): void {
+    entry.status = 429
+    response.socket?.end(bareLineFeeds)
+  }
+
+  #reused(response: ServerResponse): boolean {
+    return response.socket !== null && (this.#requestsOf.get(response.socket) ?? 0) > 1
+  }
+
+  async #read(incoming: IncomingMessage): Promise<Request> {
+    const { socket } = incoming
+    this.#requestsOf.set(socket, (this.#requestsOf.get(socket) ?? 0) + 1)
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk as Buffer)
+    const [path = '', query = ''] = (incoming.url ?? '').split('?', 2)
+    return {
+      host: this.host,
+      method: incoming.method ?? '',
+      path,
+      query: new URLSearchParams(query),
+      headers: incoming.headers,
+      body: Buffer.concat(chunks).toString(),
+      address: socket.remoteAddress ?? '',
+    }
+  }
+}
