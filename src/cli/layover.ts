@@ -85,6 +85,7 @@ class Program implements Layover {
       metrics: this.#metrics,
       maxConnections: this.#config.limits.connections,
       probe: () => store.probe(),
+      beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
       registry: () => this.#current(),
     })
     this.#started = { store, pull, edge, closeIndex: () => index.close() }

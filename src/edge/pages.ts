@@ -7,9 +7,11 @@ export interface PagesDeps {
   /** Rejects, with the reason, when the store cannot be used. Upstreams have no say in it. */
   probe(): Promise<void>
   draining(): boolean
+  /** Brings gauges up to date that nothing else does. */
+  beforeScrape(): void
 }
 
-export function createPages({ metrics, probe, draining }: PagesDeps): Hono {
+export function createPages({ metrics, probe, draining, beforeScrape }: PagesDeps): Hono {
   const pages = new Hono()
   pages.get('/livez', context => context.text('ok\n'))
   for (const path of ['/readyz', '/healthz', '/health']) {
@@ -19,6 +21,7 @@ export function createPages({ metrics, probe, draining }: PagesDeps): Hono {
     })
   }
   pages.get('/metrics', async context => {
+    beforeScrape()
     const { registry } = metrics
     return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType })
   })

@@ -42,6 +42,12 @@ function writeHead(exchange: Exchange, { status, headers, content }: Answer, dra
     ...(facts.namespace === undefined ? {} : { 'oci-namespace': facts.namespace }),
     ...(facts.provenance ? cacheHeaders(facts.provenance) : {}),
     ...headers,
-    ...(draining ? { connection: 'close' } : {}),
+    ...(draining || bodyUnread(exchange) ? { connection: 'close' } : {}),
   })
+}
+
+/** A body that nobody is going to read would have to arrive whole before the connection could be used again. */
+function bodyUnread({ request }: Exchange): boolean {
+  const { 'content-length': length = '0', 'transfer-encoding': encoding } = request.headers
+  return !request.complete && (length !== '0' || encoding !== undefined)
 }

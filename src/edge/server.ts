@@ -14,7 +14,7 @@ const keepAliveMs = 120_000
 /** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
 const headersMs = 65_000
 
-export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe'> {
+export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScrape'> {
   /** Read for each request, so that a reload takes effect at once. */
   registry(): RegistryDeps
   readonly maxConnections: number
@@ -44,6 +44,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     async listen({ host, port }) {
       const server = createServer({ keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }, listener)
       server.maxConnections = deps.maxConnections
+      server.on('checkContinue', listener) // the answer comes without the body having been asked for
       server.listen(port, host)
       await once(server, 'listening')
       servers.push(server)

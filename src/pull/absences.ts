@@ -13,13 +13,15 @@ export class Absences {
     this.#clock = clock
   }
 
-  /**
-   * Runs the task unless it was answered with an absence a moment ago; that answer is thrown again then.
-   * Nothing but upstream's own word is remembered: an outage is not.
-   */
-  async guard<T>(key: string, ttlMs: number, task: () => Promise<T>): Promise<T> {
+  /** Throws upstream's answer again if it was given a moment ago. */
+  check(key: string): void {
     const known = this.#known.get(key)
     if (known && this.#clock.now() < known.until) throw known.error
+  }
+
+  /** Runs the task unless its absence is known. Only upstream's own word is remembered: an outage is not. */
+  async guard<T>(key: string, ttlMs: number, task: () => Promise<T>): Promise<T> {
+    this.check(key)
     try {
       return await task()
     } catch (error) {

@@ -32,6 +32,7 @@ export class Alone implements Bytes {
   static async open(remains: Remains, lone: Semaphore, signal: AbortSignal): Promise<Alone> {
     const release = await lone.acquire()
     try {
+      signal.throwIfAborted()
       const { digest, source, watermark } = remains
       return new Alone(remains, await source.open(digest, { first: watermark, attempt: 0, signal }), release)
     } catch (error) {

@@ -76,7 +76,7 @@ export class Blobs {
   }
 
   async #follow(target: Target, digest: Digest, { unverified }: { unverified: boolean }): Promise<BlobAnswer> {
-    await this.#guard(target, digest, async () => {})
+    this.#deps.absences.check(absenceKey(target, digest))
     const joined = this.#flights.find(digest) !== undefined
     const expectedSize = await this.#deps.catalog.index.childSize(keyOf(target), digest)
     const source = upstreamSource(this.#deps, target)
@@ -180,7 +180,7 @@ export class Blobs {
   }
 
   #guard<T>(target: Target, digest: Digest, task: () => Promise<T>): Promise<T> {
-    return this.#deps.absences.guard(`${scopeOf(target)}:${digest}`, target.policy.notFoundForMs, task)
+    return this.#deps.absences.guard(absenceKey(target, digest), target.policy.notFoundForMs, task)
   }
 }
 
@@ -193,6 +193,10 @@ interface Forwarding {
   range: ByteRange
   size: number
   release: () => void
+}
+
+function absenceKey(target: Target, digest: Digest): string {
+  return `${scopeOf(target)}:blob:${digest}`
 }
 
 function fromStore({ file, size }: StoredBlob, provenance: Provenance): BlobAnswer {

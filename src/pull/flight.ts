@@ -113,10 +113,15 @@ export class Flight {
     this.#stopping.abort(reason)
   }
 
-  /** Never rejects. Resolves when the blob is in the store, or the flight is over without. */
-  async run(): Promise<void> {
+  /**
+   * Never rejects. Resolves when the blob is in the store, or the flight is over without.
+   *
+   * @param over told in the very moment from which on nobody may join
+   */
+  async run(over: () => void): Promise<void> {
     const partial = await this.#begin()
     if (partial) await this.#fly(partial)
+    over()
     this.#over = true
     if (!this.#followed()) this.#file?.release()
   }

@@ -18,7 +18,7 @@ export interface FollowOptions {
 
 export class Flights {
   readonly #deps: PullDeps
-  readonly #flights = new Map<Digest, Flight>()
+  readonly #flights = new Map<Digest, { flight: Flight; ended: Promise<void> }>()
   readonly #lone = new Semaphore(maxLone)
 
   constructor(deps: PullDeps) {
@@ -26,7 +26,7 @@ export class Flights {
   }
 
   find(digest: Digest): Flight | undefined {
-    const flight = this.#flights.get(digest)
+    const flight = this.#flights.get(digest)?.flight
     return flight?.failure ? undefined : flight
   }
 
@@ -51,19 +51,26 @@ export class Flights {
 
   /** Ends all flights; what they have is kept. */
   async stop(): Promise<void> {
-    for (const flight of this.#flights.values()) flight.stop(new Error('Layover is stopping'))
+    for (const { flight } of this.#flights.values()) flight.stop(new Error('Layover is stopping'))
     await this.#deps.background.settled()
   }
 
+  /** A flight that failed is still putting its bytes away: the next one waits, to go on from them. */
   #run(flight: Flight, source: Source): void {
     const { digest } = flight
     const { metrics, background } = this.#deps
-    this.#flights.set(digest, flight)
+    const before = this.#flights.get(digest)?.ended
+    const ended = Promise.withResolvers<void>()
+    const entry = { flight, ended: ended.promise }
+    this.#flights.set(digest, entry)
     metrics.flights.inc({ upstream: source.name })
     background.run(async () => {
-      await flight.run()
+      await before
+      await flight.run(() => {
+        if (this.#flights.get(digest) === entry) this.#flights.delete(digest)
+      })
       metrics.flights.dec({ upstream: source.name })
-      if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+      ended.resolve()
     })
   }
 }

@@ -22,7 +22,8 @@ export async function readBody(answer: HttpAnswer, subject: Subject, limits: Lim
   if (encoding === 'identity' || encoding === '') return body
   const { upstream, text } = subject
   try {
-    if (encoding === 'gzip' || encoding === 'x-gzip') return await gunzipCapped(body, { maxOutputLength: maxBytes })
+    if (encoding === 'gzip' || encoding === 'x-gzip')
+      return await gunzipCapped(body, { maxOutputLength: maxBytes })
   } catch (cause) {
     if (cause instanceof RangeError) throw tooLarge(subject, maxBytes)
     throw failureOf(subject, 'corrupt', `${upstream} sent broken gzip for ${text}`, { cause })
@@ -30,11 +31,7 @@ export async function readBody(answer: HttpAnswer, subject: Subject, limits: Lim
   throw failureOf(subject, 'corrupt', `${upstream} sent content-encoding ${encoding} for ${text}`)
 }
 
-async function readRaw(
-  answer: HttpAnswer,
-  subject: Subject,
-  { maxBytes, signal }: Limits,
-): Promise<Buffer> {
+async function readRaw(answer: HttpAnswer, subject: Subject, { maxBytes, signal }: Limits): Promise<Buffer> {
   const { body, url } = answer
   const announced = Number(headerOf(answer, 'content-length') ?? 0)
   if (announced > maxBytes) {
@@ -81,5 +78,9 @@ function tooLarge(subject: Subject, maxBytes: number) {
 
 function trickle(subject: Subject) {
   const { upstream, text } = subject
-  return failureOf(subject, 'timeout', `${upstream} did not finish its answer to ${text} in ${maxReadMs / 1000} s`)
+  return failureOf(
+    subject,
+    'timeout',
+    `${upstream} did not finish its answer to ${text} in ${maxReadMs / 1000} s`,
+  )
 }

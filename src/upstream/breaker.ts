@@ -67,7 +67,10 @@ export class Breaker {
     this.#states.delete(origin)
   }
 
-  #fail(origin: string, { reason, probing, tookMs }: { reason: string; probing: boolean; tookMs: number }): void {
+  #fail(
+    origin: string,
+    { reason, probing, tookMs }: { reason: string; probing: boolean; tookMs: number },
+  ): void {
     // A state that was closed meanwhile begins anew; attempts that began before a rest do not lengthen it.
     const state = this.#states.get(origin) ?? closed()
     this.#states.set(origin, state)

@@ -3,16 +3,11 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
-import {
-  type Credential,
-  type CredentialProvider,
-  fingerprint,
-  nameOf,
-} from './credentials/credential.ts'
+import { type Credential, type CredentialProvider, fingerprint, nameOf } from './credentials/credential.ts'
 import { DockerConfigUnreadable } from './credentials/docker-config.ts'
 import { CredentialHelperFailed } from './credentials/helper.ts'
 import { failureOf, type Subject } from './failure.ts'
-import type { RateLimit } from './rate-limit.ts'
+import type { Budget, RateLimits } from './rate-limit.ts'
 import { isRedirect, type RedirectRule, sendFollowing } from './redirects.ts'
 import { discard, type HttpAnswer, headerOf, type Transport } from './transport.ts'
 import { refusalOf } from './verdict.ts'
@@ -41,7 +36,7 @@ export interface EndpointDeps {
   transport: Transport
   authorizer: Authorizer
   credentials: CredentialProvider
-  limits: RateLimit
+  limits: RateLimits
   clock: Clock
   log: { error(fields: object, message: string): void }
 }
@@ -49,8 +44,10 @@ export interface EndpointDeps {
 const maxDemands = 10_000
 
 export class Endpoint {
+  readonly upstream: string
   readonly origin: string
-  readonly #upstream: string
+  /** Learned: HEAD of a blob is answered with a refusal where GET works. */
+  refusesHead = false
   readonly #base: URL
   readonly #deps: EndpointDeps
   /** Per repository, since the scope is: what to bring along without being asked. */
@@ -59,7 +56,7 @@ export class Endpoint {
 
   constructor(upstream: string, base: URL, deps: EndpointDeps) {
     this.origin = base.origin
-    this.#upstream = upstream
+    this.upstream = upstream
     this.#base = base
     this.#deps = deps
   }
@@ -70,16 +67,16 @@ export class Endpoint {
 
   /** Milliseconds until manifests may be asked for here. */
   get pausedMs(): number {
-    return this.#deps.limits.pausedMs(true)
+    return this.#deps.limits.pausedMs
   }
 
   async ask(request: ResourceRequest): Promise<Reply> {
     const { method, repository, path, kind } = request
-    const subject = { upstream: this.#upstream, kind, text: `${method} ${repository} ${path}` }
+    const subject = { upstream: this.upstream, kind, text: `${method} ${repository} ${path}` }
     const credential = await this.#credential(repository, subject)
-    this.#deps.limits.use(identityOf(credential))
-    this.#assertNotPaused(request, subject)
-    const exchange = { request, subject, credential }
+    const budget = this.#deps.limits.of(identityOf(credential))
+    const exchange = { request, subject, credential, budget }
+    this.#assertNotPaused(exchange)
     if (credential?.kind === 'bearer') return this.#send(exchange, bearerGrant(credential.token))
     const reply = await this.#askAsBefore(exchange)
     return reply ?? this.#askAnew(exchange)
@@ -146,24 +143,31 @@ export class Endpoint {
     return url.origin === this.origin && (status === 400 || status === 401 || status === 403)
   }
 
-  async #settle({ request, subject }: Exchange, answer: HttpAnswer, grant: Grant | undefined): Promise<Reply> {
-    const { limits, clock } = this.#deps
+  async #settle(
+    { request, subject, budget }: Exchange,
+    answer: HttpAnswer,
+    grant: Grant | undefined,
+  ): Promise<Reply> {
     const { status } = answer
     const own = answer.url.origin === this.origin
     if (own && request.kind === 'manifest') {
-      limits.observe(headerOf(answer, 'ratelimit-limit'), headerOf(answer, 'ratelimit-remaining'), request.method)
+      budget.observe(
+        headerOf(answer, 'ratelimit-limit'),
+        headerOf(answer, 'ratelimit-remaining'),
+        request.method,
+      )
     }
     if (status < 400 ? isExpected(status) : request.accept?.includes(status)) {
       return { ...answer, subject, anonymous: grant?.anonymous ?? true }
     }
     const counted = request.kind === 'manifest' && request.method === 'GET'
-    throw await refusalOf(answer, { subject, grant, own, counted, limits, clock })
+    throw await refusalOf(answer, { subject, grant, own, counted, budget, clock: this.#deps.clock })
   }
 
-  #assertNotPaused({ kind, method }: ResourceRequest, subject: Subject): void {
-    const ms = this.#deps.limits.pausedMs(kind === 'manifest' && method === 'GET')
+  #assertNotPaused({ request: { kind, method }, subject, budget }: Exchange): void {
+    const ms = budget.pausedMs(kind === 'manifest' && method === 'GET')
     if (ms === 0) return
-    const message = `${this.#upstream} is not asked for ${subject.text} for ${Math.ceil(ms / 1000)} s: it said 429`
+    const message = `${this.upstream} is not asked for ${subject.text} for ${Math.ceil(ms / 1000)} s: it said 429`
     throw failureOf(subject, 'rate-limited', message, { retryAfterMs: ms })
   }
 
@@ -175,10 +179,12 @@ export class Endpoint {
       return credential
     } catch (error) {
       if (!(error instanceof DockerConfigUnreadable || error instanceof CredentialHelperFailed)) throw error
-      const message = `no credential for ${this.#upstream}: ${error.message}`
-      if (message !== this.#complaint) this.#deps.log.error({ upstream: this.#upstream }, message)
+      const message = `no credential for ${this.upstream}: ${error.message}`
+      if (message !== this.#complaint) this.#deps.log.error({ upstream: this.upstream }, message)
       this.#complaint = message
-      throw failureOf(subject, 'credential-refused', message, { cause: error })
+      throw failureOf(subject, 'credential-refused', `the credential for ${this.upstream} cannot be read`, {
+        cause: error,
+      })
     }
   }
 }
@@ -187,6 +193,7 @@ interface Exchange {
   request: ResourceRequest
   subject: Subject
   credential: Credential | undefined
+  budget: Budget
 }
 
 function isExpected(status: number): boolean {

@@ -61,7 +61,7 @@ export class Transport {
         throw signal.reason
       }
       const failure = translate(error, subject, { host: url.host, phase: 'headers' })
-      if (isHard(failure) && !(error instanceof AddressRefused)) attempt.failed(failure.message)
+      if (isHard(failure) && !(error instanceof AddressRefused)) attempt.failed(reasonOf(error, request))
       else attempt.abandoned()
       throw failure
     }
@@ -134,11 +134,20 @@ export function discard({ body }: Pick<HttpAnswer, 'body'>): void {
   void body.dump({ limit: 16 * 1024 }).catch(() => {})
 }
 
+/** For those who are told later why they must wait; what was asked for is not their business. */
+function reasonOf(error: unknown, { subject, url }: HttpRequest): string {
+  const earlier = { ...subject, text: 'an earlier request' }
+  return translate(error, earlier, { host: url.host, phase: 'headers' }).message
+}
+
 function isHard({ failure }: UpstreamError): boolean {
   return failure === 'unreachable' || failure === 'timeout'
 }
 
-function resting(subject: Subject, { restingMs, reason }: { restingMs: number; reason: string }): UpstreamError {
+function resting(
+  subject: Subject,
+  { restingMs, reason }: { restingMs: number; reason: string },
+): UpstreamError {
   const message = `${subject.upstream} is not asked for the next ${Math.ceil(restingMs / 1000)} s, because ${reason}`
   return failureOf(subject, 'resting', message, { retryAfterMs: restingMs })
 }

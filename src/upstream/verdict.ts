@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Grant } from './authorize.ts'
 import { peekText } from './body.ts'
 import { failureOf, type Subject } from './failure.ts'
-import type { RateLimit } from './rate-limit.ts'
+import type { Budget } from './rate-limit.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { discard, type HttpAnswer, headerOf } from './transport.ts'
 import type { UpstreamError, UpstreamFailure } from './upstream-error.ts'
@@ -16,7 +16,7 @@ export interface Circumstances {
   own: boolean
   /** A manifest GET, which limits on pulls count. */
   counted: boolean
-  limits: RateLimit
+  budget: Budget
   clock: Clock
 }
 
@@ -64,14 +64,14 @@ function told({ status, url }: HttpAnswer, { subject, own }: Circumstances): str
  * text with a time, stops everything.
  */
 async function limited(answer: HttpAnswer, about: Circumstances): Promise<UpstreamError> {
-  const { subject, own, counted, limits, clock } = about
+  const { subject, own, counted, budget, clock } = about
   const header = headerOf(answer, 'retry-after')
   const text = await peekText(answer)
   const waitMs = retryAfterMs(header, text, clock)
   const plain = (headerOf(answer, 'content-type') ?? 'text/plain').startsWith('text/plain')
   const everything = text.includes('HAP429') || (plain && header !== undefined)
-  if (own && everything) limits.pause(waitMs, 'everything')
-  else if (own && counted) limits.pause(waitMs, 'manifests')
+  if (own && everything) budget.pause(waitMs, 'everything')
+  else if (own && counted) budget.pause(waitMs, 'manifests')
   const message = `${told(answer, about)}: too many requests`
   return failureOf(subject, 'rate-limited', message, { upstreamStatus: 429, retryAfterMs: waitMs })
 }

@@ -35,7 +35,9 @@ class Watch implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    ...[controller, status, headers, text]: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>
+    ...[controller, status, headers, text]: Parameters<
+      NonNullable<Dispatcher.DispatchHandler['onResponseStart']>
+    >
   ): void {
     this.#inBody = status >= 200
     this.#handler.onResponseStart?.(controller, status, headers, text)

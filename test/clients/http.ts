@@ -190,7 +190,8 @@ export class ClientHttp {
   }
 }
 
-function nodeLookup(lookup: Lookup): LookupFunction {
+/** For the `lookup` option of Node's own sockets and of undici. */
+export function nodeLookup(lookup: Lookup): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname).then(
       found => {

@@ -1,4 +1,4 @@
-/** The hosts of the stand-in internet and the habits of each (upstreams.md §3). */
+/** The hosts of the stand-in internet and the habits of each. */
 import type { Digest } from '../../src/oci/digest.ts'
 import { type Answer, html, json, type Request, ranged, redirect } from './answer.ts'
 import { BasicAuth, Directory } from './auth.ts'
@@ -24,6 +24,9 @@ export const hostNames = [
   'acr.test',
   'plain.test',
   'evil.test',
+  'tls.test',
+  'mtls.test',
+  'expired.test',
 ] as const
 
 export type HostName = (typeof hostNames)[number]
@@ -71,6 +74,9 @@ export function buildHosts(world: World) {
     'authn.nvcr.test': () => json(401, { error: 'invalid_client' }),
     'acr.test': at(registries.acr),
     'plain.test': at(registries.plain),
+    'tls.test': at(registries.plain),
+    'mtls.test': at(registries.plain),
+    'expired.test': at(registries.plain),
     // Whoever asks here has been lured: it grants anything, so that only the request log can tell.
     'evil.test': () => json(200, { token: 'stolen', access_token: 'stolen', expires_in: 300 }),
   }

@@ -2,15 +2,23 @@
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Address, Lookup } from '../../src/runtime/lookup.ts'
 import { BearerAuth } from './bearer.ts'
+import { caCertificate, expiredCertificate, serverCertificate } from './certificates.ts'
 import { FakeClock } from './clock.ts'
 import { Fault, type FaultSpec } from './fault.ts'
 import { buildHosts, type HostName, hostNames } from './hosts.ts'
-import { Listener } from './listener.ts'
+import { Listener, type ListenerTls } from './listener.ts'
 import type { Registry } from './registry.ts'
 import { type LoggedRequest, type RequestFilter, RequestLog } from './request-log.ts'
 import { Pacer } from './transmit.ts'
 
 export type Internet = Awaited<ReturnType<typeof startInternet>>
+
+/** Trust `caCertificate` to reach them. All three are the plain registry. */
+const tlsOf: Partial<Record<HostName, ListenerTls>> = {
+  'tls.test': serverCertificate,
+  'mtls.test': { ...serverCertificate, clientCa: caCertificate },
+  'expired.test': expiredCertificate,
+}
 
 const secret = 'the stand-in internet signs with this'
 
@@ -25,7 +33,7 @@ export async function startInternet({ clock = new FakeClock() }: { clock?: Clock
     return found
   }
   for (const host of hostNames) {
-    const listener = new Listener(host, () => notReady(host), { log, faults, now })
+    const listener = new Listener(host, { log, faults, now }, tlsOf[host])
     await listener.listen()
     listeners.set(host, listener)
   }
@@ -99,8 +107,4 @@ class Names {
 function bearerOf({ habits }: Registry) {
   if (habits.auth instanceof BearerAuth) return habits.auth.options
   throw new Error('this registry has no tokens')
-}
-
-function notReady(host: string): never {
-  throw new Error(`${host} was asked before it was set up`)
 }

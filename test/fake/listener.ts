@@ -1,7 +1,8 @@
 /** One host of the stand-in internet: its port, its handler, and the faults that meet its requests. */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Answer, Handler, Request } from './answer.ts'
 import { applies, type Fault, isEarly } from './fault.ts'
 import { earlyAnswer, spoil } from './fault-answers.ts'
@@ -15,6 +16,14 @@ export interface ListenerContext {
   now: () => number
 }
 
+/** A host that has this speaks TLS, with HTTP/2 for those who can. */
+export interface ListenerTls {
+  cert: string
+  key: string
+  /** Clients must have a certificate of this authority. */
+  clientCa?: string
+}
+
 export class Listener {
   readonly host: string
   handler: Handler
@@ -24,12 +33,17 @@ export class Listener {
   #port = 0
   #server: Server
   readonly #context: ListenerContext
+  readonly #tls: ListenerTls | undefined
+  readonly #sockets = new Set<Socket>()
   readonly #requestsOf = new WeakMap<Socket, number>()
 
-  constructor(host: string, handler: Handler, context: ListenerContext) {
+  constructor(host: string, context: ListenerContext, tls?: ListenerTls) {
     this.host = host
-    this.handler = handler
+    this.handler = () => {
+      throw new Error(`${host} was asked before it was set up`)
+    }
     this.#context = context
+    this.#tls = tls
     this.#server = this.#build()
   }
 
@@ -38,7 +52,7 @@ export class Listener {
   }
 
   get url(): string {
-    return `http://${this.host}:${this.#port}`
+    return `${this.#tls ? 'https' : 'http'}://${this.host}:${this.#port}`
   }
 
   /** Takes a free port the first time, and the same one again after `refuse`. */
@@ -53,7 +67,7 @@ export class Listener {
   /** Closes the port and every connection: nothing answers here any more. */
   refuse(): void {
     this.#server.close()
-    this.#server.closeAllConnections()
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   async close(): Promise<void> {
@@ -64,18 +78,24 @@ export class Listener {
   }
 
   #build(): Server {
-    const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (incoming, response) => {
+    const serve = (incoming: IncomingMessage, response: ServerResponse) => {
       void this.#serve(incoming, response)
-    })
-    server.on('connection', () => {
+    }
+    const server = this.#tls
+      ? secureServer(this.#tls, serve)
+      : createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, serve)
+    server.on('connection', (socket: Socket) => {
       this.connections += 1
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
     })
     return server
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {}) // the peer went away: 'close' follows, and the log says so
-    const request = await this.#read(incoming)
+    const request = await this.#read(incoming).catch(() => undefined)
+    if (!request) return // the peer broke off before it had asked
     const entry = this.#context.log.add(request)
     response.on('close', () => entry.close(response.writableFinished))
     const exchange = { request, response, entry, pacer: this.pacer }
@@ -152,4 +172,17 @@ export class Listener {
       address: socket.remoteAddress ?? '',
     }
   }
+}
+
+function secureServer(
+  { cert, key, clientCa }: ListenerTls,
+  serve: (incoming: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const client = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }
+  const server = createSecureServer({ cert, key, allowHTTP1: true, ...client }, (incoming, response) => {
+    // Node's compatibility layer: the same methods over HTTP/2.
+    serve(incoming as unknown as IncomingMessage, response as unknown as ServerResponse)
+  })
+  server.on('sessionError', () => {}) // the peer broke off: the log says so
+  return server
 }

@@ -1,4 +1,4 @@
-/** The ways in which registries say "too many requests" (upstreams.md §6). */
+/** The ways in which registries say "too many requests". */
 import { type Answer, answer, html, json, ociError } from './answer.ts'
 
 export type RateLimitForm =

@@ -1,6 +1,7 @@
 /** Puts an answer on the wire: paced, held back or cut where a fault says so, and counted in the log. */
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { constants, type Http2ServerResponse } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Request, sizeOf } from './answer.ts'
 import type { Sending } from './fault-answers.ts'
@@ -70,6 +71,7 @@ export async function transmit(exchange: Exchange, sending: Sending): Promise<vo
 /** Ends the connection: politely with FIN, or with RST. What was written before goes out. */
 export async function breakOff(response: ServerResponse, how: 'fin' | 'rst'): Promise<void> {
   await flushed(response)
+  if (isHttp2(response)) return response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   if (how === 'rst') response.socket?.resetAndDestroy()
   else response.socket?.destroySoon()
 }
@@ -110,9 +112,14 @@ async function closed(response: ServerResponse): Promise<void> {
 
 /** Everything written so far was handed to the kernel. */
 function flushed(response: ServerResponse): Promise<void> {
-  const socket = response.socket
+  const socket = isHttp2(response) ? undefined : response.socket
   if (!socket || socket.destroyed) return Promise.resolve()
   return new Promise(resolve => {
     socket.write(Buffer.alloc(0), () => resolve())
   })
+}
+
+/** HTTP/2 has no socket of its own to end: its stream is reset instead. */
+function isHttp2(response: ServerResponse | Http2ServerResponse): response is Http2ServerResponse {
+  return 'stream' in response
 }

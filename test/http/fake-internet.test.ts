@@ -1,16 +1,18 @@
 /** The stand-in internet and the client emulators, tried on each other: what they promise, other tests build on. */
 import { createHash } from 'node:crypto'
+import { Agent, request } from 'undici'
 import { describe, expect, test } from 'vitest'
 import { Containerd } from '../clients/containerd.ts'
 import { containerd210 } from '../clients/containerd-variants.ts'
 import { DockerLegacy } from '../clients/docker-legacy.ts'
 import { Ggcr } from '../clients/ggcr.ts'
-import { BodyCut, ClientHttp } from '../clients/http.ts'
+import { BodyCut, ClientHttp, nodeLookup } from '../clients/http.ts'
 import { splitMultipart } from '../clients/multipart.ts'
 import { Oras } from '../clients/oras.ts'
 import { Podman } from '../clients/podman.ts'
 import { Regclient } from '../clients/regclient.ts'
 import { readContent, seededBlob, seededContent } from '../fake/bytes.ts'
+import { caCertificate, clientCertificate } from '../fake/certificates.ts'
 import { FakeClock } from '../fake/clock.ts'
 import { artifact, artifactOf, chart, emptyBlob, image, multiArch } from '../fake/content.ts'
 import type { FaultSpec } from '../fake/fault.ts'
@@ -156,6 +158,46 @@ describe('registries', () => {
     expect((await http.send('GET', url)).status).toBe(403)
   })
 
+  test('a token that is no longer good is answered in the way of each registry', async () => {
+    const clock = new FakeClock()
+    await using internet = await startInternet({ clock })
+    const { lookup } = internet
+    const again = async (host: HostName, name: 'ghcr' | 'ecrPublic' | 'nvcr' | 'acr') => {
+      internet[name].put('app', 'v1', alpine)
+      const http = new ClientHttp({ lookup })
+      const url = `${internet.url(host)}/v2/app/manifests/v1`
+      expect((await http.send('HEAD', url)).status).toBe(200)
+      clock.advance(2 * 3_600_000)
+      const { status, headers } = await http.send('HEAD', url)
+      return [status, /realm="([^"]+)"/.exec(headers['www-authenticate'] ?? '')?.[1]]
+    }
+    expect(await again('ghcr.test', 'ghcr')).toEqual([401, `${internet.url('ghcr.test')}/token`])
+    expect(await again('acr.test', 'acr')).toEqual([401, `${internet.url('acr.test')}/oauth2/token`])
+    expect(await again('ecrpub.test', 'ecrPublic')).toEqual([400, undefined])
+    expect(await again('nvcr.test', 'nvcr')).toEqual([401, `${internet.url('authn.nvcr.test')}/token`])
+  })
+
+  test('realms refuse wrong passwords, then lock the user, and know the refresh grant', async () => {
+    await using internet = await startInternet()
+    internet.hub.addUser('ann', 'secret', { identityToken: 'refresh me' })
+    const url = `${internet.url('auth.hub.test')}/token?service=registry.hub.test`
+    const http = new ClientHttp({ lookup: internet.lookup })
+    const login = async (password: string) => {
+      const authorization = `Basic ${Buffer.from(`ann:${password}`).toString('base64')}`
+      return (await http.send('GET', url, { authorization })).status
+    }
+    internet.bearer(internet.hub).lockAfter = 2
+    expect([await login('secret'), await login('a'), await login('b'), await login('secret')]).toEqual([
+      200, 401, 401, 429,
+    ])
+    const port = new URL(url).port
+    const post = await fetch(`http://127.0.0.1:${port}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'refresh me' }),
+    })
+    expect(await post.json()).toMatchObject({ expires_in: 300 })
+  })
+
   test('manifest GETs count against the rate limit, HEADs and blobs do not', async () => {
     const clock = new FakeClock()
     await using internet = await startInternet({ clock })
@@ -272,12 +314,9 @@ describe('clients', () => {
     })
     await client.pull('app', 'v1')
     const ranges = internet.requests({ path: new RegExp(`${bundle.blobs[1]?.digest}$`) })
-    expect(new Set(ranges.map(({ headers }) => headers.range))).toEqual(new Set([
-      'bytes=0-',
-      'bytes=2097152-',
-      'bytes=4194304-',
-      'bytes=6291456-',
-    ]))
+    expect(new Set(ranges.map(({ headers }) => headers.range))).toEqual(
+      new Set(['bytes=0-', 'bytes=2097152-', 'bytes=4194304-', 'bytes=6291456-']),
+    )
   })
 
   test('podman stays with the mirror that gave the first manifest', async () => {
@@ -499,5 +538,47 @@ describe('faults', () => {
     }).pull('app', 'v1')
     expect([...pull.blobs.values()].map(({ size }) => size)).toContain(0)
     expect(pull.digest).toBe(bundle.digest)
+  })
+})
+
+describe('TLS', () => {
+  const get = async (
+    internet: Internet,
+    host: HostName,
+    { allowH2 = false, ...tls }: { allowH2?: boolean; cert?: string; key?: string } = {},
+  ) => {
+    const lookup = nodeLookup(internet.lookup)
+    const agent = new Agent({ allowH2, connect: { ca: caCertificate, lookup, ...tls } })
+    try {
+      const url = `${internet.url(host)}/v2/app/manifests/v1`
+      const { statusCode, body } = await request(url, { dispatcher: agent })
+      return { statusCode, length: (await body.arrayBuffer()).byteLength }
+    } finally {
+      await agent.destroy()
+    }
+  }
+
+  test.each([true, false])('a host with a certificate of its own authority, HTTP/2: %s', async allowH2 => {
+    await using internet = await startInternet()
+    internet.plain.put('app', 'v1', alpine)
+    expect(await get(internet, 'tls.test', { allowH2 })).toEqual({
+      statusCode: 200,
+      length: alpine.root.body.length,
+    })
+    expect(internet.requests()[0]?.headers[':path'] !== undefined).toBe(allowH2)
+    await internet.requests()[0]?.closed
+    expect(internet.requests()[0]?.outcome).toBe('finished')
+    internet.fault({ kind: 'fin', at: 10 })
+    await expect(get(internet, 'tls.test', { allowH2 })).rejects.toThrow()
+  })
+
+  test('an expired certificate, and one that the client has to have', async () => {
+    await using internet = await startInternet()
+    internet.plain.put('app', 'v1', alpine)
+    await expect(get(internet, 'expired.test')).rejects.toThrow('certificate has expired')
+    await expect(get(internet, 'mtls.test')).rejects.toThrow()
+    expect(await get(internet, 'mtls.test', clientCertificate)).toMatchObject({
+      statusCode: 200,
+    })
   })
 })

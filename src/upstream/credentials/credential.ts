@@ -18,7 +18,10 @@ export interface CredentialProvider {
 /** Tells credentials apart without keeping them. */
 export function fingerprint(credential: Credential | undefined): string {
   if (!credential) return 'anonymous'
-  return createHash('sha256').update(JSON.stringify(Object.entries(credential))).digest('hex').slice(0, 32)
+  return createHash('sha256')
+    .update(JSON.stringify(Object.entries(credential)))
+    .digest('hex')
+    .slice(0, 32)
 }
 
 /** Who it is, for metrics and messages; never the secret. */

@@ -2,7 +2,9 @@
 import type { CredentialSource } from '../upstream.ts'
 import { type Credential, type CredentialProvider, fingerprint } from './credential.ts'
 
-export function staticCredentials(source: CredentialSource & { kind: 'basic' | 'token' }): CredentialProvider {
+export function staticCredentials(
+  source: CredentialSource & { kind: 'basic' | 'token' },
+): CredentialProvider {
   const credential: Credential =
     source.kind === 'token' ? { kind: 'bearer', token: source.token } : { ...source, kind: 'basic' }
   return { version: fingerprint(credential), get: async () => credential }

@@ -1,0 +1,47 @@
+/** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
+import type { CachePolicy } from '../pull/target.ts'
+import type { UpstreamOptions } from '../upstream/upstream.ts'
+
+export interface Config {
+  readonly listen: readonly ListenAddress[]
+  /** Our own names: an `ns` equal to one counts as none. */
+  readonly hosts: readonly string[]
+  /** Without a trailing slash. */
+  readonly publicUrl: string | undefined
+  readonly store: { readonly path: string }
+  readonly limits: Limits
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly local: readonly LocalConfig[]
+}
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Limits {
+  /** Bytes of the largest manifest. */
+  readonly manifest: number
+  /** Open connections of clients, per listening address. */
+  readonly connections: number
+  /** How long transfers may go on after SIGTERM. */
+  readonly drainMs: number
+  /** How long the bytes of an unfinished fetch are kept to be continued. */
+  readonly partialMs: number
+}
+
+export interface UpstreamConfig {
+  readonly options: UpstreamOptions
+  readonly aliases: readonly string[]
+  /** Also serves names that carry no registry; true for one at most. */
+  readonly isDefault: boolean
+  /** What our credentials can pull, everybody may. */
+  readonly shareWithEveryone: boolean
+  readonly policy: CachePolicy
+}
+
+export interface LocalConfig {
+  readonly name: string
+  /** Pattern over names; its first component may be a registry, by its name and not by an alias. */
+  readonly match: string
+}

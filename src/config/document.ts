@@ -1,0 +1,97 @@
+/** The configuration file as YAML whose every value still knows its line and column. */
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type ParsedNode, parseDocument } from 'yaml'
+import type { Problem } from './problem.ts'
+
+export type Path = readonly (string | number)[]
+
+/** Expanded aliases; more of them are an attack or a mistake. */
+const maxAliases = 100
+const maxQuoted = 60
+
+export class ConfigDocument {
+  readonly yaml: Document.Parsed
+  readonly #text: string
+  readonly #lines = new LineCounter()
+
+  constructor(text: string) {
+    this.#text = text
+    // Pretty errors quote the line they complain of, which may hold a password.
+    this.yaml = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+  }
+
+  /** Mistakes of YAML itself; with any of them there is nothing more to look at. */
+  syntaxProblems(): Problem[] {
+    const problems = this.yaml.errors.map(({ code, message, pos }) => {
+      const advice = code === 'DUPLICATE_KEY' ? 'this key stands here twice' : message
+      return this.at(pos[0], '', advice)
+    })
+    if (problems.length > 0) return problems
+    if (this.yaml.contents === null) return [this.at(0, '', 'is empty; it needs at least `upstreams`')]
+    return isMap(this.yaml.contents) ? [] : [this.at(this.#offset(this.yaml.contents), '', 'expected keys such as `upstreams:` at the top')]
+  }
+
+  /** The plain values. @throws ReferenceError for too many aliases */
+  toJS(): unknown {
+    return this.yaml.toJS({ maxAliasCount: maxAliases })
+  }
+
+  at(offset: number, key: string, message: string): Problem {
+    const { line, col } = this.#lines.linePos(offset)
+    return { line, column: col, key, message }
+  }
+
+  /** A problem with the value at a path, or with the nearest thing around it that is there. */
+  problemAt(path: Path, message: string): Problem {
+    const { node, depth } = this.#find(path)
+    // Into a plain value there is no way: the problem is the value itself.
+    const shown = isScalar(node) ? path.slice(0, depth) : path
+    return this.at(this.#offset(node), formatPath(shown), message)
+  }
+
+  /** A problem with a key and not with its value. */
+  problemAtKey(path: Path, key: string, message: string): Problem {
+    const { node } = this.#find(path)
+    const pair = isMap(node) ? node.items.find(item => isScalar(item.key) && String(item.key.value) === key) : undefined
+    const keyNode = isScalar(pair?.key) ? pair.key : node
+    return this.at(this.#offset(keyNode), formatPath([...path, key]), message)
+  }
+
+  /** What stands there, as it is written: references are not resolved, so that no secret shows. */
+  quote(path: Path): string {
+    const { node, depth } = this.#find(path)
+    if (!isScalar(node) || depth < path.length) return describe(node)
+    if (node.value === null) return 'nothing'
+    const [start = 0, end = 0] = node.range ?? []
+    const source = this.#text.slice(start, end).replaceAll(/\s+/g, ' ').replaceAll(/\/\/[^/@]*@/g, '//<redacted>@')
+    return source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
+  }
+
+  /** The deepest node on the way, and how many steps of the path lead to it. */
+  #find(path: Path): { node: Node | null; depth: number } {
+    let node = this.#target(this.yaml.contents)
+    for (const [depth, step] of path.entries()) {
+      const next = isMap(node) || isSeq(node) ? node.get(step, true) : undefined
+      if (next === undefined) return { node, depth }
+      node = this.#target(next as ParsedNode)
+    }
+    return { node, depth: path.length }
+  }
+
+  #target(node: Node | null): Node | null {
+    return isAlias(node) ? (node.resolve(this.yaml) ?? node) : node
+  }
+
+  #offset(node: Node | null): number {
+    return node?.range?.[0] ?? 0
+  }
+}
+
+function describe(node: Node | null): string {
+  if (isMap(node)) return 'keys'
+  return isSeq(node) ? 'a list' : 'nothing'
+}
+
+/** `upstreams[1].url` */
+export function formatPath(path: Path): string {
+  return path.map(step => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('').replace(/^\./, '')
+}

@@ -1,0 +1,90 @@
+/** The forms in which the configuration writes patterns and secrets. Each parser throws FormInvalid. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { FormInvalid, parseHost } from './address-forms.ts'
+
+const repositoryPattern = /^[a-z0-9._*-]+(?:\/[a-z0-9._*-]+)*$/
+const tagPattern = /^[A-Za-z0-9._*-]+$/
+
+/** Of repository names: `*` stays within a component, `**` crosses. */
+export function parseRepositoryPattern(text: string): string {
+  if (!repositoryPattern.test(text) || text.includes('***')) {
+    throw new FormInvalid('a pattern of repository names such as library/* or acme/**, in lower case')
+  }
+  return text
+}
+
+/** As for repositories, but the first component may be a registry with its port. */
+export function parseLocalPattern(text: string): string {
+  const [first = '', ...rest] = text.split('/')
+  if (rest.length > 0 && isHost(first)) parseRepositoryPattern(rest.join('/'))
+  else parseRepositoryPattern(text)
+  return text
+}
+
+export function parseTagPattern(text: string): string {
+  if (!tagPattern.test(text) || text.includes('**')) throw new FormInvalid('a pattern of tags such as latest, v* or *')
+  return text
+}
+
+/** One component of a repository name. */
+export function parseNamespaceName(text: string): string {
+  if (!/^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::\d+)?$/.test(text)) throw new FormInvalid('a name of lower-case letters, digits and . _ -')
+  return text
+}
+
+export function parseUsername(text: string): string {
+  // RFC 7617 §2: the first colon ends the user.
+  if (text === '' || text.includes(':')) throw new FormInvalid('a user name, without a colon')
+  return text
+}
+
+export function parsePassword(text: string): string {
+  if (text === '') throw new FormInvalid('a password, not nothing')
+  return text
+}
+
+export function parseToken(text: string): string {
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new FormInvalid('a token: printable characters without spaces')
+  return text
+}
+
+/** The content of a credentials file. */
+export function parseUserAndPassword(text: string): { username: string; password: string } {
+  const [, username = '', password = ''] = /^([^:]+):(.+)$/.exec(text) ?? []
+  if (username === '') throw new FormInvalid('a file with one line, user:password; for a token write `token: file:…`')
+  return { username, password }
+}
+
+const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
+
+export function parseCertificates(text: string): string {
+  const blocks = text.match(pemBlock) ?? []
+  if (blocks.length === 0 || !blocks.every(isCertificate)) throw new FormInvalid('certificates as PEM text, or file: and the path of a PEM file')
+  return text
+}
+
+export function parsePrivateKey(text: string): string {
+  try {
+    createPrivateKey(text)
+    return text
+  } catch {
+    // No cause: it might quote the key.
+    throw new FormInvalid('an unencrypted private key as PEM text, or file: and the path of a PEM file')
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== ''
+  } catch {
+    return false // not a certificate, which the caller says
+  }
+}
+
+function isHost(text: string): boolean {
+  try {
+    return parseHost(text) === text
+  } catch {
+    return false // a pattern's first component then
+  }
+}

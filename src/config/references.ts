@@ -1,0 +1,109 @@
+/** `${NAME}` and `file:path` in a configuration become what they stand for, before anything is checked. */
+import { isPair, isScalar, isSeq, type Scalar, visit } from 'yaml'
+import { type ConfigDocument, formatPath } from './document.ts'
+import type { Problem } from './problem.ts'
+import { readFailure, type Sources } from './sources.ts'
+
+/** Under these keys a value may be `file:path`. */
+const fileKeys = new Set(['username', 'password', 'token', 'ca', 'cert', 'key'])
+/** Texts of several lines; a secret has one. */
+const pemKeys = new Set(['ca', 'cert', 'key'])
+
+interface Place {
+  scalar: Scalar<string>
+  /** The key it is the value of; undefined in a list. */
+  key: string | undefined
+  path: (string | number)[]
+}
+
+export interface Surroundings {
+  sources: Sources
+  env: Readonly<Record<string, string | undefined>>
+}
+
+/** Changes the document in place; what cannot be resolved stays as it is. */
+export async function resolveReferences(document: ConfigDocument, surroundings: Surroundings): Promise<Problem[]> {
+  const problems: Problem[] = []
+  for (const place of placesOf(document)) {
+    try {
+      place.scalar.value = await resolveValue(place, surroundings)
+    } catch (error) {
+      if (!(error instanceof Unresolved)) throw error
+      problems.push(document.at(place.scalar.range?.[0] ?? 0, formatPath(place.path), error.message))
+    }
+  }
+  return problems
+}
+
+class Unresolved extends Error {}
+
+function placesOf(document: ConfigDocument): Place[] {
+  const places: Place[] = []
+  visit(document.yaml, {
+    Scalar(at, scalar, ancestors) {
+      if (at === 'key' || typeof scalar.value !== 'string') return
+      const parent = ancestors.at(-1)
+      const key = isPair(parent) && isScalar(parent.key) ? String(parent.key.value) : undefined
+      places.push({ scalar: scalar as Scalar<string>, key, path: pathOf([...ancestors, scalar]) })
+    },
+  })
+  return places
+}
+
+/** From the document down to the value. */
+function pathOf(nodes: readonly unknown[]): (string | number)[] {
+  return nodes.flatMap((node, at): (string | number)[] => {
+    if (isPair(node)) return isScalar(node.key) ? [String(node.key.value)] : []
+    const parent = nodes[at - 1]
+    return isSeq(parent) ? [parent.items.indexOf(node)] : []
+  })
+}
+
+async function resolveValue({ scalar, key = '', path }: Place, { env, sources }: Surroundings): Promise<string> {
+  const text = substitute(scalar.value, env)
+  if (fileKeys.has(key) && text.startsWith('file:')) {
+    const content = await readNamed(sources, text.slice('file:'.length))
+    return pemKeys.has(key) ? content : oneLine(content, text)
+  }
+  if (path.at(-2) !== 'credentials') return text
+  if (key === 'file') return oneLine(await readNamed(sources, text), text)
+  if (key === 'docker') await readable(sources, text)
+  return text
+}
+
+/** `$${` stands for a `${` that is meant as it is. */
+function substitute(text: string, env: Surroundings['env']): string {
+  return text.replaceAll(/\$\$\{|\$\{([^}]*)\}?/g, (found, name: string | undefined) => {
+    if (name === undefined) return '${'
+    if (!found.endsWith('}') || !/^[A-Za-z_]\w*$/.test(name)) {
+      throw new Unresolved('`${` begins the name of an environment variable, as in ${HUB_USER}; for the characters themselves write `$${`')
+    }
+    const value = env[name]
+    if (value === undefined) throw new Unresolved(`the environment variable ${name} is not set`)
+    return value
+  })
+}
+
+async function readNamed(sources: Sources, path: string): Promise<string> {
+  return orUnresolved(sources.resolve(path), () => sources.read(path))
+}
+
+async function readable(sources: Sources, path: string): Promise<void> {
+  await orUnresolved(sources.resolve(path), () => sources.assertReadable(path))
+}
+
+async function orUnresolved<T>(path: string, attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt()
+  } catch (error) {
+    throw new Unresolved(`${path} cannot be read: ${readFailure(error)}`)
+  }
+}
+
+/** Editors and `echo` end a file with a line break, which is no part of a secret. */
+function oneLine(content: string, name: string): string {
+  const line = content.trimEnd()
+  if (line === '') throw new Unresolved(`${name} is empty`)
+  if (/[\r\n]/.test(line)) throw new Unresolved(`${name} has more than one line`)
+  return line
+}

@@ -1,0 +1,88 @@
+/** The kinds of value that the configuration is made of, as zod types that say what they expect. */
+import { z } from 'zod'
+import { FormInvalid } from './address-forms.ts'
+import { parseDuration, parseSize } from './quantity.ts'
+
+declare module 'zod' {
+  interface GlobalMeta {
+    /** The kind of value, for people. */
+    form?: string
+    /** What of it is not built yet: the whole key, or some values. */
+    notYet?: string
+    /** The default, where it is no constant. */
+    fallback?: string
+  }
+}
+
+/** A text whose parser throws FormInvalid for what is not of its form. */
+export function text<T>(form: string, parse: (text: string) => T) {
+  return z
+    .string()
+    .transform((input, context) => {
+      try {
+        return parse(input)
+      } catch (error) {
+        if (!(error instanceof FormInvalid)) throw error
+        context.issues.push({ code: 'custom', message: `expected ${error.message}`, input })
+        return z.NEVER
+      }
+    })
+    .meta({ form })
+}
+
+interface Bounds {
+  min?: number
+  max?: number
+}
+
+const dayMs = 86_400_000
+
+/** Milliseconds, `Infinity` for `forever`. */
+export const lifetime = quantity('duration or `forever`', 'a duration such as 250ms, 5s, 5m, 1h, 7d or forever', parseDuration)
+
+/** Milliseconds of a timer. */
+export function timer({ min = 1 }: { min?: number } = {}) {
+  const expected = `a duration such as 250ms, 5s or 5m, ${min > 0 ? 'more than 0 and ' : ''}at most 1d`
+  return quantity('duration', expected, parseDuration, { min, max: dayMs })
+}
+
+/** Bytes. */
+export function size(bounds: Bounds = {}) {
+  return quantity('size', `a size such as 64KiB, 4MiB, 50GiB or 1000${(bounds.min ?? 0) > 0 ? ', more than 0' : ''}`, parseSize, bounds)
+}
+
+/** `sqlite: 0` is a number for YAML, so a bare number is taken for its digits. */
+function quantity(form: string, expected: string, parse: (text: string) => number | undefined, bounds: Bounds = {}) {
+  const { min = 0, max = Number.POSITIVE_INFINITY } = bounds
+  return z
+    .preprocess(
+      input => (typeof input === 'number' ? String(input) : input),
+      text(form, given => {
+        const value = parse(given)
+        if (value === undefined || value < min || value > max) throw new FormInvalid(expected)
+        return value
+      }),
+    )
+    .meta({ form })
+}
+
+export function count(max: number) {
+  return z.int().min(1).max(max).meta({ form: 'number' })
+}
+
+export function choice<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values).meta({ form: values.map(value => `\`${value}\``).join(', ') })
+}
+
+export const flag = z.boolean().meta({ form: '`true`, `false`' })
+
+export function list<T extends z.ZodType>(item: T) {
+  return z.array(item).meta({ form: `list of ${item.meta()?.form ?? 'keys'}` })
+}
+
+/** A part of the schema that later versions build. What it is set to now must be what it will be without it. */
+export function notYet<T extends z.ZodType>(type: T, { what = 'all', unless = () => false }: { what?: string; unless?: (value: unknown) => boolean } = {}) {
+  return type
+    .refine(unless, { error: 'not yet', when: ({ value }) => value !== undefined })
+    .meta({ ...type.meta(), notYet: what })
+}

@@ -1,0 +1,238 @@
+/** Puts the client of one upstream together, and holds what all its URLs share. */
+import { createHash } from 'node:crypto'
+import { finished } from 'node:stream'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { RepositoryName } from '../oci/name.ts'
+import { type Reference, referenceText } from '../oci/reference.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Lookup } from '../runtime/lookup.ts'
+import { Semaphore } from '../stream/semaphore.ts'
+import { abortable } from './abort.ts'
+import { createAddressRule } from './address.ts'
+import { Agents } from './agent.ts'
+import { Authorizer } from './authorize.ts'
+import { Bandwidth } from './bandwidth.ts'
+import { type BlobHead, headBlob, openBlob } from './blob.ts'
+import { Breaker } from './breaker.ts'
+import type { CredentialProvider } from './credentials/credential.ts'
+import { DockerConfigCredentials } from './credentials/docker-config.ts'
+import { noCredentials, staticCredentials } from './credentials/static.ts'
+import { Endpoint } from './endpoint.ts'
+import { Endpoints } from './endpoints.ts'
+import type { Subject } from './failure.ts'
+import { getManifest, headManifest } from './manifest.ts'
+import { assertAllowed } from './names.ts'
+import { RateLimits } from './rate-limit.ts'
+import { listReferrers } from './referrers.ts'
+import { listTags } from './tags.ts'
+import { Tokens } from './token.ts'
+import { Transport } from './transport.ts'
+import type {
+  AskOptions,
+  BlobAsk,
+  BlobBody,
+  FetchedManifest,
+  ManifestHead,
+  TagPage,
+  Upstream,
+  UpstreamOptions,
+  UpstreamUrl,
+} from './upstream.ts'
+import { UpstreamError } from './upstream-error.ts'
+
+export interface UpstreamDeps {
+  clock: Clock
+  lookup: Lookup
+  /** Names this registry in `CDN-Loop`. */
+  loopId: string
+  log: Logger
+  metrics: Metrics
+}
+
+export function createUpstream(options: UpstreamOptions, deps: UpstreamDeps): Upstream {
+  return new Client(options, deps)
+}
+
+class Client implements Upstream {
+  readonly registry: string
+  readonly options: UpstreamOptions
+  readonly #agents: Agents
+  readonly #endpoints: Endpoints
+  readonly #fills: Semaphore
+  readonly #bandwidth: Bandwidth | undefined
+  readonly #metrics: Metrics
+  readonly #optionsHash: string
+
+  constructor(options: UpstreamOptions, deps: UpstreamDeps) {
+    const { clock } = deps
+    this.registry = options.registry
+    this.options = options
+    this.#metrics = deps.metrics
+    this.#optionsHash = shortHash(JSON.stringify(options))
+    this.#agents = new Agents(options, deps.lookup, createAddressRule(options.allowPrivate))
+    const transport = new Transport({ ...deps, agents: this.#agents, breaker: new Breaker(clock) })
+    const tokens = new Tokens({ ...deps, transport })
+    const endpoints = options.urls.map(url => createEndpoint(url, { options, deps, transport, tokens }))
+    this.#endpoints = new Endpoints(endpoints, clock)
+    this.#fills = new Semaphore(options.concurrency.fills)
+    const { bandwidth } = options.concurrency
+    this.#bandwidth = bandwidth > 0 ? new Bandwidth(bandwidth, clock) : undefined
+  }
+
+  get identity(): string {
+    const versions = this.#endpoints.all.map(({ credentialVersion }) => credentialVersion)
+    return shortHash([this.#optionsHash, ...versions].join(' '))
+  }
+
+  assertAllowed(repository: RepositoryName): void {
+    assertAllowed(this.options, repository)
+  }
+
+  headManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    ask: AskOptions = {},
+  ): Promise<ManifestHead> {
+    const text = `HEAD ${repository} manifests/${referenceText(reference)}`
+    return this.#first({ repository, kind: 'manifest', text, ask }, (endpoint, signal) =>
+      headManifest(endpoint, { repository, reference, signal }),
+    )
+  }
+
+  getManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    ask: AskOptions & { maxBytes: number },
+  ): Promise<FetchedManifest> {
+    const text = `GET ${repository} manifests/${referenceText(reference)}`
+    return this.#first({ repository, kind: 'manifest', text, ask }, (endpoint, signal) =>
+      getManifest(endpoint, { repository, reference, maxBytes: ask.maxBytes, signal }),
+    )
+  }
+
+  headBlob(repository: RepositoryName, digest: Digest, ask: AskOptions = {}): Promise<BlobHead> {
+    const text = `HEAD ${repository} blobs/${digest}`
+    return this.#first({ repository, kind: 'blob', text, ask }, (endpoint, signal) =>
+      headBlob(endpoint, { repository, digest, signal }),
+    )
+  }
+
+  async openBlob(repository: RepositoryName, digest: Digest, ask: BlobAsk = {}): Promise<BlobBody> {
+    const { range } = ask
+    const text = `GET ${repository} blobs/${digest}`
+    const release = await this.#place(ask.signal)
+    try {
+      const blob = await this.#first({ repository, kind: 'blob', text, ask }, (endpoint, signal) =>
+        openBlob(endpoint, { repository, digest, signal, ...(range ? { range } : {}) }),
+      )
+      const body = this.#bandwidth ? this.#bandwidth.pace(blob.body) : blob.body
+      finished(body, { writable: false }, release)
+      return { ...blob, body }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  listTags(
+    repository: RepositoryName,
+    query: { n?: string; last?: string },
+    ask: AskOptions = {},
+  ): Promise<TagPage> {
+    const text = `GET ${repository} tags/list`
+    return this.#first({ repository, kind: 'tags', text, ask }, (endpoint, signal) =>
+      listTags(endpoint, { repository, query, signal }),
+    )
+  }
+
+  listReferrers(repository: RepositoryName, subject: Digest, ask: AskOptions = {}): Promise<Descriptor[]> {
+    const text = `GET ${repository} referrers/${subject}`
+    return this.#first({ repository, kind: 'referrers', text, ask }, (endpoint, signal) =>
+      listReferrers(endpoint, { repository, subject, signal }),
+    )
+  }
+
+  pausedMs(): number {
+    return Math.min(...this.#endpoints.all.map(({ pausedMs }) => pausedMs))
+  }
+
+  async close(): Promise<void> {
+    await this.#agents.close()
+  }
+
+  /** Whoever calls: a name that is kept off this upstream causes no request. */
+  async #first<T>({ repository, ask, ...about }: Ask, task: Task<T>): Promise<T> {
+    this.assertAllowed(repository)
+    ask.signal?.throwIfAborted()
+    const subject = { upstream: this.registry, ...about }
+    try {
+      return await this.#endpoints.first(ask, subject, task)
+    } catch (error) {
+      if (error instanceof UpstreamError) {
+        this.#metrics.upstreamErrors.inc({ upstream: this.registry, reason: error.failure })
+      }
+      throw error
+    }
+  }
+
+  async #place(signal: AbortSignal | undefined): Promise<() => void> {
+    const place = this.#fills.acquire()
+    try {
+      return await abortable(place, signal)
+    } catch (error) {
+      void place.then(release => release())
+      throw error
+    }
+  }
+}
+
+type Task<T> = (endpoint: Endpoint, signal: AbortSignal | undefined) => Promise<T>
+
+interface Ask {
+  repository: RepositoryName
+  kind: Subject['kind']
+  text: string
+  ask: AskOptions & { attempt?: number }
+}
+
+function createEndpoint(
+  { url, credentials: source }: UpstreamUrl,
+  { options, deps, transport, tokens }: Shared,
+): Endpoint {
+  const { clock, log, metrics } = deps
+  const base = new URL(url)
+  // A user name in the URL would end in logs; credentials have a key of their own.
+  base.username = ''
+  base.password = ''
+  const { authRealms, registry } = options
+  const authorizer = new Authorizer({ tokens, registry: base, authRealms, log })
+  const limits = new RateLimits(registry, clock, metrics)
+  const credentials = createCredentials(source, base.host, clock)
+  return new Endpoint(registry, base, { transport, authorizer, credentials, limits, clock, log })
+}
+
+interface Shared {
+  options: UpstreamOptions
+  deps: UpstreamDeps
+  transport: Transport
+  tokens: Tokens
+}
+
+function createCredentials(
+  source: UpstreamUrl['credentials'],
+  host: string,
+  clock: Clock,
+): CredentialProvider {
+  if (!source) return noCredentials
+  return source.kind === 'docker'
+    ? new DockerConfigCredentials(source.path, host, clock)
+    : staticCredentials(source)
+}
+
+/** Tells identities apart; the secrets that went in cannot be read back from so few bits. */
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,108 @@
+/** Layover in this process, in front of the stand-in internet. */
+import { type Layover, startLayover } from '../../src/cli/layover.ts'
+import type { Config, UpstreamConfig } from '../../src/config/config.ts'
+import { createLogger } from '../../src/observe/log.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import type { Lookup } from '../../src/runtime/lookup.ts'
+import { tempDir } from './temp-dir.ts'
+
+type Overrides<T> = { [K in keyof T]?: T[K] extends readonly unknown[] | undefined | string ? T[K] : Overrides<T[K]> }
+
+export interface UpstreamSetting {
+  registry: string
+  url?: string
+  options?: Partial<UpstreamConfig['options']>
+  policy?: Partial<UpstreamConfig['policy']>
+  aliases?: readonly string[]
+  isDefault?: boolean
+}
+
+const minute = 60_000
+
+/** An upstream with the defaults of upstreams.yaml, allowed to follow realms and redirects on loopback. */
+export function upstream({ registry, url, options, policy, aliases = [], isDefault = false }: UpstreamSetting): UpstreamConfig {
+  return {
+    options: {
+      registry,
+      urls: [{ url: url ?? `https://${registry}`, credentials: undefined }],
+      access: 'public',
+      allow: [],
+      deny: [],
+      authRealms: [],
+      allowPrivate: ['127.0.0.0/8'],
+      timeouts: { connectMs: 5_000, headersMs: 25_000, revalidateMs: 3_000, idleMs: 60_000 },
+      concurrency: { fills: 32, bandwidth: 0 },
+      http2: false,
+      tls: {},
+      proxy: undefined,
+      ...options,
+    },
+    policy: {
+      tags: [{ match: '*', freshMs: 5 * minute }],
+      listingsFreshMs: minute,
+      maxStaleMs: 7 * 24 * 60 * minute,
+      onNotFound: { serveForMs: 60 * minute },
+      rateLimited: 'unavailable',
+      notFoundForMs: 10_000,
+      ...policy,
+    },
+    aliases,
+    isDefault,
+    shareWithEveryone: false,
+  }
+}
+
+export interface TestLayover extends AsyncDisposable {
+  readonly url: string
+  readonly storePath: string
+  readonly lines: readonly Record<string, unknown>[]
+  readonly config: Config
+  reload(config: Config): Promise<void>
+  /** Stops the process's parts and starts them anew on the same store. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts'>> {
+  upstreams: readonly UpstreamConfig[]
+  local?: Config['local']
+  hosts?: readonly string[]
+  clock: Clock
+  lookup: Lookup
+}
+
+export async function startTestLayover(setting: Setting): Promise<TestLayover> {
+  const dir = await tempDir()
+  const lines: Record<string, unknown>[] = []
+  const log = createLogger('debug', { write: line => void lines.push(JSON.parse(line) as Record<string, unknown>) })
+  const config: Config = {
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    hosts: setting.hosts ?? [],
+    publicUrl: setting.publicUrl,
+    store: { path: setting.store?.path ?? dir.path },
+    limits: { manifest: 4 * 1024 * 1024, connections: 10_000, drainMs: 1_000, partialMs: 24 * 60 * minute, ...setting.limits },
+    upstreams: setting.upstreams,
+    local: setting.local ?? [{ name: 'local', match: 'local/**' }],
+  }
+  const { clock, lookup } = setting
+  let running: Layover = await startLayover(config, { log, clock, lookup })
+  const stop = () => running.stop()
+  return {
+    get url() {
+      return `http://127.0.0.1:${running.addresses[0]?.port}`
+    },
+    storePath: config.store.path,
+    lines,
+    config,
+    reload: next => running.reload(next),
+    async restart() {
+      await stop()
+      running = await startLayover(config, { log, clock, lookup })
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop()
+      await dir[Symbol.asyncDispose]()
+    },
+  }
+}
