@@ -46,7 +46,9 @@ export function readBulk({ url, content, hash }: BulkAsk): Promise<Transfer> {
       },
     },
   })
-  socket.on('connect', () => socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`))
+  socket.on('connect', () =>
+    socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`),
+  )
   socket.on('error', () => {}) // `close` follows
   socket.on('end', () => socket.destroy())
   socket.on('close', () => resolve(reading.result()))
@@ -74,15 +76,7 @@ class Reading {
   }
 
   take(chunk: Buffer): void {
-    if (this.#status !== 0) return this.#takeBody(chunk)
-    const before = this.#head.length
-    this.#head += chunk.toString('latin1')
-    const end = this.#head.indexOf('\r\n\r\n')
-    if (end < 0) return
-    this.#status = Number(this.#head.slice(9, 12))
-    const length = /^content-length: *(\d+)/im.exec(this.#head.slice(0, end))?.[1]
-    this.#length = length === undefined ? undefined : Number(length)
-    const body = chunk.subarray(end + 4 - before)
+    const body = this.#status === 0 ? this.#takeHead(chunk) : chunk
     if (body.length > 0) this.#takeBody(body)
   }
 
@@ -97,6 +91,18 @@ class Reading {
       right: this.#status === 200 && this.#matches && this.complete && this.#bytes === this.#content.size,
       sha256: this.#hash?.digest('hex'),
     }
+  }
+
+  /** What follows the head in these bytes. */
+  #takeHead(chunk: Buffer): Buffer {
+    const before = this.#head.length
+    this.#head += chunk.toString('latin1')
+    const end = this.#head.indexOf('\r\n\r\n')
+    if (end < 0) return Buffer.alloc(0)
+    this.#status = Number(this.#head.slice(9, 12))
+    const length = /^content-length: *(\d+)/im.exec(this.#head.slice(0, end))?.[1]
+    this.#length = length === undefined ? undefined : Number(length)
+    return chunk.subarray(end + 4 - before)
   }
 
   #takeBody(chunk: Buffer): void {

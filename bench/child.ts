@@ -25,7 +25,8 @@ export function answerCalls<C extends Calls<C>>(calls: C): void {
     const reply = (message: Omit<Reply, 'id'>) => process.send?.({ id, ...message })
     new Promise(resolve => resolve(calls[name as keyof C](argument))).then(
       result => reply({ result }),
-      (error: unknown) => reply({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      (error: unknown) =>
+        reply({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     )
   })
   process.on('disconnect', () => process.exit(0)) // whoever asked is gone
@@ -42,11 +43,15 @@ export class Child<C extends Calls<C>> implements AsyncDisposable {
     this.#process = fork(fileURLToPath(new URL(module, import.meta.url)), { serialization: 'advanced' })
     this.#process.on('message', (reply: Reply) => this.#settle(reply))
     this.#process.on('exit', code => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`${module} ended with ${String(code)}`))
+      for (const { reject } of this.#waiting.values())
+        reject(new Error(`${module} ended with ${String(code)}`))
     })
   }
 
-  call<K extends keyof C & string>(name: K, argument: Parameters<C[K]>[0]): Promise<Awaited<ReturnType<C[K]>>> {
+  call<K extends keyof C & string>(
+    name: K,
+    argument: Parameters<C[K]>[0],
+  ): Promise<Awaited<ReturnType<C[K]>>> {
     this.#lastId += 1
     const waiting = Promise.withResolvers<unknown>()
     this.#waiting.set(this.#lastId, waiting)

@@ -68,7 +68,9 @@ async function exchange({ url, headers = {} }: Ask, agent: Agent): Promise<Answe
 
 function open(url: string, headers: Record<string, string>, agent: Agent): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  request(url, { agent, headers, signal: AbortSignal.timeout(longestMs) }, resolve).on('error', reject).end()
+  request(url, { agent, headers, signal: AbortSignal.timeout(longestMs) }, resolve)
+    .on('error', reject)
+    .end()
   return promise
 }
 

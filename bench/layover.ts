@@ -7,7 +7,6 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { GiB } from './content.ts'
 import { nowMs } from './monotonic.ts'
 
 const startTimeoutMs = 30_000
@@ -57,7 +56,8 @@ export class Layover implements AsyncDisposable {
   /** User and system time since its start, all threads. */
   async cpuSeconds(): Promise<number> {
     const stat = await readFile(`/proc/${this.#process.pid}/stat`, 'utf8')
-    const [, user = '', system = ''] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
+    const [, user = '', system = ''] =
+      /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
     return (Number(user) + Number(system)) / ticksPerSecond
   }
 
@@ -91,7 +91,7 @@ function configuration(address: string, store: string, upstreams: Record<string,
     tags: [{match: kept, fresh: 1h}, {match: "*", fresh: 0s}]`,
   )
   return `listen: ${address}
-store: {path: ${JSON.stringify(store)}, maxSize: ${200 * GiB}, minFree: 1%}
+store: {path: ${JSON.stringify(store)}}
 upstreams:
 ${entries.join('\n')}
 `
@@ -110,7 +110,9 @@ async function untilReady(child: ChildProcess, url: string, home: string): Promi
 /** 0: nobody listens. */
 function statusOf(url: string): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>()
-  get(url, { agent: false }, response => resolve(response.resume().statusCode ?? 0)).on('error', () => resolve(0))
+  get(url, { agent: false }, response => resolve(response.resume().statusCode ?? 0)).on('error', () =>
+    resolve(0),
+  )
   return promise
 }
 

@@ -88,8 +88,18 @@ export const calls = {
 
   /** An image without layers, in every repository under this tag. */
   addManifest({ tag, fault }: { tag: string; fault?: Fault }): Manifest {
-    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 2 }
-    const body = JSON.stringify({ schemaVersion: 2, mediaType: manifestType, config, layers: [], annotations: { tag } })
+    const config = {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: `sha256:${'0'.repeat(64)}`,
+      size: 2,
+    }
+    const body = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: manifestType,
+      config,
+      layers: [],
+      annotations: { tag },
+    })
     const digest = `sha256:${createHash('sha256').update(body).digest('hex')}`
     const manifest = { digest, body }
     manifests.set(tag, manifest).set(digest, manifest)
@@ -110,38 +120,56 @@ answerCalls(calls)
 async function answer(request: IncomingMessage, response: ServerResponse, port: number): Promise<void> {
   const { method = 'GET', url: path = '/', headers } = request
   const digest = /sha256:[a-f0-9]{64}/.exec(path)?.[0]
-  const exchange: Exchange = { port, method, path, digest, range: headers.range, status: 0, headersMs: 0, sent: [] }
+  const exchange: Exchange = {
+    port,
+    method,
+    path,
+    digest,
+    range: headers.range,
+    status: 0,
+    headersMs: 0,
+    sent: [],
+  }
   log.push(exchange)
   const mode = listeners.get(port)?.mode ?? 'well'
   if (mode === 'hang') return
-  if (path.startsWith('/token')) return sendText(exchange, response, { status: 200, body: '{"token":"anonymous"}' })
+  if (path.startsWith('/token'))
+    return sendText(exchange, response, { status: 200, body: '{"token":"anonymous"}' })
   if (typeof mode === 'number') return refuse(exchange, response, mode)
   if (path === '/v2/') return sendText(exchange, response, { status: 200, body: '{}' })
-  if (path.includes('/manifests/')) return sendManifest(exchange, response)
+  const manifest = manifests.get(path.slice(path.lastIndexOf('/') + 1))
+  if (manifest) return sendManifest(exchange, response, manifest)
   const content = blobs.get(digest ?? '')
-  if (!content) return refuse(exchange, response, 404)
-  await sendBlob(exchange, response, content)
+  if (content) return sendBlob(exchange, response, content)
+  refuse(exchange, response, 404)
 }
 
 function refuse(exchange: Exchange, response: ServerResponse, status: number): void {
   if (status === 401) {
-    response.setHeader('www-authenticate', `Bearer realm="http://127.0.0.1:${exchange.port}/token",service="bench"`)
+    response.setHeader(
+      'www-authenticate',
+      `Bearer realm="http://127.0.0.1:${exchange.port}/token",service="bench"`,
+    )
   }
   if (status === 429) response.setHeader('retry-after', '30')
-  sendText(exchange, response, { status, body: JSON.stringify({ errors: [{ code: 'UNKNOWN', message: 'scripted' }] }) })
+  sendText(exchange, response, {
+    status,
+    body: JSON.stringify({ errors: [{ code: 'UNKNOWN', message: 'scripted' }] }),
+  })
 }
 
-function sendManifest(exchange: Exchange, response: ServerResponse): void {
-  const found = manifests.get(exchange.path.slice(exchange.path.lastIndexOf('/') + 1))
-  if (!found) return refuse(exchange, response, 404)
-  response.setHeader('docker-content-digest', found.digest)
-  const body = faults.has(found.digest) ? found.body.replace('layers', 'lawyers') : found.body
-  sendText(exchange, response, { status: 200, body, type: manifestType })
+function sendManifest(exchange: Exchange, response: ServerResponse, { digest, body }: Manifest): void {
+  response.setHeader('docker-content-digest', digest)
+  const sent = faults.has(digest) ? body.replace('layers', 'lawyers') : body
+  sendText(exchange, response, { status: 200, body: sent, type: manifestType })
 }
 
 function sendText(exchange: Exchange, response: ServerResponse, { status, body, type }: Text): void {
   const bytes = Buffer.byteLength(body)
-  announce(exchange, response, { status, headers: { 'content-type': type ?? 'application/json', 'content-length': bytes } })
+  announce(exchange, response, {
+    status,
+    headers: { 'content-type': type ?? 'application/json', 'content-length': bytes },
+  })
   if (exchange.method !== 'HEAD') exchange.sent.push({ atMs: nowMs(), bytes })
   response.end(exchange.method === 'HEAD' ? undefined : body)
 }
@@ -160,15 +188,21 @@ async function sendBlob(exchange: Exchange, response: ServerResponse, content: C
   announce(exchange, response, { status: range ? 206 : 200, headers })
   if (exchange.method === 'HEAD') return void response.end()
   const fault = faults.get(exchange.digest ?? '') ?? {}
+  const left = new AbortController()
+  response.on('close', () => left.abort())
   for (let position = first; position < end; ) {
     const cut = nextCut(fault, position)
     if (cut === position) return takeCut(fault, cut, response)
     const max = Math.min(end, cut) - position
-    const bytes = corrupted(content.at(position, Math.min(max, link.rate > 0 ? shapedWriteBytes : MiB)), position, fault)
+    const bytes = corrupted(
+      content.at(position, Math.min(max, link.rate > 0 ? shapedWriteBytes : MiB)),
+      position,
+      fault,
+    )
     await link.take(bytes.length)
     if (response.destroyed) return
     exchange.sent.push({ atMs: nowMs(), bytes: bytes.length })
-    if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    if (!response.write(bytes)) await once(response, 'drain', { signal: left.signal })
     position += bytes.length
   }
   response.end()

@@ -1,6 +1,7 @@
 /** `layover serve`: the registry as a process, with its signals. */
 import { once } from 'node:events'
-import { type Config, type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/config.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { watchConfig } from '../config/watch.ts'
 import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'

@@ -12,9 +12,11 @@ const hostGrammar = new RegExp(String.raw`^(?:${label}(?:\.${label})*|\[[0-9a-f:
 
 /** `host` or `host:port`, as clients name a registry. */
 export function parseHost(text: string): string {
-  if (hostGrammar.test(text.toLowerCase()) && text !== text.toLowerCase()) throw new FormInvalid('a name in lower case')
+  if (hostGrammar.test(text.toLowerCase()) && text !== text.toLowerCase())
+    throw new FormInvalid('a name in lower case')
   const match = hostGrammar.exec(text)
-  if (!match || !isPort(match[1] ?? '1')) throw new FormInvalid('a host such as ghcr.io or registry.corp.example:5000, without https://')
+  if (!match || !isPort(match[1] ?? '1'))
+    throw new FormInvalid('a host such as ghcr.io or registry.corp.example:5000, without https://')
   return text
 }
 
@@ -22,7 +24,8 @@ export function parseListen(text: string): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text)
   const [, v6, host = v6 ?? '', port = ''] = match ?? []
   const isAddress = v6 === undefined || ipaddr.IPv6.isValid(v6)
-  if (!match || !isAddress || Number(port) > 65_535) throw new FormInvalid('an address and a port, such as 0.0.0.0:8080 or [::]:8080')
+  if (!match || !isAddress || Number(port) > 65_535)
+    throw new FormInvalid('an address and a port, such as 0.0.0.0:8080 or [::]:8080')
   return { host, port: Number(port) }
 }
 
@@ -48,7 +51,10 @@ export function parseProxyUrl(text: string): string {
 }
 
 export function parseCidr(text: string): string {
-  if (ipaddr.isValid(text)) throw new FormInvalid(`an address range; for this one address write ${text}/${text.includes(':') ? 128 : 32}`)
+  if (ipaddr.isValid(text))
+    throw new FormInvalid(
+      `an address range; for this one address write ${text}/${text.includes(':') ? 128 : 32}`,
+    )
   if (!ipaddr.isValidCIDR(text)) throw new FormInvalid('an address range such as 10.0.0.0/8 or fd00::/8')
   return text
 }
@@ -56,7 +62,8 @@ export function parseCidr(text: string): string {
 function parseHttpUrl(text: string, example: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isPlain = url?.search === '' && url.hash === ''
-  if (!isPlain || !['http:', 'https:'].includes(url.protocol)) throw new FormInvalid(`a URL such as ${example}`)
+  if (!isPlain || !['http:', 'https:'].includes(url.protocol))
+    throw new FormInvalid(`a URL such as ${example}`)
   return url
 }
 

@@ -3,20 +3,41 @@ import { z } from 'zod'
 import { parsePassword, parseToken, parseUserAndPassword, parseUsername } from './name-forms.ts'
 import { notYet, text } from './values.ts'
 
-const forms = [['username', 'password'], ['token'], ['file'], ['docker'], ['exec'], ['ecr'], ['gar'], ['acr']] as const
+const forms = [
+  ['username', 'password'],
+  ['token'],
+  ['file'],
+  ['docker'],
+  ['exec'],
+  ['ecr'],
+  ['gar'],
+  ['acr'],
+] as const
 
-const later = (meaning: string) => notYet(z.looseObject({}).meta({ form: 'keys' })).optional().meta({ description: meaning })
+const later = (meaning: string) =>
+  notYet(z.looseObject({}).meta({ form: 'keys' }))
+    .optional()
+    .meta({ description: meaning })
 
 /** One of several forms, kept in one object so that a mistake is told of the keys that are there. */
 export const credentials = z
   .strictObject({
-    username: text('text, `file:`', parseUsername).optional().meta({ description: 'With `password`: sent to the registry and to its token host.' }),
-    password: text('text, `file:`', parsePassword).optional().meta({ description: 'Password or access token that belongs to `username`.' }),
-    token: text('text, `file:`', parseToken).optional().meta({ description: 'A bearer token, sent to the registry as it is.' }),
-    file: text('path', parseUserAndPassword).optional().meta({ description: 'A file with one line, `user:password`.' }),
+    username: text('text, `file:`', parseUsername)
+      .optional()
+      .meta({ description: 'With `password`: sent to the registry and to its token host.' }),
+    password: text('text, `file:`', parsePassword)
+      .optional()
+      .meta({ description: 'Password or access token that belongs to `username`.' }),
+    token: text('text, `file:`', parseToken)
+      .optional()
+      .meta({ description: 'A bearer token, sent to the registry as it is.' }),
+    file: text('path', parseUserAndPassword)
+      .optional()
+      .meta({ description: 'A file with one line, `user:password`.' }),
     docker: z.string().min(1).optional().meta({
       form: 'path',
-      description: 'A `config.json` of Docker or `auth.json` of podman, credential helpers included. Read again whenever it changes.',
+      description:
+        'A `config.json` of Docker or `auth.json` of podman, credential helpers included. Read again whenever it changes.',
     }),
     exec: later('A command that prints a credential.'),
     ecr: later("AWS: the machine's or the pod's own identity."),
@@ -27,7 +48,7 @@ export const credentials = z
     const present = Object.keys(given).filter(key => given[key as keyof typeof given] !== undefined)
     if (forms.some(form => isSame(form, present))) return
     const message = `expected one form: username and password, token, file, or docker; found ${present.join(', ') || 'none'}`
-    context.addIssue({ code: 'custom', message, params: { complete: true } })
+    context.addIssue({ code: 'custom', message })
   })
 
 export type Credentials = z.output<typeof credentials>

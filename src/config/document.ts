@@ -1,5 +1,16 @@
 /** The configuration file as YAML whose every value still knows its line and column. */
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type ParsedNode, parseDocument } from 'yaml'
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type ParsedNode,
+  parseDocument,
+  visit,
+} from 'yaml'
 import type { Problem } from './problem.ts'
 
 export type Path = readonly (string | number)[]
@@ -21,13 +32,27 @@ export class ConfigDocument {
 
   /** Mistakes of YAML itself; with any of them there is nothing more to look at. */
   syntaxProblems(): Problem[] {
-    const problems = this.yaml.errors.map(({ code, message, pos }) => {
-      const advice = code === 'DUPLICATE_KEY' ? 'this key stands here twice' : message
-      return this.at(pos[0], '', advice)
+    const { contents, errors, warnings } = this.yaml
+    const problems = [...errors, ...warnings].map(({ code, message, pos }) =>
+      this.at(pos[0], '', code === 'DUPLICATE_KEY' ? 'this key stands here twice' : message),
+    )
+    visit(this.yaml, {
+      Alias: (_, alias) => {
+        if (!alias.resolve(this.yaml))
+          problems.push(
+            this.at(offsetOf(alias), '', `there is no &${alias.source} before this *${alias.source}`),
+          )
+      },
     })
-    if (problems.length > 0) return problems
-    if (this.yaml.contents === null) return [this.at(0, '', 'is empty; it needs at least `upstreams`')]
-    return isMap(this.yaml.contents) ? [] : [this.at(this.#offset(this.yaml.contents), '', 'expected keys such as `upstreams:` at the top')]
+    if (problems.length > 0 || isMap(contents)) return problems
+    const isEmpty = contents === null || (isScalar(contents) && contents.value === null)
+    return [
+      this.at(
+        offsetOf(contents),
+        '',
+        isEmpty ? 'is empty; it needs `upstreams`' : 'expected keys such as `upstreams:`',
+      ),
+    ]
   }
 
   /** The plain values. @throws ReferenceError for too many aliases */
@@ -45,15 +70,17 @@ export class ConfigDocument {
     const { node, depth } = this.#find(path)
     // Into a plain value there is no way: the problem is the value itself.
     const shown = isScalar(node) ? path.slice(0, depth) : path
-    return this.at(this.#offset(node), formatPath(shown), message)
+    return this.at(offsetOf(node), formatPath(shown), message)
   }
 
   /** A problem with a key and not with its value. */
   problemAtKey(path: Path, key: string, message: string): Problem {
     const { node } = this.#find(path)
-    const pair = isMap(node) ? node.items.find(item => isScalar(item.key) && String(item.key.value) === key) : undefined
+    const pair = isMap(node)
+      ? node.items.find(item => isScalar(item.key) && String(item.key.value) === key)
+      : undefined
     const keyNode = isScalar(pair?.key) ? pair.key : node
-    return this.at(this.#offset(keyNode), formatPath([...path, key]), message)
+    return this.at(offsetOf(keyNode), formatPath([...path, key]), message)
   }
 
   /** What stands there, as it is written: references are not resolved, so that no secret shows. */
@@ -62,7 +89,10 @@ export class ConfigDocument {
     if (!isScalar(node) || depth < path.length) return describe(node)
     if (node.value === null) return 'nothing'
     const [start = 0, end = 0] = node.range ?? []
-    const source = this.#text.slice(start, end).replaceAll(/\s+/g, ' ').replaceAll(/\/\/[^/@]*@/g, '//<redacted>@')
+    const source = this.#text
+      .slice(start, end)
+      .replaceAll(/\s+/g, ' ')
+      .replaceAll(/\/\/[^/@]*@/g, '//<redacted>@')
     return source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
   }
 
@@ -80,10 +110,10 @@ export class ConfigDocument {
   #target(node: Node | null): Node | null {
     return isAlias(node) ? (node.resolve(this.yaml) ?? node) : node
   }
+}
 
-  #offset(node: Node | null): number {
-    return node?.range?.[0] ?? 0
-  }
+function offsetOf(node: Node | null): number {
+  return node?.range?.[0] ?? 0
 }
 
 function describe(node: Node | null): string {
@@ -93,5 +123,8 @@ function describe(node: Node | null): string {
 
 /** `upstreams[1].url` */
 export function formatPath(path: Path): string {
-  return path.map(step => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('').replace(/^\./, '')
+  return path
+    .map(step => (typeof step === 'number' ? `[${step}]` : `.${step}`))
+    .join('')
+    .replace(/^\./, '')
 }

@@ -22,13 +22,15 @@ export function parseLocalPattern(text: string): string {
 }
 
 export function parseTagPattern(text: string): string {
-  if (!tagPattern.test(text) || text.includes('**')) throw new FormInvalid('a pattern of tags such as latest, v* or *')
+  if (!tagPattern.test(text) || text.includes('**'))
+    throw new FormInvalid('a pattern of tags such as latest, v* or *')
   return text
 }
 
 /** One component of a repository name. */
 export function parseNamespaceName(text: string): string {
-  if (!/^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::\d+)?$/.test(text)) throw new FormInvalid('a name of lower-case letters, digits and . _ -')
+  if (!/^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::\d+)?$/.test(text))
+    throw new FormInvalid('a name of lower-case letters, digits and . _ -')
   return text
 }
 
@@ -51,7 +53,8 @@ export function parseToken(text: string): string {
 /** The content of a credentials file. */
 export function parseUserAndPassword(text: string): { username: string; password: string } {
   const [, username = '', password = ''] = /^([^:]+):(.+)$/.exec(text) ?? []
-  if (username === '') throw new FormInvalid('a file with one line, user:password; for a token write `token: file:…`')
+  if (username === '')
+    throw new FormInvalid('a file with one line, user:password; for a token write `token: file:…`')
   return { username, password }
 }
 
@@ -59,7 +62,8 @@ const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 
 export function parseCertificates(text: string): string {
   const blocks = text.match(pemBlock) ?? []
-  if (blocks.length === 0 || !blocks.every(isCertificate)) throw new FormInvalid('certificates as PEM text, or file: and the path of a PEM file')
+  if (blocks.length === 0 || !blocks.every(isCertificate))
+    throw new FormInvalid('certificates as PEM text, or file: and the path of a PEM file')
   return text
 }
 

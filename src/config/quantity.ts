@@ -20,7 +20,7 @@ export function parseSize(text: string): number | undefined {
 }
 
 export function formatSize(bytes: number): string {
-  return format(bytes, sizeUnits, 'B').replace(/(?<=\d)B$/, '')
+  return format(bytes, sizeUnits, 'B')
 }
 
 function parse(text: string, units: Readonly<Record<string, number>>): number | undefined {

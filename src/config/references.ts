@@ -22,7 +22,10 @@ export interface Surroundings {
 }
 
 /** Changes the document in place; what cannot be resolved stays as it is. */
-export async function resolveReferences(document: ConfigDocument, surroundings: Surroundings): Promise<Problem[]> {
+export async function resolveReferences(
+  document: ConfigDocument,
+  surroundings: Surroundings,
+): Promise<Problem[]> {
   const problems: Problem[] = []
   for (const place of placesOf(document)) {
     try {
@@ -59,7 +62,10 @@ function pathOf(nodes: readonly unknown[]): (string | number)[] {
   })
 }
 
-async function resolveValue({ scalar, key = '', path }: Place, { env, sources }: Surroundings): Promise<string> {
+async function resolveValue(
+  { scalar, key = '', path }: Place,
+  { env, sources }: Surroundings,
+): Promise<string> {
   const text = substitute(scalar.value, env)
   if (fileKeys.has(key) && text.startsWith('file:')) {
     const content = await readNamed(sources, text.slice('file:'.length))
@@ -76,7 +82,8 @@ function substitute(text: string, env: Surroundings['env']): string {
   return text.replaceAll(/\$\$\{|\$\{([^}]*)\}?/g, (found, name: string | undefined) => {
     if (name === undefined) return '${'
     if (!found.endsWith('}') || !/^[A-Za-z_]\w*$/.test(name)) {
-      throw new Unresolved('`${` begins the name of an environment variable, as in ${HUB_USER}; for the characters themselves write `$${`')
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a person is to write
+      throw new Unresolved('`${` begins a variable, as in `${HUB_USER}`; for the characters write `$${`')
     }
     const value = env[name]
     if (value === undefined) throw new Unresolved(`the environment variable ${name} is not set`)

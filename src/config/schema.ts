@@ -1,8 +1,13 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
-import { parseHost, parseListen, parsePublicUrl } from './address-forms.ts'
-import { FormInvalid } from './address-forms.ts'
-import { parseCertificates, parseLocalPattern, parseNamespaceName, parsePrivateKey, parseTagPattern } from './name-forms.ts'
+import { FormInvalid, parseHost, parseListen, parsePublicUrl } from './address-forms.ts'
+import {
+  parseCertificates,
+  parseLocalPattern,
+  parseNamespaceName,
+  parsePrivateKey,
+  parseTagPattern,
+} from './name-forms.ts'
 import { parseSize } from './quantity.ts'
 import { upstream } from './upstream-schema.ts'
 import { choice, count, flag, lifetime, list, notYet, size, text, timer } from './values.ts'
@@ -10,16 +15,23 @@ import { choice, count, flag, lifetime, list, notYet, size, text, timer } from '
 const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0
 const plain = (form: string) => z.string().meta({ form })
 
-const oneOrMore = <T extends z.ZodType>(item: T) => z.preprocess(value => (Array.isArray(value) ? value : [value]), z.array(item).min(1))
+const oneOrMore = <T extends z.ZodType>(item: T) =>
+  z.preprocess(value => (Array.isArray(value) ? value : [value]), z.array(item).min(1))
 
 const listener = z.strictObject({
   address: text('address:port', parseListen).meta({ description: 'As `listen`.' }),
-  role: choice(['registry', 'mirror']).meta({ description: '`mirror`: pulls only, and never a challenge. `registry`: everything.' }),
+  role: choice(['registry', 'mirror']).meta({
+    description: '`mirror`: pulls only, and never a challenge. `registry`: everything.',
+  }),
   tls: z
     .strictObject({
-      cert: text('PEM, `file:`', parseCertificates).meta({ description: 'The certificate and those between it and its root.' }),
+      cert: text('PEM, `file:`', parseCertificates).meta({
+        description: 'The certificate and those between it and its root.',
+      }),
       key: text('PEM, `file:`', parsePrivateKey).meta({ description: 'Its private key.' }),
-      clientCa: text('PEM, `file:`', parseCertificates).optional().meta({ description: 'Clients must show a certificate signed by one of these.' }),
+      clientCa: text('PEM, `file:`', parseCertificates)
+        .optional()
+        .meta({ description: 'Clients must show a certificate signed by one of these.' }),
     })
     .optional(),
 })
@@ -33,27 +45,52 @@ const s3 = z.strictObject({
 })
 
 const store = z.strictObject({
-  path: z.string().min(1).default('./data').meta({ form: 'path', description: "The folder for everything that is kept. Relative to the configuration file's folder." }),
-  maxSize: notYet(size()).optional().meta({ description: 'Cap on cached bytes. What was pushed is never evicted.' }),
-  minFree: notYet(text('size or percentage', parseShare)).optional().meta({ description: 'Floor of free disk.' }),
-  s3: notYet(s3).optional().meta({ form: 'keys', description: 'A tier that replicas share; the disk becomes its cache.' }),
+  path: z.string().min(1).default('./data').meta({
+    form: 'path',
+    description: "The folder for everything that is kept. Relative to the configuration file's folder.",
+  }),
+  maxSize: notYet(size())
+    .optional()
+    .meta({ description: 'Cap on cached bytes. What was pushed is never evicted.' }),
+  minFree: notYet(text('size or percentage', parseShare))
+    .optional()
+    .meta({ description: 'Floor of free disk.' }),
+  s3: notYet(s3)
+    .optional()
+    .meta({ form: 'keys', description: 'A tier that replicas share; the disk becomes its cache.' }),
 })
 
 const limits = z.strictObject({
-  manifest: size({ min: 1, max: 2 ** 30 }).prefault('4MiB').meta({ description: 'The largest manifest; larger ones are refused, not buffered.' }),
-  connections: count(1_000_000).default(10_000).meta({ description: 'Open connections of clients, per address listened on.' }),
-  drain: timer({ min: 0 }).prefault('25s').meta({ description: "How long transfers may go on after SIGTERM. Kubernetes' grace period, 30 s as it comes, must be longer." }),
-  partial: lifetime.prefault('1d').meta({ description: 'How long the bytes of an unfinished fetch are kept to be continued.' }),
+  manifest: size({ min: 1, max: 2 ** 30 })
+    .prefault('4MiB')
+    .meta({ description: 'The largest manifest; larger ones are refused, not buffered.' }),
+  connections: count(1_000_000)
+    .default(10_000)
+    .meta({ description: 'Open connections of clients, per address listened on.' }),
+  drain: timer({ min: 0 }).prefault('25s').meta({
+    description:
+      "How long transfers may go on after SIGTERM. Kubernetes' grace period, 30 s as it comes, must be longer.",
+  }),
+  partial: lifetime
+    .prefault('1d')
+    .meta({ description: 'How long the bytes of an unfinished fetch are kept to be continued.' }),
   upload: notYet(size()).optional().meta({ description: 'The largest blob of a push.' }),
 })
 
 const local = z.strictObject({
   match: text('pattern', parseLocalPattern).meta({
-    description: 'Repository names that are ours and never asked for upstream. The first component may be a registry. **Required.**',
+    description:
+      'Repository names that are ours and never asked for upstream. The first component may be a registry. **Required.**',
   }),
-  name: text('name', parseNamespaceName).optional().meta({ fallback: 'the first component of `match`', description: 'What it is called.' }),
-  overlay: notYet(flag, { what: '`true`', unless: value => value === false }).optional().meta({ description: 'Looked up here first, then upstream.' }),
-  immutableTags: notYet(list(text('pattern', parseTagPattern)), { what: 'any entry', unless: isEmptyList }).optional().meta({ description: 'Tags that cannot be moved or deleted.' }),
+  name: text('name', parseNamespaceName)
+    .optional()
+    .meta({ fallback: 'the first component of `match`', description: 'What it is called.' }),
+  overlay: notYet(flag, { what: '`true`', unless: value => value === false })
+    .optional()
+    .meta({ description: 'Looked up here first, then upstream.' }),
+  immutableTags: notYet(list(text('pattern', parseTagPattern)), { unless: isEmptyList })
+    .optional()
+    .meta({ description: 'Tags that cannot be moved or deleted.' }),
   delete: notYet(flag).optional().meta({ description: 'Whether clients may delete.' }),
 })
 
@@ -62,14 +99,29 @@ export const configSchema = z.strictObject({
     form: 'address:port, or a list',
     description: 'Where the registry listens.',
   }),
-  listeners: notYet(list(listener), { what: 'any entry', unless: isEmptyList }).optional().meta({ form: 'list', description: 'Instead of `listen`: addresses with a role and TLS.' }),
-  hosts: list(text('host or host:port', parseHost)).default([]).meta({ description: 'Our own names. An `ns` parameter equal to one counts as none.' }),
-  publicUrl: text('URL', parsePublicUrl).optional().meta({ fallback: 'taken from each request', description: 'Our address as clients see it, when a proxy in front changes it.' }),
-  admin: notYet(z.strictObject({ listen: text('address:port', parseListen).optional().meta({ description: 'Where the admin API listens.' }) })).optional(),
-  store: store.prefault({}),
-  index: notYet(text('`sqlite`, URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' }).prefault('sqlite').meta({
-    description: '`sqlite`, or `redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`.',
+  listeners: notYet(list(listener), { unless: isEmptyList })
+    .optional()
+    .meta({ form: 'list', description: 'Instead of `listen`: addresses with a role and TLS.' }),
+  hosts: list(text('host or host:port', parseHost))
+    .prefault([])
+    .meta({ description: 'Our own names. An `ns` parameter equal to one counts as none.' }),
+  publicUrl: text('URL', parsePublicUrl).optional().meta({
+    fallback: 'taken from each request',
+    description: 'Our address as clients see it, when a proxy in front changes it.',
   }),
+  admin: notYet(
+    z.strictObject({
+      listen: text('address:port', parseListen)
+        .optional()
+        .meta({ description: 'Where the admin API listens.' }),
+    }),
+  ).optional(),
+  store: store.prefault({}),
+  index: notYet(text('`sqlite`, URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' })
+    .prefault('sqlite')
+    .meta({
+      description: '`sqlite`, or `redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`.',
+    }),
   replica: notYet(
     z.strictObject({
       advertise: plain('URL').meta({ description: 'Where other replicas reach this one.' }),
@@ -77,8 +129,10 @@ export const configSchema = z.strictObject({
     }),
   ).optional(),
   limits: limits.prefault({}),
-  upstreams: list(upstream).min(1).meta({ form: 'list', description: 'The registries that are mirrored. **Required.**' }),
-  local: list(local).default([]).meta({ form: 'list', description: 'Names that are ours.' }),
+  upstreams: list(upstream)
+    .min(1)
+    .meta({ form: 'list', description: 'The registries that are mirrored. **Required.**' }),
+  local: list(local).prefault([]).meta({ form: 'list', description: 'Names that are ours.' }),
 })
 
 export type ConfigFile = z.output<typeof configSchema>
@@ -86,7 +140,9 @@ export type LocalEntry = z.output<typeof local>
 
 function parseIndex(given: string): string {
   if (given === 'sqlite' || /^redis(?:s|\+sentinel|\+cluster)?:\/\/./.test(given)) return given
-  throw new FormInvalid('sqlite, or a URL that begins with redis://, rediss://, redis+sentinel:// or redis+cluster://')
+  throw new FormInvalid(
+    'sqlite, or a URL that begins with redis://, rediss://, redis+sentinel:// or redis+cluster://',
+  )
 }
 
 function parseShare(given: string): string {

@@ -38,7 +38,11 @@ interface Bounds {
 const dayMs = 86_400_000
 
 /** Milliseconds, `Infinity` for `forever`. */
-export const lifetime = quantity('duration or `forever`', 'a duration such as 250ms, 5s, 5m, 1h, 7d or forever', parseDuration)
+export const lifetime = quantity(
+  'duration or `forever`',
+  'a duration such as 250ms, 5s, 5m, 1h, 7d or forever',
+  parseDuration,
+)
 
 /** Milliseconds of a timer. */
 export function timer({ min = 1 }: { min?: number } = {}) {
@@ -48,11 +52,21 @@ export function timer({ min = 1 }: { min?: number } = {}) {
 
 /** Bytes. */
 export function size(bounds: Bounds = {}) {
-  return quantity('size', `a size such as 64KiB, 4MiB, 50GiB or 1000${(bounds.min ?? 0) > 0 ? ', more than 0' : ''}`, parseSize, bounds)
+  return quantity(
+    'size',
+    `a size such as 64KiB, 4MiB, 50GiB or 1000${(bounds.min ?? 0) > 0 ? ', more than 0' : ''}`,
+    parseSize,
+    bounds,
+  )
 }
 
-/** `sqlite: 0` is a number for YAML, so a bare number is taken for its digits. */
-function quantity(form: string, expected: string, parse: (text: string) => number | undefined, bounds: Bounds = {}) {
+/** `1000` and `0` are numbers for YAML: they are taken for their digits. */
+function quantity(
+  form: string,
+  expected: string,
+  parse: (text: string) => number | undefined,
+  bounds: Bounds = {},
+) {
   const { min = 0, max = Number.POSITIVE_INFINITY } = bounds
   return z
     .preprocess(
@@ -77,12 +91,18 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
 export const flag = z.boolean().meta({ form: '`true`, `false`' })
 
 export function list<T extends z.ZodType>(item: T) {
-  return z.array(item).meta({ form: `list of ${item.meta()?.form ?? 'keys'}` })
+  return z.array(item).meta({ form: `list (${item.meta()?.form ?? 'keys'})` })
 }
 
+/** The message of what is refused because it is not built yet. */
+export const notYetMark = 'not yet'
+
 /** A part of the schema that later versions build. What it is set to now must be what it will be without it. */
-export function notYet<T extends z.ZodType>(type: T, { what = 'all', unless = () => false }: { what?: string; unless?: (value: unknown) => boolean } = {}) {
+export function notYet<T extends z.ZodType>(
+  type: T,
+  { what = 'all', unless = () => false }: { what?: string; unless?: (value: unknown) => boolean } = {},
+) {
   return type
-    .refine(unless, { error: 'not yet', when: ({ value }) => value !== undefined })
+    .refine(unless, { error: notYetMark, when: ({ value }) => value !== undefined })
     .meta({ ...type.meta(), notYet: what })
 }

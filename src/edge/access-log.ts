@@ -49,9 +49,14 @@ function write({ facts, request, response, path, requestId }: Exchange, seconds:
     requestId,
     ...(response.writableFinished ? {} : { aborted: true }),
   }
-  if (facts.error === undefined) log.info(line, 'request')
+  if (facts.error === undefined) log[isProbe(path) ? 'debug' : 'info'](line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
   else log.info({ ...line, error: reason(facts.error) }, 'request')
+}
+
+/** Asked every few seconds, by nobody who wants to read of it. */
+function isProbe(path: string): boolean {
+  return /^\/(?:livez|readyz|healthz|health|metrics)$/.test(path)
 }
 
 function reason(error: unknown): string {

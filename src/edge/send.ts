@@ -38,10 +38,10 @@ async function sendBytes(exchange: Exchange, { bytes, range }: Wanted, pool: Buf
   let [front, back] = [pool.lend(), pool.lend()]
   let reading = read(bytes, front, { position, end })
   try {
-    for (let count = await reading; count > 0; count = await reading) {
-      position += count
+    for (let chunk = await reading; chunk.length > 0; chunk = await reading) {
+      position += chunk.length
       reading = read(bytes, back, { position, end })
-      await write(exchange, front.subarray(0, count))
+      await write(exchange, chunk)
       ;[front, back] = [back, front]
     }
     if (range && position < end) throw new Error(`the bytes ended at ${position} of ${end}`)
@@ -57,10 +57,10 @@ interface Wanted {
   range: ByteRange | undefined
 }
 
-function read(bytes: Bytes, target: Buffer, { position, end }: { position: number; end: number }): Promise<number> {
-  const left = end - position
-  if (left <= 0) return Promise.resolve(0)
-  const reading = bytes.read(left < target.length ? target.subarray(0, left) : target, position)
+function read(bytes: Bytes, target: Buffer, { position, end }: { position: number; end: number }): Promise<Buffer> {
+  const room = target.subarray(0, Math.max(0, end - position))
+  if (room.length === 0) return Promise.resolve(room)
+  const reading = bytes.read(room, position)
   reading.catch(() => {}) // looked at once the write before it is done
   return reading
 }

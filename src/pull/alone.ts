@@ -54,16 +54,18 @@ export class Alone implements Bytes {
     return this.#body.total
   }
 
-  async read(target: Buffer, position: number): Promise<number> {
+  async read(target: Buffer, position: number): Promise<Buffer> {
     const { file, watermark } = this.#remains
-    if (file && position < watermark) return file.read(target.subarray(0, watermark - position), position)
+    if (file && position < watermark) {
+      return target.subarray(0, await file.read(target.subarray(0, watermark - position), position))
+    }
     while (position >= this.#chunkEnd) {
       const { done, value } = await this.#tail.next()
-      if (done) return 0
+      if (done) return target.subarray(0, 0)
       this.#chunk = value
       this.#chunkEnd += value.length
     }
-    return this.#chunk.copy(target, 0, this.#chunk.length - (this.#chunkEnd - position))
+    return this.#chunk.subarray(this.#chunk.length - (this.#chunkEnd - position)).subarray(0, target.length)
   }
 
   close(): void {

@@ -200,6 +200,9 @@ function absenceKey(target: Target, digest: Digest): string {
 }
 
 function fromStore({ file, size }: StoredBlob, provenance: Provenance): BlobAnswer {
-  const bytes: Bytes = { read: (target, position) => file.read(target, position), close: () => file.release() }
+  const bytes: Bytes = {
+    read: async (target, position) => target.subarray(0, await file.read(target, position)),
+    close: () => file.release(),
+  }
   return { kind: 'bytes', size, bytes, provenance }
 }

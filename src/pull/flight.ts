@@ -5,6 +5,7 @@
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import type { Partial } from '../store/partial.ts'
 import type { SharedFile } from '../store/file.ts'
+import { Recent } from '../stream/recent.ts'
 import { Signal } from '../stream/signal.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import { type FlightHash, openFlightHash } from './flight-hash.ts'
@@ -19,6 +20,9 @@ const worthFinishing = { share: 0.25, remainingBytes: 64 * 1024 * 1024 }
 /** Tries without progress in between. Before the first byte one more is made, since a pooled connection may be stale. */
 const maxTries = { beforeFirstByte: 2, after: 4 }
 const backOffMs = [0, 100, 1_000, 3_000]
+
+/** Readers close behind get the bytes from memory. */
+const recentBytes = 2 * 1024 * 1024
 
 interface Interest {
   readonly source: Source
@@ -35,6 +39,7 @@ export class Flight {
   readonly #interests = new Map<string, Interest>()
   readonly #refusals = new Map<string, unknown>()
   readonly #stopping = new AbortController()
+  readonly #recent = new Recent(recentBytes)
   #file: SharedFile | undefined
   #size: number | undefined
   #sized = false
@@ -81,6 +86,11 @@ export class Flight {
   /** The growing file, open as long as somebody follows; undefined at the very start and when the disk gave none. */
   get file(): SharedFile | undefined {
     return this.#file
+  }
+
+  /** Bytes of the file that are still in memory, from the position on. */
+  recent(position: number): Buffer | undefined {
+    return this.#recent.at(position)
   }
 
   /** Why this scope gets nothing of the flight, though others may. */
@@ -150,7 +160,7 @@ export class Flight {
 
   /** Asks one source after the other until the bytes are all there; resolves with the one that gave the last of them. */
   async #fill(partial: Partial, hash: FlightHash): Promise<Source> {
-    this.#advance(partial.written)
+    this.#advance(partial.written, [])
     for (let attempt = 0, fruitless = 0; ; attempt += 1) {
       const source = this.#source()
       const before = partial.written
@@ -177,7 +187,7 @@ export class Flight {
       body.body.destroy()
       throw error
     }
-    await receive(body, { partial, hash, upstream: source.name, advanced: () => this.#advance(partial.written) })
+    await receive(body, { partial, hash, upstream: source.name, advanced: batch => this.#advance(partial.written, batch) })
     if (this.#size !== undefined && partial.written !== this.#size) {
       throw new UpstreamError(source.name, 'unreachable', `${source.name} ended a blob after ${partial.written} of ${this.#size} bytes`)
     }
@@ -245,7 +255,8 @@ export class Flight {
     return true
   }
 
-  #advance(written: number): void {
+  #advance(written: number, batch: readonly Buffer[]): void {
+    this.#recent.push(batch, written)
     this.#watermark = written
     this.changed.fire()
   }

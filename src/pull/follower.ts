@@ -41,12 +41,15 @@ export class Follower implements Bytes {
     return (this.#alone ?? flight).size
   }
 
-  async read(target: Buffer, position: number): Promise<number> {
+  async read(target: Buffer, position: number): Promise<Buffer> {
     await this.#until(() => this.#visible() > position || this.#ended(position))
     if (this.#alone) return this.#alone.read(target, position)
     const count = Math.min(target.length, this.#visible() - position)
     const { file } = this.#flight
-    return count > 0 && file ? file.read(target.subarray(0, count), position) : 0
+    if (count <= 0 || !file) return target.subarray(0, 0)
+    const recent = this.#flight.recent(position)
+    if (recent) return recent.subarray(0, count)
+    return target.subarray(0, await file.read(target.subarray(0, count), position))
   }
 
   close(): void {

@@ -12,8 +12,8 @@ interface Receiving {
   partial: Partial
   hash: FlightHash
   upstream: string
-  /** Told whenever the file has grown. */
-  advanced: () => void
+  /** Told of the chunks by which the file has grown. */
+  advanced: (chunks: readonly Buffer[]) => void
 }
 
 /** Appends the body. Rejects with an UpstreamError when it breaks, with a StoreFailure when the disk does. */
@@ -74,7 +74,7 @@ class Writer {
         hash.update(batch)
         await written
         hash.written(partial.written)
-        advanced()
+        advanced(batch)
       }
     } catch (cause) {
       this.#failure = new StoreFailure('the store cannot take more of the blob', { cause })

@@ -2,10 +2,11 @@
 
 export interface Bytes {
   /**
-   * Fills the start of `target` from `position` and resolves with how much: at least one byte, waiting for it if need
-   * be, or 0 at the end. Rejects when the bytes will not come.
+   * The bytes from `position` on: at least one, waited for if need be, or none at the end. They are the start of
+   * `target`, or, where they are in memory anyway, a buffer that others read too and nobody may change: never more
+   * than `target` has room for. Rejects when the bytes will not come.
    */
-  read(target: Buffer, position: number): Promise<number>
+  read(target: Buffer, position: number): Promise<Buffer>
   /** Gives up the interest in the bytes. */
   close(): void
 }

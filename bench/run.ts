@@ -1,0 +1,83 @@
+/** The figures that Layover is measured by: `node bench/run.ts [--built] [--dir folder] [row…]`. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Figure } from './figure.ts'
+import { boot } from './rows/boot.ts'
+import { coldShaped, coldUnbounded } from './rows/cold.ts'
+import { corrupt } from './rows/corrupt.ts'
+import { cuts } from './rows/cuts.ts'
+import { firstByte } from './rows/first-byte.ts'
+import { fresh } from './rows/fresh.ts'
+import { herd } from './rows/herd.ts'
+import { idle } from './rows/idle.ts'
+import { outagesRow } from './rows/outages.ts'
+import { tail } from './rows/tail.ts'
+import { Site } from './site.ts'
+
+const rows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
+  herd,
+  'cold-shaped': coldShaped,
+  'cold-unbounded': coldUnbounded,
+  'first-byte': firstByte,
+  tail,
+  cuts,
+  outages: outagesRow,
+  corrupt,
+  fresh,
+  idle,
+  boot,
+}
+const results = new URL('results/', import.meta.url)
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { built: { type: 'boolean', default: false }, dir: { type: 'string', default: tmpdir() } },
+})
+
+function print(row: string, { figure, goal, measured, reached }: Figure): void {
+  const verdict = reached === undefined ? '' : { true: 'reached', false: 'MISSED' }[`${reached}`]
+  console.log(`${row.padEnd(15)} ${figure.padEnd(48)} ${goal.padEnd(44)} ${verdict?.padEnd(8)} ${measured}`)
+}
+
+/** A row that breaks is a figure that was missed; the others still run. */
+async function run(name: string): Promise<Figure[]> {
+  const site = await Site.open(options.dir, { built: options.built })
+  try {
+    return (await rows[name]?.(site)) ?? []
+  } catch (error) {
+    const measured = error instanceof Error ? error.message : String(error)
+    return [{ figure: 'the row broke', goal: '', measured, reached: false }]
+  } finally {
+    await site[Symbol.asyncDispose]()
+  }
+}
+
+const unknown = positionals.filter(name => !(name in rows))
+if (unknown.length > 0) {
+  console.error(`no such row: ${unknown.join(', ')}; there are ${Object.keys(rows).join(', ')}`)
+  process.exit(2)
+}
+if (options.built)
+  execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/build.ts', import.meta.url))])
+
+const report: (Figure & { row: string })[] = []
+for (const name of positionals.length > 0 ? positionals : Object.keys(rows)) {
+  for (const figure of await run(name)) {
+    report.push({ row: name, ...figure })
+    print(name, figure)
+  }
+}
+const at = new Date().toISOString()
+const machine = {
+  cpu: cpus()[0]?.model,
+  cores: availableParallelism(),
+  node: process.version,
+  built: options.built,
+}
+mkdirSync(results, { recursive: true })
+writeFileSync(
+  new URL(`${at.replaceAll(':', '-')}.json`, results),
+  `${JSON.stringify({ at, ...machine, report }, undefined, 2)}\n`,
+)

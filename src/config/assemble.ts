@@ -1,0 +1,115 @@
+/** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
+import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
+import type { Config, LocalConfig, UpstreamConfig } from './config.ts'
+import type { Credentials } from './credentials-schema.ts'
+import { hub, hubAliases, hubUrl } from './docker-hub.ts'
+import { defaultName } from './rules.ts'
+import type { ConfigFile, LocalEntry } from './schema.ts'
+import type { UpstreamEntry } from './upstream-schema.ts'
+
+/** @param resolvePath makes a path of the file absolute */
+export function assemble(file: ConfigFile, resolvePath: (path: string) => string): Config {
+  const { limits } = file
+  const namesDefault = file.upstreams.some(upstream => upstream.default === true)
+  const upstreams = file.upstreams.map(entry => assembleUpstream(entry, { namesDefault, resolvePath }))
+  return {
+    listen: file.listen,
+    hosts: file.hosts,
+    publicUrl: file.publicUrl,
+    store: { path: resolvePath(file.store.path) },
+    limits: {
+      manifest: limits.manifest,
+      connections: limits.connections,
+      drainMs: limits.drain,
+      partialMs: limits.partial,
+    },
+    upstreams,
+    local: file.local.map(entry => assembleLocal(entry, upstreams)),
+  }
+}
+
+interface Context {
+  /** Some upstream says that it is the default. */
+  namesDefault: boolean
+  resolvePath: (path: string) => string
+}
+
+function assembleUpstream(entry: UpstreamEntry, { namesDefault, resolvePath }: Context): UpstreamConfig {
+  const isHub = entry.registry === hub
+  return {
+    options: upstreamOptions(entry, urlsOf(entry, resolvePath)),
+    aliases: isHub ? [...new Set([...entry.aliases, ...hubAliases])] : entry.aliases,
+    isDefault: entry.default ?? (isHub && !namesDefault),
+    shareWithEveryone: entry.shareWithEveryone,
+    policy: {
+      tags: entry.tags.map(({ match, fresh }) => ({ match, freshMs: fresh })),
+      listingsFreshMs: entry.listingsFresh,
+      maxStaleMs: entry.maxStale,
+      onNotFound: { serveForMs: entry.onNotFound.serveFor },
+      rateLimited: entry.rateLimited,
+      notFoundForMs: entry.notFoundFor,
+    },
+  }
+}
+
+function upstreamOptions(entry: UpstreamEntry, urls: UpstreamUrl[]): UpstreamOptions {
+  const { timeouts, ca, cert, key } = entry
+  return {
+    registry: entry.registry,
+    urls,
+    access: entry.access ?? (urls.some(({ credentials }) => credentials) ? 'shared' : 'public'),
+    allow: entry.allow,
+    deny: entry.deny,
+    authRealms: entry.authRealms,
+    allowPrivate: entry.allowPrivate,
+    timeouts: {
+      connectMs: timeouts.connect,
+      headersMs: timeouts.headers,
+      revalidateMs: timeouts.revalidate,
+      idleMs: timeouts.idle,
+    },
+    concurrency: entry.concurrency,
+    http2: entry.http2,
+    tls: {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    },
+    proxy: entry.proxy,
+  }
+}
+
+function urlsOf(
+  { registry, url, credentials, urls }: UpstreamEntry,
+  resolvePath: Context['resolvePath'],
+): UpstreamUrl[] {
+  const fallback = registry === hub ? hubUrl : `https://${registry}`
+  const written = urls ?? [{ url: url ?? fallback, credentials }]
+  return written.map(each => ({
+    url: each.url,
+    credentials: each.credentials && sourceOf(each.credentials, resolvePath),
+  }))
+}
+
+function sourceOf(
+  { username, password, token, file, docker }: Credentials,
+  resolvePath: Context['resolvePath'],
+): CredentialSource {
+  if (token !== undefined) return { kind: 'token', token }
+  if (docker !== undefined) return { kind: 'docker', path: resolvePath(docker) }
+  return {
+    kind: 'basic',
+    username: username ?? file?.username ?? '',
+    password: password ?? file?.password ?? '',
+  }
+}
+
+/** A namespace under a registry's alias is one under the registry. */
+function assembleLocal(
+  { match, name = defaultName(match) ?? match }: LocalEntry,
+  upstreams: readonly UpstreamConfig[],
+): LocalConfig {
+  const [first = '', ...rest] = match.split('/')
+  const known = upstreams.find(({ aliases }) => aliases.includes(first))
+  return { name, match: known ? [known.options.registry, ...rest].join('/') : match }
+}

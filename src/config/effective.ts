@@ -1,0 +1,102 @@
+/** The configuration in force in the form of its file, for people: complete, and without secrets. */
+import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
+import type { Config, ListenAddress, UpstreamConfig } from './config.ts'
+import { formatDuration, formatSize } from './quantity.ts'
+
+const redacted = '<redacted>'
+
+export function effective(config: Config): unknown {
+  const { publicUrl, store, limits } = config
+  return {
+    listen: config.listen.map(formatAddress),
+    hosts: config.hosts,
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+    store: { path: store.path },
+    index: 'sqlite',
+    limits: {
+      manifest: formatSize(limits.manifest),
+      connections: limits.connections,
+      drain: formatDuration(limits.drainMs),
+      partial: formatDuration(limits.partialMs),
+    },
+    upstreams: config.upstreams.map(effectiveUpstream),
+    local: config.local,
+  }
+}
+
+function effectiveUpstream({
+  options,
+  aliases,
+  isDefault,
+  shareWithEveryone,
+  policy,
+}: UpstreamConfig): unknown {
+  const { registry, urls, access, allow, deny } = options
+  return {
+    registry,
+    urls: urls.map(({ url, credentials }) => ({
+      url,
+      ...(credentials ? { credentials: redact(credentials) } : {}),
+    })),
+    aliases,
+    default: isDefault,
+    access,
+    allow,
+    deny,
+    shareWithEveryone,
+    tags: policy.tags.map(({ match, freshMs }) => ({ match, fresh: formatDuration(freshMs) })),
+    listingsFresh: formatDuration(policy.listingsFreshMs),
+    maxStale: formatDuration(policy.maxStaleMs),
+    onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
+    notFoundFor: formatDuration(policy.notFoundForMs),
+    rateLimited: policy.rateLimited,
+    ...connection(options),
+  }
+}
+
+function connection(options: UpstreamOptions): object {
+  const { timeouts, concurrency, tls, proxy } = options
+  return {
+    authRealms: options.authRealms,
+    allowPrivate: options.allowPrivate,
+    timeouts: {
+      connect: formatDuration(timeouts.connectMs),
+      headers: formatDuration(timeouts.headersMs),
+      revalidate: formatDuration(timeouts.revalidateMs),
+      idle: formatDuration(timeouts.idleMs),
+    },
+    concurrency: { fills: concurrency.fills, bandwidth: formatSize(concurrency.bandwidth) },
+    http2: options.http2,
+    ...(tls.ca === undefined ? {} : { ca: countCertificates(tls.ca) }),
+    ...(tls.cert === undefined ? {} : { cert: countCertificates(tls.cert) }),
+    ...(tls.key === undefined ? {} : { key: redacted }),
+    ...(proxy === undefined ? {} : { proxy: redactUser(proxy) }),
+  }
+}
+
+function redact(source: CredentialSource): unknown {
+  switch (source.kind) {
+    case 'basic':
+      return { username: source.username, password: redacted }
+    case 'token':
+      return { token: redacted }
+    case 'docker':
+      return { docker: source.path }
+  }
+}
+
+function redactUser(proxy: string): string {
+  const url = new URL(proxy)
+  return url.username === '' && url.password === ''
+    ? proxy
+    : `${url.protocol}//${redacted}@${url.host}${url.pathname}`
+}
+
+function countCertificates(pem: string): string {
+  const count = pem.split('-----BEGIN ').length - 1
+  return `<${count} certificate${count === 1 ? '' : 's'}>`
+}
+
+function formatAddress({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}

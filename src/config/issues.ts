@@ -1,0 +1,99 @@
+/** What the schema objects to, as problems a person can act on. */
+import { z } from 'zod'
+import type { ConfigDocument, Path } from './document.ts'
+import type { Problem } from './problem.ts'
+import { configSchema } from './schema.ts'
+import { notYetMark } from './values.ts'
+
+type Issue = z.core.$ZodIssue
+
+/** Values under these keys are never quoted. */
+const secretKeys = new Set<PropertyKey>(['credentials', 'ca', 'cert', 'key', 'clientCa', 'secret', 'proxy'])
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: 'text',
+  array: 'a list',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a whole number',
+}
+
+export function issueProblems(issues: readonly Issue[], document: ConfigDocument): Problem[] {
+  return issues.flatMap(issue => {
+    const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step))
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map(key => document.problemAtKey(path, key, unknownKey(key, allowedKeys(path))))
+    }
+    return [document.problemAt(path, messageOf(issue, path) + foundOf(issue, path, document))]
+  })
+}
+
+function unknownKey(key: string, allowed: readonly string[]): string {
+  const near = allowed.find(name => distance(name, key) <= Math.min(2, key.length / 2))
+  const advice = near === undefined ? '' : `, did you mean ${near}?`
+  return `unknown key "${key.slice(0, 60)}"${advice} (allowed: ${allowed.join(', ')})`
+}
+
+function messageOf(issue: Issue, path: Path): string {
+  if (issue.code === 'invalid_type') return expectation(issue.expected, path)
+  if (issue.code === 'invalid_value') return `expected ${issue.values.join(' or ')}`
+  if (issue.code === 'too_small') return `expected ${amount(issue.origin)} at least ${issue.minimum}`
+  if (issue.code === 'too_big') return `expected ${amount(issue.origin)} at most ${issue.maximum}`
+  if (isNotYet(issue)) return 'not yet: this version of Layover does not have it, leave it out'
+  return issue.message
+}
+
+function isNotYet({ code, message }: Issue): boolean {
+  return code === 'custom' && message === notYetMark
+}
+
+function expectation(type: string, path: Path): string {
+  return type === 'object'
+    ? `expected keys (${allowedKeys(path).join(', ')})`
+    : `expected ${typeNames[type] ?? type}`
+}
+
+function amount(origin: string): string {
+  if (origin === 'array') return 'a list with a length of'
+  return origin === 'string' ? 'a text with a length of' : 'a whole number of'
+}
+
+function foundOf(issue: Issue, path: Path, document: ConfigDocument): string {
+  if (isNotYet(issue)) return ''
+  if (path.some(step => secretKeys.has(step))) return ''
+  return issue.input === undefined && issue.code === 'invalid_type'
+    ? ', found nothing'
+    : `, found ${document.quote(path)}`
+}
+
+interface SchemaNode {
+  properties?: Record<string, SchemaNode>
+  items?: SchemaNode
+  notYet?: string
+}
+
+let described: SchemaNode | undefined
+
+/** The keys that a mapping at this place may have in this version. */
+function allowedKeys(path: Path): string[] {
+  described ??= z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as SchemaNode
+  let node: SchemaNode | undefined = described
+  for (const step of path) node = typeof step === 'number' ? node?.items : node?.properties?.[step]
+  return Object.entries(node?.properties ?? {})
+    .filter(([, { notYet }]) => notYet !== 'all')
+    .map(([key]) => key)
+}
+
+/** Levenshtein's: how many characters differ. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] ?? 0) + (b[j] === a[i] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,192 @@
+/** The rules between keys. They read loosely, so that a mistake elsewhere does not hide one of theirs. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { z } from 'zod'
+import { hub, hubAliases } from './docker-hub.ts'
+import { formatPath, type Path } from './document.ts'
+
+export interface Breach {
+  path: Path
+  message: string
+}
+
+const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
+const list = <T>(type: z.ZodType<T>) => z.array(maybe(type)).catch([])
+const mapping = z.record(z.string(), z.unknown())
+
+const entry = z.object({
+  registry: maybe(z.string()),
+  url: maybe(z.string()),
+  credentials: maybe(mapping),
+  urls: maybe(z.array(maybe(z.object({ credentials: maybe(mapping) })))),
+  aliases: list(z.string()),
+  default: maybe(z.boolean()),
+  allow: list(z.string()),
+  deny: list(z.string()),
+  shareWithEveryone: maybe(z.boolean()),
+  cert: maybe(z.string()),
+  key: maybe(z.string()),
+})
+
+const loose = z.object({
+  hosts: list(z.string()),
+  upstreams: list(entry),
+  local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()) })),
+})
+
+type Entry = z.output<typeof entry>
+type Local = z.output<typeof loose>['local']
+
+export function breaches(raw: unknown): Breach[] {
+  const { hosts, upstreams, local } = loose.parse(raw)
+  const entries = [...upstreams.entries()].filter((pair): pair is [number, Entry] => pair[1] !== undefined)
+  return [
+    ...ambiguousNames(hosts, entries),
+    ...secondDefaults(entries),
+    ...entries.flatMap(([at, upstream]) => [
+      ...misnamedHub(at, upstream),
+      ...mixedForms(at, upstream),
+      ...sharedByAccident(at, upstream),
+      ...brokenIdentity(at, upstream),
+      ...prefixedPatterns(at, upstream),
+    ]),
+    ...unnamedLocals(local),
+  ]
+}
+
+const isOtherNameOfHub = ({ registry = '' }: Entry) => hubAliases.includes(registry)
+
+function misnamedHub(at: number, upstream: Entry): Breach[] {
+  if (!isOtherNameOfHub(upstream)) return []
+  return [
+    {
+      path: ['upstreams', at, 'registry'],
+      message: `expected docker.io: Docker Hub goes by that name here, ${upstream.registry} is known as another`,
+    },
+  ]
+}
+
+/** A name leads to one place only. */
+function ambiguousNames(
+  hosts: readonly (string | undefined)[],
+  entries: readonly [number, Entry][],
+): Breach[] {
+  const claims = [
+    ...entries.filter(([, upstream]) => !isOtherNameOfHub(upstream)).flatMap(claimsOf),
+    ...hosts.map((name, nth) => ({ name, path: ['hosts', nth] })),
+  ]
+  const taken = new Map<string, Path>()
+  return claims.flatMap(({ name, path }) => {
+    const other = name === undefined ? undefined : taken.get(name)
+    if (other) return [{ path, message: `${name} is taken by ${formatPath(other)}` }]
+    if (name !== undefined) taken.set(name, path)
+    return []
+  })
+}
+
+/** Docker Hub's other names may be listed, and are its own if they are not. */
+function claimsOf([at, { registry, aliases }]: [number, Entry]): { name: string | undefined; path: Path }[] {
+  const path = ['upstreams', at, 'registry']
+  const known = registry === hub ? hubAliases : []
+  return [
+    { name: registry, path },
+    ...known.map(name => ({ name, path })),
+    ...aliases
+      .map((name, nth) => ({ name, path: ['upstreams', at, 'aliases', nth] }))
+      .filter(({ name = '' }) => !known.includes(name)),
+  ]
+}
+
+function secondDefaults(entries: readonly [number, Entry][]): Breach[] {
+  const [first, ...more] = entries.filter(([, upstream]) => upstream.default === true)
+  return more.map(([at]) => ({
+    path: ['upstreams', at, 'default'],
+    message: `upstreams[${String(first?.[0])}] is the default already; there is one at most`,
+  }))
+}
+
+function mixedForms(at: number, { url, urls, credentials }: Entry): Breach[] {
+  if (urls === undefined) return []
+  const message = 'expected either `url` and `credentials`, or `urls` with credentials of their own'
+  return Object.entries({ url, credentials })
+    .filter(([, value]) => value !== undefined)
+    .map(([key]) => ({ path: ['upstreams', at, key], message }))
+}
+
+/** DESIGN §8: our credentials are not everybody's because nobody thought of it. */
+function sharedByAccident(at: number, { credentials, urls = [], allow, shareWithEveryone }: Entry): Breach[] {
+  const holder = credentials ? -1 : urls.findIndex(url => url?.credentials !== undefined)
+  if ((!credentials && holder < 0) || allow.length > 0 || shareWithEveryone === true) return []
+  const path = credentials
+    ? ['upstreams', at, 'credentials']
+    : ['upstreams', at, 'urls', holder, 'credentials']
+  const message =
+    'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
+  return [{ path, message }]
+}
+
+function brokenIdentity(at: number, { cert, key }: Entry): Breach[] {
+  const present = cert === undefined ? 'key' : 'cert'
+  const path = ['upstreams', at, present]
+  if ((cert === undefined) !== (key === undefined)) {
+    return [
+      {
+        path,
+        message: `expected ${present === 'key' ? '`cert`' : '`key`'} beside it: a client certificate needs both`,
+      },
+    ]
+  }
+  if (cert === undefined || key === undefined || belongTogether(cert, key)) return []
+  return [{ path, message: 'expected the certificate of `key`, found one of another key' }]
+}
+
+function belongTogether(cert: string, key: string): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+  } catch {
+    return true // one of them cannot be read, which the schema says
+  }
+}
+
+/** Patterns are matched with the name at the upstream. */
+function prefixedPatterns(at: number, { registry, aliases, allow, deny }: Entry): Breach[] {
+  const names = [registry, ...aliases].filter(name => name !== undefined)
+  return Object.entries({ allow, deny }).flatMap(([key, patterns]) =>
+    patterns.flatMap((pattern, nth) => {
+      const name = names.find(prefix => pattern?.startsWith(`${prefix}/`))
+      if (name === undefined) return []
+      return [
+        {
+          path: ['upstreams', at, key, nth],
+          message: `expected a pattern without the registry: leave out ${name}/`,
+        },
+      ]
+    }),
+  )
+}
+
+function unnamedLocals(locals: Local): Breach[] {
+  const taken = new Map<string, number>()
+  return locals.flatMap((local, at): Breach[] => {
+    if (local?.match === undefined) return []
+    const name = local.name ?? defaultName(local.match)
+    if (name === undefined) {
+      return [
+        {
+          path: ['local', at],
+          message: 'expected `name`, since `match` does not begin with a name of its own',
+        },
+      ]
+    }
+    const other = taken.get(name)
+    if (other !== undefined)
+      return [{ path: ['local', at], message: `expected another \`name\`: ${name} is local[${other}]` }]
+    taken.set(name, at)
+    return []
+  })
+}
+
+/** The first component of a pattern, where it has no wildcard. */
+export function defaultName(match: string): string | undefined {
+  const [first = ''] = match.split('/')
+  return first.includes('*') ? undefined : first
+}
