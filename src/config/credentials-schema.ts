@@ -22,13 +22,13 @@ const later = (meaning: string) =>
 /** One of several forms, kept in one object so that a mistake is told of the keys that are there. */
 export const credentials = z
   .strictObject({
-    username: text('text, `file:`', parseUsername)
+    username: text('text or `file:`', parseUsername)
       .optional()
       .meta({ description: 'With `password`: sent to the registry and to its token host.' }),
-    password: text('text, `file:`', parsePassword)
+    password: text('text or `file:`', parsePassword)
       .optional()
       .meta({ description: 'Password or access token that belongs to `username`.' }),
-    token: text('text, `file:`', parseToken)
+    token: text('text or `file:`', parseToken)
       .optional()
       .meta({ description: 'A bearer token, sent to the registry as it is.' }),
     file: text('path', parseUserAndPassword)

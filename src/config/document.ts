@@ -7,7 +7,6 @@ import {
   isSeq,
   LineCounter,
   type Node,
-  type ParsedNode,
   parseDocument,
   visit,
 } from 'yaml'
@@ -86,14 +85,15 @@ export class ConfigDocument {
   /** What stands there, as it is written: references are not resolved, so that no secret shows. */
   quote(path: Path): string {
     const { node, depth } = this.#find(path)
-    if (!isScalar(node) || depth < path.length) return describe(node)
+    if (!isScalar(node)) return depth < path.length ? 'nothing' : describe(node)
     if (node.value === null) return 'nothing'
     const [start = 0, end = 0] = node.range ?? []
     const source = this.#text
       .slice(start, end)
       .replaceAll(/\s+/g, ' ')
       .replaceAll(/\/\/[^/@]*@/g, '//<redacted>@')
-    return source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
+    const shown = source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
+    return node.type === 'PLAIN' && typeof node.value === 'string' ? `"${shown}"` : shown
   }
 
   /** The deepest node on the way, and how many steps of the path lead to it. */
@@ -102,7 +102,7 @@ export class ConfigDocument {
     for (const [depth, step] of path.entries()) {
       const next = isMap(node) || isSeq(node) ? node.get(step, true) : undefined
       if (next === undefined) return { node, depth }
-      node = this.#target(next as ParsedNode)
+      node = this.#target(next)
     }
     return { node, depth: path.length }
   }

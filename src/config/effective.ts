@@ -75,14 +75,8 @@ function connection(options: UpstreamOptions): object {
 }
 
 function redact(source: CredentialSource): unknown {
-  switch (source.kind) {
-    case 'basic':
-      return { username: source.username, password: redacted }
-    case 'token':
-      return { token: redacted }
-    case 'docker':
-      return { docker: source.path }
-  }
+  if (source.kind === 'docker') return { docker: source.path }
+  return source.kind === 'token' ? { token: redacted } : { username: source.username, password: redacted }
 }
 
 function redactUser(proxy: string): string {

@@ -11,7 +11,6 @@ type Issue = z.core.$ZodIssue
 const secretKeys = new Set<PropertyKey>(['credentials', 'ca', 'cert', 'key', 'clientCa', 'secret', 'proxy'])
 
 const typeNames: Readonly<Record<string, string>> = {
-  string: 'text',
   array: 'a list',
   boolean: 'true or false',
   int: 'a whole number',
@@ -48,9 +47,8 @@ function isNotYet({ code, message }: Issue): boolean {
 }
 
 function expectation(type: string, path: Path): string {
-  return type === 'object'
-    ? `expected keys (${allowedKeys(path).join(', ')})`
-    : `expected ${typeNames[type] ?? type}`
+  if (type === 'object') return `expected keys (${allowedKeys(path).join(', ')})`
+  return `expected ${typeNames[type] ?? formOf(path)}`
 }
 
 function amount(origin: string): string {
@@ -69,19 +67,34 @@ function foundOf(issue: Issue, path: Path, document: ConfigDocument): string {
 interface SchemaNode {
   properties?: Record<string, SchemaNode>
   items?: SchemaNode
+  form?: string
   notYet?: string
 }
 
 let described: SchemaNode | undefined
 
+/** From the whole schema down to this place, as far as it goes. */
+function descriptions(path: Path): SchemaNode[] {
+  described ??= z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as SchemaNode
+  const nodes = [described]
+  for (const step of path) {
+    const next = typeof step === 'number' ? nodes.at(-1)?.items : nodes.at(-1)?.properties?.[step]
+    if (!next) break
+    nodes.push(next)
+  }
+  return nodes
+}
+
 /** The keys that a mapping at this place may have in this version. */
 function allowedKeys(path: Path): string[] {
-  described ??= z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as SchemaNode
-  let node: SchemaNode | undefined = described
-  for (const step of path) node = typeof step === 'number' ? node?.items : node?.properties?.[step]
-  return Object.entries(node?.properties ?? {})
+  return Object.entries(descriptions(path).at(-1)?.properties ?? {})
     .filter(([, { notYet }]) => notYet !== 'all')
     .map(([key]) => key)
+}
+
+/** The kind of text that this place wants. */
+function formOf(path: Path): string {
+  return descriptions(path).findLast(({ form }) => form !== undefined)?.form ?? 'text'
 }
 
 /** Levenshtein's: how many characters differ. */

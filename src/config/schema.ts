@@ -25,11 +25,11 @@ const listener = z.strictObject({
   }),
   tls: z
     .strictObject({
-      cert: text('PEM, `file:`', parseCertificates).meta({
+      cert: text('PEM or `file:`', parseCertificates).meta({
         description: 'The certificate and those between it and its root.',
       }),
-      key: text('PEM, `file:`', parsePrivateKey).meta({ description: 'Its private key.' }),
-      clientCa: text('PEM, `file:`', parseCertificates)
+      key: text('PEM or `file:`', parsePrivateKey).meta({ description: 'Its private key.' }),
+      clientCa: text('PEM or `file:`', parseCertificates)
         .optional()
         .meta({ description: 'Clients must show a certificate signed by one of these.' }),
     })
@@ -117,7 +117,7 @@ export const configSchema = z.strictObject({
     }),
   ).optional(),
   store: store.prefault({}),
-  index: notYet(text('`sqlite`, URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' })
+  index: notYet(text('`sqlite` or URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' })
     .prefault('sqlite')
     .meta({
       description: '`sqlite`, or `redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`.',
@@ -125,7 +125,7 @@ export const configSchema = z.strictObject({
   replica: notYet(
     z.strictObject({
       advertise: plain('URL').meta({ description: 'Where other replicas reach this one.' }),
-      secret: plain('text, `file:`').meta({ description: 'What replicas know each other by.' }),
+      secret: plain('text or `file:`').meta({ description: 'What replicas know each other by.' }),
     }),
   ).optional(),
   limits: limits.prefault({}),

@@ -136,13 +136,13 @@ const connecting = {
   http2: flag.default(false).meta({
     description: 'Offers HTTP/2. One connection is usually slower for blobs than several of HTTP/1.1.',
   }),
-  ca: text('PEM, `file:`', parseCertificates)
+  ca: text('PEM or `file:`', parseCertificates)
     .optional()
     .meta({ description: "Certificates trusted instead of the system's." }),
-  cert: text('PEM, `file:`', parseCertificates)
+  cert: text('PEM or `file:`', parseCertificates)
     .optional()
     .meta({ description: "The client certificate, shown to the upstream's own URLs only." }),
-  key: text('PEM, `file:`', parsePrivateKey).optional().meta({ description: 'Its private key.' }),
+  key: text('PEM or `file:`', parsePrivateKey).optional().meta({ description: 'Its private key.' }),
   proxy: text('URL', parseProxyUrl).optional().meta({
     fallback: '`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`',
     description: 'The proxy for this upstream. A user and a password may stand in the URL.',

@@ -74,8 +74,8 @@ function descriptors(value: unknown): Descriptor[] {
 function descriptor(value: unknown): Descriptor | undefined {
   if (!isObject(value)) return undefined
   const digest = text(value.digest)
-  const size = value.size
-  if (digest === undefined || !isDigest(digest) || typeof size !== 'number') return undefined
+  const { size } = value
+  if (digest === undefined || !isDigest(digest) || !isSize(size)) return undefined
   const artifactType = text(value.artifactType)
   const annotations = stringMap(value.annotations)
   return {
@@ -85,6 +85,10 @@ function descriptor(value: unknown): Descriptor | undefined {
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations }),
   }
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
 function stringMap(value: unknown): Record<string, string> | undefined {

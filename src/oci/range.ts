@@ -28,8 +28,9 @@ export function parseRange(header: string | undefined): readonly RangeSpec[] | u
   return specs
 }
 
+/** Positions beyond all integers stay beyond every blob, however they are rounded. */
 function parseSpec(text: string): RangeSpec | undefined {
-  const match = /^(\d{0,15})-(\d{0,15})$/.exec(text)
+  const match = /^(\d*)-(\d*)$/.exec(text)
   if (!match) return undefined
   const [, first = '', last = ''] = match
   if (first === '') return last === '' ? undefined : { kind: 'suffix', length: Number(last) }

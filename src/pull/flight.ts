@@ -24,19 +24,14 @@ const backOffMs = [0, 100, 1_000, 3_000]
 /** Readers close behind get the bytes from memory. */
 const recentBytes = 2 * 1024 * 1024
 
-interface Interest {
-  readonly source: Source
-  followers: number
-}
-
 export class Flight {
   readonly digest: Digest
   /** Fired at every change of the fields below. */
   readonly changed = new Signal()
   readonly #deps: PullDeps
   readonly #expectedSize: number | undefined
-  /** The first one is asked; a refused one gives way to the next. */
-  readonly #interests = new Map<string, Interest>()
+  /** By scope. The first one is asked; a refused one gives way to the next. */
+  readonly #sources = new Map<string, Source>()
   readonly #refusals = new Map<string, unknown>()
   readonly #stopping = new AbortController()
   readonly #recent = new Recent(recentBytes)
@@ -47,6 +42,7 @@ export class Flight {
   #verified = false
   #failure: Error | undefined
   #anonymous = false
+  #followers = 0
   #over = false
   readonly #unattended: boolean
 
@@ -99,21 +95,19 @@ export class Flight {
   }
 
   flies(scope: string): boolean {
-    return this.#interests.has(scope)
+    return this.#sources.has(scope)
   }
 
   enter(source: Source): void {
     this.#deps.metrics.flightWaiters.inc()
-    const interest = this.#interests.get(source.scope)
-    if (interest) interest.followers += 1
-    else this.#interests.set(source.scope, { source, followers: 1 })
+    this.#followers += 1
+    if (!this.#sources.has(source.scope)) this.#sources.set(source.scope, source)
   }
 
-  leave(source: Source): void {
+  leave(): void {
     this.#deps.metrics.flightWaiters.dec()
-    const interest = this.#interests.get(source.scope)
-    if (interest) interest.followers -= 1
-    if (this.#followed()) return
+    this.#followers -= 1
+    if (this.#followers > 0) return
     if (this.#over) this.#file?.release()
     else if (!this.#worthFinishing()) this.stop(new Error('nobody follows the flight any more'))
   }
@@ -133,14 +127,14 @@ export class Flight {
     if (partial) await this.#fly(partial)
     over()
     this.#over = true
-    if (!this.#followed()) this.#file?.release()
+    if (this.#followers === 0) this.#file?.release()
   }
 
   async #fly(partial: Partial): Promise<void> {
     using hash = openFlightHash(algorithmOf(this.digest), partial)
     try {
       const source = await this.#fill(partial, hash)
-      await this.#verify(partial, hash)
+      await this.#verify(source, { partial, hash })
       await this.#commit(partial, source)
     } catch (error) {
       await this.#giveUp(partial, error)
@@ -171,7 +165,7 @@ export class Flight {
         if (this.#refuse(source, error)) continue
         fruitless = partial.written > before ? 1 : fruitless + 1
         const tries = partial.written > 0 ? maxTries.after : maxTries.beforeFirstByte
-        if (!isTransient(error) || fruitless >= tries || this.#stopping.signal.aborted) throw error
+        if (!mayPass(error) || fruitless >= tries || this.#stopping.signal.aborted) throw error
         this.#deps.log.warn({ upstream: source.name, digest: this.digest, received: partial.written, err: error }, 'resuming a blob')
         await this.#deps.clock.sleep(backOffMs[fruitless] ?? 0, this.#stopping.signal)
       }
@@ -187,9 +181,11 @@ export class Flight {
       body.body.destroy()
       throw error
     }
-    await receive(body, { partial, hash, upstream: source.name, advanced: batch => this.#advance(partial.written, batch) })
-    if (this.#size !== undefined && partial.written !== this.#size) {
-      throw new UpstreamError(source.name, 'unreachable', `${source.name} ended a blob after ${partial.written} of ${this.#size} bytes`)
+    const size = this.#size
+    const advanced = (batch: readonly Buffer[]) => this.#advance(partial.written, batch)
+    await receive(body, { partial, hash, size, upstream: source.name, advanced })
+    if (size !== undefined && partial.written < size) {
+      throw new UpstreamError(source.name, 'unreachable', `${source.name} ended a blob after ${partial.written} of ${size} bytes`)
     }
   }
 
@@ -206,11 +202,9 @@ export class Flight {
     this.changed.fire()
   }
 
-  async #verify(partial: Partial, hash: FlightHash): Promise<void> {
-    const found = await hash.digest()
-    if (found !== this.digest) {
-      const from = this.#interests.values().next().value?.source.name ?? 'upstream'
-      throw new UpstreamError(from, 'corrupt', `${from} sent bytes that do not have the digest ${this.digest}`)
+  async #verify({ name }: Source, { partial, hash }: Omit<Receiving, 'attempt'>): Promise<void> {
+    if ((await hash.digest()) !== this.digest) {
+      throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${this.digest}`)
     }
     this.#size = partial.written
     this.#sized = true
@@ -221,8 +215,8 @@ export class Flight {
   /** The followers have their bytes already: what fails from here on only means that the blob is not kept. */
   async #commit(partial: Partial, source: Source): Promise<void> {
     try {
-      await source.served(this.digest, partial.written, this.#anonymous)
       await this.#deps.store.commit(partial)
+      await source.served(this.digest, partial.written, this.#anonymous)
     } catch (error) {
       this.#deps.log.error({ digest: this.digest, err: error }, 'a fetched blob could not be stored')
     }
@@ -230,9 +224,9 @@ export class Flight {
 
   async #giveUp(partial: Partial, error: unknown): Promise<void> {
     this.#fail(error instanceof Error ? error : new Error(String(error)))
-    const resumable = partial.written > 0 && (isTransient(error) || this.#stopping.signal.aborted)
+    const resumable = this.#stopping.signal.aborted || speaksOfTheWay(error)
     try {
-      await (resumable ? partial.keep() : partial.discard())
+      await (resumable && partial.written > 0 ? partial.keep() : partial.discard())
     } catch (cause) {
       this.#deps.log.error({ digest: this.digest, err: cause }, 'a partial blob could not be put away')
     }
@@ -240,8 +234,8 @@ export class Flight {
 
   #source(): Source {
     this.#stopping.signal.throwIfAborted()
-    const next = this.#interests.values().next().value
-    if (next) return next.source
+    const next = this.#sources.values().next().value
+    if (next) return next
     const [last] = [...this.#refusals.values()].slice(-1)
     throw last
   }
@@ -250,7 +244,7 @@ export class Flight {
   #refuse(source: Source, error: unknown): boolean {
     if (!(error instanceof UpstreamError) || !error.personal) return false
     this.#refusals.set(source.scope, error)
-    this.#interests.delete(source.scope)
+    this.#sources.delete(source.scope)
     this.changed.fire()
     return true
   }
@@ -264,10 +258,6 @@ export class Flight {
   #fail(failure: Error): void {
     this.#failure = failure
     this.changed.fire()
-  }
-
-  #followed(): boolean {
-    return [...this.#interests.values()].some(({ followers }) => followers > 0)
   }
 
   #worthFinishing(): boolean {
@@ -295,8 +285,13 @@ interface Announcement {
   anonymous: boolean
 }
 
-/** Another try may go on from where it broke. */
-function isTransient(error: unknown): boolean {
+/** Another try, perhaps at another URL, may go on from where it broke. */
+function mayPass(error: unknown): boolean {
   if (!(error instanceof UpstreamError)) return false
-  return error.failure === 'unreachable' || error.failure === 'server-error' || error.failure === 'timeout'
+  return ['unreachable', 'server-error', 'timeout', 'corrupt'].includes(error.failure)
+}
+
+/** The bytes that came are not in doubt, only how to get the others. */
+function speaksOfTheWay(error: unknown): boolean {
+  return error instanceof UpstreamError && error.failure !== 'corrupt' && !error.personal
 }

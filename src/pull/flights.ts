@@ -46,7 +46,7 @@ export class Flights {
     const flight = new Flight(this.#deps, digest, { expectedSize, unattended: true })
     flight.enter(source)
     this.#run(flight, source)
-    flight.leave(source)
+    flight.leave()
   }
 
   /** Ends all flights; what they have is kept. */

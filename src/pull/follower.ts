@@ -56,7 +56,7 @@ export class Follower implements Bytes {
     if (this.#leaving.signal.aborted) return
     this.#leaving.abort(new Error('the reader has left'))
     this.#alone?.close()
-    this.#flight.leave(this.#source)
+    this.#flight.leave()
   }
 
   /** Bytes that may be shown. */

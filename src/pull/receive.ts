@@ -12,13 +12,15 @@ interface Receiving {
   partial: Partial
   hash: FlightHash
   upstream: string
+  /** Bytes of the whole blob, where known. */
+  size: number | undefined
   /** Told of the chunks by which the file has grown. */
   advanced: (chunks: readonly Buffer[]) => void
 }
 
 /** Appends the body. Rejects with an UpstreamError when it breaks, with a StoreFailure when the disk does. */
 export async function receive(body: BlobBody, receiving: Receiving): Promise<void> {
-  const { partial, upstream } = receiving
+  const { partial, upstream, size } = receiving
   if (body.first > partial.written) {
     body.body.destroy()
     throw new UpstreamError(upstream, 'corrupt', `${upstream} answered a range from ${partial.written} with one from ${body.first}`)
@@ -30,6 +32,9 @@ export async function receive(body: BlobBody, receiving: Receiving): Promise<voi
       const fresh = skip > 0 ? chunk.subarray(skip) : chunk
       skip = Math.max(0, skip - chunk.length)
       if (fresh.length > 0) await writer.push(fresh)
+      if (size !== undefined && partial.written > size) {
+        throw new UpstreamError(upstream, 'corrupt', `${upstream} sent more than the ${size} bytes of a blob`)
+      }
     }
   } finally {
     await writer.end()

@@ -54,7 +54,7 @@ export function translate(
     const stage = stages[code] ?? 'connecting'
     return failureOf(subject, 'timeout', `${where} timed out while ${stage} for ${text}`, { cause: error })
   }
-  if (code.startsWith('HPE_') && phase === 'headers') {
+  if (isUnparsable(code) && phase === 'headers') {
     const message = `${where} gave an answer to ${text} that is not HTTP (${code}), as throttling servers do`
     return failureOf(subject, 'rate-limited', message, { cause: error, retryAfterMs: unparsableRestMs })
   }
@@ -68,6 +68,11 @@ export function translate(
 const stages: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_TIMEOUT: 'waiting for headers',
   UND_ERR_BODY_TIMEOUT: 'sending the body',
+}
+
+/** undici gives its parser's errors a code or only a name. */
+function isUnparsable(code: string): boolean {
+  return code.startsWith('HPE_') || code === 'HTTPParserError'
 }
 
 /** The code of an error, or of the first of the addresses that were all tried. */

@@ -152,7 +152,7 @@ function resting(
   return failureOf(subject, 'resting', message, { retryAfterMs: restingMs })
 }
 
-/** The connection had answered before, and nothing of this answer came. */
+/** The other side ended a connection that had answered before. */
 function closedWhileIdle(error: unknown): boolean {
   if (!(error instanceof Error) || !('code' in error) || error.code !== 'UND_ERR_SOCKET') return false
   const socket = 'socket' in error ? (error.socket as { bytesRead?: number } | undefined) : undefined

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { image } from '../fake/content.ts'
 import type { Internet } from '../fake/internet.ts'
 import { upstream } from '../support/layover.ts'
-import { errorOf, hub, type SceneSetting, scene } from './scene.ts'
+import { errorOf, hub, layerOf, type SceneSetting, scene } from './scene.ts'
 
 const alpine = image('alpine', { layers: [300] })
-const [layer] = alpine.blobs
+const layer = layerOf(alpine)
 
 async function world(setting: SceneSetting = {}) {
   const at = await scene({
@@ -64,7 +64,7 @@ test.each(Object.entries(forms))('%s: every operation reaches the repository', a
   const manifest = await at.ask(path('manifests/3.20'))
   expect(manifest.status).toBe(200)
   expect(manifest.body.equals(alpine.root.body)).toBe(true)
-  const blob = await at.ask(path(`blobs/${layer?.digest}`))
+  const blob = await at.ask(path(`blobs/${layer.digest}`))
   expect([blob.status, blob.body.length]).toEqual([200, 300])
   const tags = await at.ask(path('tags/list'))
   expect(JSON.parse(tags.body.toString())).toMatchObject({ tags: ['3.20'] })
@@ -117,7 +117,7 @@ describe('a registry that is not configured', () => {
     await using at = await world()
     for (const operation of [
       'manifests/3.20',
-      `blobs/${layer?.digest}`,
+      `blobs/${layer.digest}`,
       'tags/list',
       `referrers/${alpine.digest}`,
     ]) {
@@ -267,7 +267,7 @@ describe('local names never leave for the default upstream', () => {
     for (const operation of [
       'manifests/1',
       `manifests/${alpine.digest}`,
-      `blobs/${layer?.digest}`,
+      `blobs/${layer.digest}`,
       'tags/list',
     ]) {
       const answer = await at.ask(path(operation))

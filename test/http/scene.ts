@@ -4,7 +4,9 @@ import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:ht
 import { expect } from 'vitest'
 import type { UpstreamConfig } from '../../src/config/config.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import type { StoredBlob } from '../fake/bytes.ts'
 import { FakeClock } from '../fake/clock.ts'
+import type { Bundle } from '../fake/content.ts'
 import type { HostName } from '../fake/hosts.ts'
 import { type Internet, startInternet } from '../fake/internet.ts'
 import type { LoggedRequest } from '../fake/request-log.ts'
@@ -120,4 +122,11 @@ export function asked(net: Internet, host?: HostName): string[] {
 
 function lineOf({ method, host, path }: LoggedRequest): string {
   return `${method} ${host} ${path}`
+}
+
+/** The image's layer of this number; its config comes first among the blobs. */
+export function layerOf({ blobs }: Bundle, number = 0): StoredBlob {
+  const blob = blobs[number + 1]
+  if (!blob) throw new Error(`the bundle has no layer ${number}`)
+  return blob
 }

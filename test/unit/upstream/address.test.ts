@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { AddressRefused, assertLiteral, createAddressRule, guardedLookup } from '../../../src/upstream/address.ts'
+import {
+  AddressRefused,
+  assertLiteral,
+  createAddressRule,
+  guardedLookup,
+} from '../../../src/upstream/address.ts'
 
 const rule = createAddressRule(['10.1.0.0/16', 'fd12::/16'])
 
@@ -20,13 +25,20 @@ test.each([
   expect(createAddressRule(['0.0.0.0/0', '::/0'])(address, 'foreign')).toBe(false)
 })
 
-test.each(['10.0.0.1', '127.0.0.1', '192.168.1.1', '100.64.0.1', '::1', 'fc00::1', '::ffff:10.0.0.1', '0.0.0.0', '::'])(
-  '%s is asked as our own host, and not because an upstream named it',
-  address => {
-    expect(rule(address, 'own')).toBe(true)
-    expect(rule(address, 'foreign')).toBe(false)
-  },
-)
+test.each([
+  '10.0.0.1',
+  '127.0.0.1',
+  '192.168.1.1',
+  '100.64.0.1',
+  '::1',
+  'fc00::1',
+  '::ffff:10.0.0.1',
+  '0.0.0.0',
+  '::',
+])('%s is asked as our own host, and not because an upstream named it', address => {
+  expect(rule(address, 'own')).toBe(true)
+  expect(rule(address, 'foreign')).toBe(false)
+})
 
 test.each(['1.1.1.1', '2606:4700::1111', '::ffff:1.1.1.1', '64:ff9b::101:101'])('%s is public', address => {
   expect(rule(address, 'foreign')).toBe(true)
@@ -39,12 +51,14 @@ test('allowPrivate opens its ranges, mapped forms included', () => {
   expect(rule('10.2.0.1', 'foreign')).toBe(false)
 })
 
-test.each(['http://2852039166/', 'http://0xa9.0xfe.0xa9.0xfe/', 'http://[::ffff:a9fe:a9fe]/', 'http://127.1/'])(
-  'the literal in %s is checked as the address it means',
-  url => {
-    expect(() => assertLiteral(new URL(url), 'foreign', rule)).toThrow(AddressRefused)
-  },
-)
+test.each([
+  'http://2852039166/',
+  'http://0xa9.0xfe.0xa9.0xfe/',
+  'http://[::ffff:a9fe:a9fe]/',
+  'http://127.1/',
+])('the literal in %s is checked as the address it means', url => {
+  expect(() => assertLiteral(new URL(url), 'foreign', rule)).toThrow(AddressRefused)
+})
 
 test('a name is given to the socket without its forbidden addresses', async () => {
   const lookup = guardedLookup(

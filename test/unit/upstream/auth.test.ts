@@ -83,7 +83,12 @@ test.each([401, 403])('%i to a fresh anonymous token means that nothing is to be
   await using site = await serveTokens({ granted: (_, response) => response.writeHead(status).end() })
   await using client = clientFor(optionsFor(site.url))
   const error = await failureOf(client.upstream.getManifest(repository, tag, { maxBytes }))
-  expect(error).toMatchObject({ failure: 'hidden', upstreamStatus: status, status: 404, code: 'MANIFEST_UNKNOWN' })
+  expect(error).toMatchObject({
+    failure: 'hidden',
+    upstreamStatus: status,
+    status: 404,
+    code: 'MANIFEST_UNKNOWN',
+  })
   expect(site.registry.asked).toHaveLength(2)
 })
 
@@ -95,7 +100,9 @@ test('a realm that gives no anonymous token for a repository hides it', async ()
 
 test('403 to our own credential is a denial', async () => {
   await using site = await serveTokens({ granted: (_, response) => response.writeHead(403).end() })
-  await using client = clientFor(optionsFor(site.url, { ...withRobot(site.url), authRealms: [site.realmHost] }))
+  await using client = clientFor(
+    optionsFor(site.url, { ...withRobot(site.url), authRealms: [site.realmHost] }),
+  )
   const error = await failureOf(client.upstream.headManifest(repository, tag))
   expect(error).toMatchObject({ failure: 'denied', status: 403 })
   expect(error.message).toBe('hub.test answered 403 to HEAD library/alpine manifests/3.20')

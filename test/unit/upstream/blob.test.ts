@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest'
 import type { CredentialSource } from '../../../src/upstream/upstream.ts'
-import { blobOf, clientFor, failureOf, metric, optionsFor, readAll, repository, type Scripted, serve } from './support.ts'
+import {
+  blobOf,
+  clientFor,
+  failureOf,
+  metric,
+  optionsFor,
+  readAll,
+  repository,
+  type Scripted,
+  serve,
+} from './support.ts'
 
 const { content, digest } = blobOf(300_000)
 const path = `/v2/library/alpine/blobs/${digest}`
@@ -9,10 +19,12 @@ const at = ({ port }: Scripted, name = 'registry.hub.test') => `http://${name}:$
 /** A CDN that honours ranges and hates credentials, as S3 does. */
 const serveCdn = () =>
   serve((request, response) => {
-    if (request.headers.authorization !== undefined) return response.writeHead(400).end('Only one auth mechanism')
+    if (request.headers.authorization !== undefined)
+      return response.writeHead(400).end('Only one auth mechanism')
     if (request.method === 'HEAD') return response.writeHead(403).end()
     const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
-    if (!match) return response.writeHead(200, { etag: '"v1"', 'content-length': content.length }).end(content)
+    if (!match)
+      return response.writeHead(200, { etag: '"v1"', 'content-length': content.length }).end(content)
     const first = Number(match[1])
     const last = match[2] === '' ? content.length - 1 : Number(match[2])
     const headers = {
@@ -24,7 +36,9 @@ const serveCdn = () =>
   })
 
 const redirectTo = (location: () => string, status = 307) =>
-  serve((_, response) => response.writeHead(status, { location: location(), 'content-length': 9 }).end('redirect!'))
+  serve((_, response) =>
+    response.writeHead(status, { location: location(), 'content-length': 9 }).end('redirect!'),
+  )
 
 test('a blob is followed to its CDN without our credential, each time by a redirect of its own', async () => {
   await using cdn = await serveCdn()
@@ -39,7 +53,13 @@ test('a blob is followed to its CDN without our credential, each time by a redir
   const credentials: CredentialSource = { kind: 'basic', username: 'robot', password: 'secret' }
   await using client = clientFor(optionsFor(at(registry), { urls: [{ url: at(registry), credentials }] }))
   const blob = await client.upstream.openBlob(repository, digest)
-  expect(blob).toMatchObject({ first: 0, total: content.length, length: content.length, etag: '"v1"', anonymous: false })
+  expect(blob).toMatchObject({
+    first: 0,
+    total: content.length,
+    length: content.length,
+    etag: '"v1"',
+    anonymous: false,
+  })
   expect(await readAll(blob.body)).toEqual(content)
   const rest = await client.upstream.openBlob(repository, digest, { range: { first: 299_990 } })
   expect(rest).toMatchObject({ first: 299_990, total: content.length, length: 10 })
@@ -54,7 +74,10 @@ test('a blob is followed to its CDN without our credential, each time by a redir
 test('a relative redirect on the same origin keeps the credential', async () => {
   await using registry = await serve((request, response) => {
     if (request.headers.authorization !== 'Bearer t') return response.writeHead(401).end()
-    if (request.url === path) return response.writeHead(302, { location: `/downloads/${'x'.repeat(20_000)}` }).end()
+    if (request.url === path) {
+      const headers = { location: `/downloads/${'x'.repeat(10_000)}`, 'x-filler': 'x'.repeat(30_000) }
+      return response.writeHead(302, headers).end()
+    }
     return response.end(content)
   })
   const credentials: CredentialSource = { kind: 'token', token: 't' }
@@ -98,7 +121,11 @@ test.each([
   ['206 that begins elsewhere', 206, { 'content-range': 'bytes 0-9/300000' }],
   ['206 that goes on too far', 206, { 'content-range': 'bytes 10-30/300000' }],
   ['206 without a Content-Range', 206, {}],
-  ['206 of a length that is not its range', 206, { 'content-range': 'bytes 10-19/300000', 'content-length': '4' }],
+  [
+    '206 of a length that is not its range',
+    206,
+    { 'content-range': 'bytes 10-19/300000', 'content-length': '4' },
+  ],
   ['416', 416, { 'content-range': 'bytes */5' }],
   ['an encoding', 200, { 'content-encoding': 'gzip' }],
 ])('%s is corrupt', async (_what, status, headers) => {
@@ -109,7 +136,9 @@ test.each([
 })
 
 test('HEAD of a blob that the registry serves itself tells its size', async () => {
-  await using registry = await serve((_, response) => response.writeHead(200, { 'content-length': 1234 }).end())
+  await using registry = await serve((_, response) =>
+    response.writeHead(200, { 'content-length': 1234 }).end(),
+  )
   await using client = clientFor(optionsFor(at(registry)))
   expect(await client.upstream.headBlob(repository, digest)).toEqual({ size: 1234, anonymous: true })
   expect(registry.lines()).toEqual([`HEAD ${path}`])
@@ -119,7 +148,10 @@ test("HEAD of a redirected blob learns the size from one byte, and never from th
   await using cdn = await serveCdn()
   await using registry = await redirectTo(() => `${at(cdn, 'cdn.test')}/blob`)
   await using client = clientFor(optionsFor(at(registry)))
-  expect(await client.upstream.headBlob(repository, digest)).toEqual({ size: content.length, anonymous: true })
+  expect(await client.upstream.headBlob(repository, digest)).toEqual({
+    size: content.length,
+    anonymous: true,
+  })
   expect(cdn.asked.map(({ method, headers }) => `${method} ${headers.range}`)).toEqual(['GET bytes=0-0'])
 })
 
@@ -130,7 +162,9 @@ test('a redirected blob is confirmed although its CDN is down', async () => {
   expect(await client.upstream.headBlob(repository, digest)).toEqual({ size: undefined, anonymous: true })
 })
 
-test.each([401, 405])('a registry that answers %i to HEAD is asked for the first byte, at once the next time', async status => {
+test.each([
+  401, 405,
+])('a registry that answers %i to HEAD is asked for the first byte, at once the next time', async status => {
   await using registry = await serve((request, response) => {
     if (request.method === 'HEAD') response.writeHead(status).end()
     else response.writeHead(206, { 'content-range': 'bytes 0-0/42' }).end('x')
@@ -153,7 +187,10 @@ test('an empty blob has no first byte and the size 0', async () => {
 test('a blob that is not there is not there', async () => {
   await using registry = await serve((_, response) => response.writeHead(404).end())
   await using client = clientFor(optionsFor(at(registry)))
-  const failures = [client.upstream.headBlob(repository, digest), client.upstream.openBlob(repository, digest)]
+  const failures = [
+    client.upstream.headBlob(repository, digest),
+    client.upstream.openBlob(repository, digest),
+  ]
   for (const error of await Promise.all(failures.map(failureOf))) {
     expect(error).toMatchObject({ failure: 'not-found', code: 'BLOB_UNKNOWN' })
   }
@@ -166,7 +203,9 @@ test.each([
   ['another protocol', () => 'ftp://cdn.test/', 'corrupt'],
   ['nowhere', () => '', 'corrupt'],
 ])('a redirect to %s is refused', async (_what, target, failure) => {
-  await using registry: Scripted = await redirectTo(() => target().replace('cdn.test', `cdn.test:${registry.port}`))
+  await using registry: Scripted = await redirectTo(() =>
+    target().replace('cdn.test', `cdn.test:${registry.port}`),
+  )
   await using client = clientFor(optionsFor(at(registry)))
   const error = await failureOf(client.upstream.openBlob(repository, digest))
   expect(error.failure).toBe(failure)
@@ -179,7 +218,9 @@ test('a signed URL and its signature are never told', async () => {
   await using client = clientFor(optionsFor(at(registry)))
   const error = await failureOf(client.upstream.openBlob(repository, digest))
   expect(error).toMatchObject({ failure: 'server-error', upstreamStatus: 403 })
-  expect(error.message).toBe(`hub.test's host cdn.test:${cdn.port} answered 403 to GET library/alpine blobs/${digest}`)
+  expect(error.message).toBe(
+    `hub.test's host cdn.test:${cdn.port} answered 403 to GET library/alpine blobs/${digest}`,
+  )
   expect(JSON.stringify(error.detail) + client.logged.join()).not.toContain('sesame')
 })
 

@@ -26,8 +26,15 @@ test('several challenges in one header and in several headers are told apart, in
 })
 
 test('values without quotes are read, commas of an unquoted scope included', () => {
-  expect(read('Bearer realm=https://nvcr.io/proxy_auth,scope=repository:nvidia/cuda:pull,push,service=x')).toEqual([
-    { scheme: 'bearer', realm: 'https://nvcr.io/proxy_auth', scope: 'repository:nvidia/cuda:pull,push', service: 'x' },
+  expect(
+    read('Bearer realm=https://nvcr.io/proxy_auth,scope=repository:nvidia/cuda:pull,push,service=x'),
+  ).toEqual([
+    {
+      scheme: 'bearer',
+      realm: 'https://nvcr.io/proxy_auth',
+      scope: 'repository:nvidia/cuda:pull,push',
+      service: 'x',
+    },
   ])
 })
 

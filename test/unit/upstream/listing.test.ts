@@ -1,6 +1,15 @@
 import { expect, test } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
-import { clientFor, failureOf, indexType, manifestDigest, optionsFor, repository, type Scripted, serve } from './support.ts'
+import {
+  clientFor,
+  failureOf,
+  indexType,
+  manifestDigest,
+  optionsFor,
+  repository,
+  type Scripted,
+  serve,
+} from './support.ts'
 
 const at = ({ port }: Scripted) => `http://registry.hub.test:${port}`
 const signature = {
@@ -9,7 +18,8 @@ const signature = {
   size: 9,
   artifactType: 'application/vnd.example.signature',
 }
-const index = (...manifests: object[]) => JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests })
+const index = (...manifests: object[]) =>
+  JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests })
 const fallback = `/v2/library/alpine/manifests/${manifestDigest.replace(':', '-')}`
 
 test('tags come a page at a time, with the query of the next one', async () => {
@@ -55,9 +65,20 @@ test('referrers are read from every page of the API', async () => {
 
 test.each([
   ['404', (_: unknown, r: import('node:http').ServerResponse) => r.writeHead(404).end()],
-  ['401, as a registry without the route may say', (_: unknown, r: import('node:http').ServerResponse) => r.writeHead(401).end()],
-  ['a redirect to a website', (_: unknown, r: import('node:http').ServerResponse) => r.writeHead(303, { location: 'http://github.test:1/' }).end()],
-  ['another type', (_: unknown, r: import('node:http').ServerResponse) => r.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+  [
+    '401, as a registry without the route may say',
+    (_: unknown, r: import('node:http').ServerResponse) => r.writeHead(401).end(),
+  ],
+  [
+    'a redirect to a website',
+    (_: unknown, r: import('node:http').ServerResponse) =>
+      r.writeHead(303, { location: 'http://github.test:1/' }).end(),
+  ],
+  [
+    'another type',
+    (_: unknown, r: import('node:http').ServerResponse) =>
+      r.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
+  ],
 ])('where the API answers with %s, the fallback tag is read', async (_what, api) => {
   await using registry = await serve((request, response) => {
     if (request.url !== fallback) return api(request, response)
@@ -90,9 +111,13 @@ test.each([500, 503, 429])('an outage (%i) is no empty list: it must not hide si
 
 test('a list without end is refused', async () => {
   await using registry = await serve((_, response) => {
-    response.writeHead(200, { 'content-type': indexType, link: '<?page=again>; rel="next"' }).end(index(signature))
+    response
+      .writeHead(200, { 'content-type': indexType, link: '<?page=again>; rel="next"' })
+      .end(index(signature))
   })
   await using client = clientFor(optionsFor(at(registry)))
-  expect((await failureOf(client.upstream.listReferrers(repository, manifestDigest))).failure).toBe('too-large')
+  expect((await failureOf(client.upstream.listReferrers(repository, manifestDigest))).failure).toBe(
+    'too-large',
+  )
   expect(registry.asked).toHaveLength(100)
 })

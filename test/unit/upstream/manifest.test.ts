@@ -32,7 +32,10 @@ async function answering(status: number, headers: Record<string, string>, body: 
 }
 
 test('a manifest comes with its digest and type, and the request says all that we take and who we are', async () => {
-  await using site = await answering(200, { ...manifestHeaders, 'content-type': `${manifestHeaders['content-type']}; charset=utf-8` })
+  await using site = await answering(200, {
+    ...manifestHeaders,
+    'content-type': `${manifestHeaders['content-type']}; charset=utf-8`,
+  })
   const fetched = await site.upstream.getManifest(repository, tag, { maxBytes })
   expect(fetched).toMatchObject({
     body: manifest,
@@ -57,7 +60,11 @@ test('a manifest comes with its digest and type, and the request says all that w
 })
 
 test('HEAD gives digest, type and size', async () => {
-  await using site = await answering(200, { ...manifestHeaders, 'content-length': String(manifest.length) }, '')
+  await using site = await answering(
+    200,
+    { ...manifestHeaders, 'content-length': String(manifest.length) },
+    '',
+  )
   expect(await site.upstream.headManifest(repository, tag)).toEqual({
     digest: manifestDigest,
     mediaType: manifestHeaders['content-type'],
@@ -93,13 +100,21 @@ test('a sha512 digest is checked and kept', async () => {
 })
 
 test('gzip that nobody asked for is undone before the digest is checked', async () => {
-  await using site = await answering(200, { ...manifestHeaders, 'content-encoding': 'gzip' }, gzipSync(manifest))
+  await using site = await answering(
+    200,
+    { ...manifestHeaders, 'content-encoding': 'gzip' },
+    gzipSync(manifest),
+  )
   expect((await site.upstream.getManifest(repository, tag, { maxBytes })).body).toEqual(manifest)
 })
 
 const other = digestOf(Buffer.from('other'))
 test.each([
-  ['bytes of another digest than upstream names', { ...manifestHeaders, 'docker-content-digest': other }, manifest],
+  [
+    'bytes of another digest than upstream names',
+    { ...manifestHeaders, 'docker-content-digest': other },
+    manifest,
+  ],
   ['a login page', { 'content-type': 'text/html' }, Buffer.from('<html>log in</html>')],
   ['no JSON', { 'content-type': manifestHeaders['content-type'] }, Buffer.from('nonsense')],
   ['broken gzip', { ...manifestHeaders, 'content-encoding': 'gzip' }, manifest],
@@ -117,14 +132,21 @@ test('bytes of another digest than asked are corrupt, whatever upstream names', 
 
 test('Docker schema 1 is refused by name', async () => {
   const schema1 = '{"schemaVersion":1,"fsLayers":[]}'
-  await using site = await answering(200, { 'content-type': 'application/vnd.docker.distribution.manifest.v1+prettyjws' }, schema1)
+  await using site = await answering(
+    200,
+    { 'content-type': 'application/vnd.docker.distribution.manifest.v1+prettyjws' },
+    schema1,
+  )
   const error = await failureOf(site.upstream.getManifest(repository, tag, { maxBytes }))
   expect(error).toMatchObject({ failure: 'corrupt', message: expect.stringContaining('schema 1') })
 })
 
 test('more than the limit is refused, with a length or without, compressed or not', async () => {
   const limit = { maxBytes: 100 }
-  await using announced = await answering(200, { ...manifestHeaders, 'content-length': String(manifest.length) })
+  await using announced = await answering(200, {
+    ...manifestHeaders,
+    'content-length': String(manifest.length),
+  })
   expect((await failureOf(announced.upstream.getManifest(repository, tag, limit))).failure).toBe('too-large')
   await using chunked = await answering(200, { ...manifestHeaders, 'transfer-encoding': 'chunked' })
   expect((await failureOf(chunked.upstream.getManifest(repository, tag, limit))).failure).toBe('too-large')
@@ -161,9 +183,14 @@ test('after a 429, manifests are not asked for until a HEAD shows a rest of the 
   const clock = new HeldClock()
   let remaining = 0
   await using registry = await serve((request, response) => {
-    const headers = { ...manifestHeaders, 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': `${remaining};w=21600` }
+    const headers = {
+      ...manifestHeaders,
+      'ratelimit-limit': '100;w=21600',
+      'ratelimit-remaining': `${remaining};w=21600`,
+    }
     if (request.url?.includes('/blobs/')) response.end('{}')
-    else if (request.method === 'GET' && remaining === 0) response.writeHead(429, headers).end('{"errors":[]}')
+    else if (request.method === 'GET' && remaining === 0)
+      response.writeHead(429, headers).end('{"errors":[]}')
     else response.writeHead(200, headers).end(request.method === 'GET' ? manifest : '')
   })
   await using client = clientFor(optionsFor(`http://registry.hub.test:${registry.port}`), { clock })
@@ -188,7 +215,9 @@ test('after a 429, manifests are not asked for until a HEAD shows a rest of the 
 test('plain text with a Retry-After stops every request for that time', async () => {
   const clock = new HeldClock()
   await using registry = await serve((_, response) => {
-    response.writeHead(429, { 'content-type': 'text/plain', 'retry-after': '60' }).end('Too Many Requests (HAP429).')
+    response
+      .writeHead(429, { 'content-type': 'text/plain', 'retry-after': '60' })
+      .end('Too Many Requests (HAP429).')
   })
   await using client = clientFor(optionsFor(`http://registry.hub.test:${registry.port}`), { clock })
   await failureOf(client.upstream.headManifest(repository, tag))

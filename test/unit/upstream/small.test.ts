@@ -40,7 +40,12 @@ test.each([
   ['a second', 'opaque', 1, 30_000],
   ['a negative number', 'opaque', -5, 30_000],
   ['exp of a JWT', `h.${part({ exp: now / 1000 + 3600 })}.s`, undefined, 2_880_000],
-  ['exp and iat of a clock that is hours off', `h.${part({ iat: 5_000, exp: 8_600 })}.s`, undefined, 2_880_000],
+  [
+    'exp and iat of a clock that is hours off',
+    `h.${part({ iat: 5_000, exp: 8_600 })}.s`,
+    undefined,
+    2_880_000,
+  ],
   ["ECR Public's expiration", part({ expiration: now / 1000 + 3600 }), undefined, 2_880_000],
 ])('a token whose life is told by %s is used for a part of it', (_how, token, expiresIn, expected) => {
   expect(usableMs(token, expiresIn, now)).toBe(expected)
@@ -49,7 +54,9 @@ test.each([
 test('the next page is the one with rel="next", relative or absolute', () => {
   const page = new URL('https://registry.test/v2/a/tags/list')
   expect(nextPage('</v2/a/tags/list?n=2&last=b>; rel="next"', page)?.search).toBe('?n=2&last=b')
-  expect(nextPage('<https://x.test/>; rel="prev", <https://registry.test/p2>; rel=next', page)?.pathname).toBe('/p2')
+  expect(
+    nextPage('<https://x.test/>; rel="prev", <https://registry.test/p2>; rel=next', page)?.pathname,
+  ).toBe('/p2')
   expect(nextPage('<https://x.test/>; rel="last"', page)).toBeUndefined()
   expect(nextPage(undefined, page)).toBeUndefined()
 })
@@ -58,7 +65,9 @@ test('deny wins over allow, and no allow pattern allows every name', () => {
   const name = parseRepositoryName('team/app')
   const upstream = { registry: 'hub.test', allow: [], deny: [] }
   expect(() => assertAllowed(upstream, name)).not.toThrow()
-  expect(() => assertAllowed({ ...upstream, allow: ['library/**'] }, name)).toThrow(/not among the names allowed/)
+  expect(() => assertAllowed({ ...upstream, allow: ['library/**'] }, name)).toThrow(
+    /not among the names allowed/,
+  )
   expect(() => assertAllowed({ ...upstream, allow: ['**'], deny: ['team/*'] }, name)).toThrow(/denied/)
 })
 

@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { systemClock } from '../../../../src/runtime/clock.ts'
-import { DockerConfigCredentials, DockerConfigUnreadable } from '../../../../src/upstream/credentials/docker-config.ts'
+import {
+  DockerConfigCredentials,
+  DockerConfigUnreadable,
+} from '../../../../src/upstream/credentials/docker-config.ts'
 import { CredentialHelperFailed, CredentialHelpers } from '../../../../src/upstream/credentials/helper.ts'
 import { HeldClock } from '../support.ts'
 
@@ -28,15 +31,34 @@ async function configure(config: object, host: string): Promise<DockerConfigCred
 /** A credential helper that counts its runs and answers with a text. */
 async function helper(name: string, answer: string, exitCode = 0): Promise<void> {
   const path = join(folder, `docker-credential-${name}`)
-  await writeFile(path, `#!/bin/sh\nread server\necho "$server" >> "${folder}/runs"\nprintf '%s' '${answer}'\nexit ${exitCode}\n`)
+  await writeFile(
+    path,
+    `#!/bin/sh\nread server\necho "$server" >> "${folder}/runs"\nprintf '%s' '${answer}'\nexit ${exitCode}\n`,
+  )
   await chmod(path, 0o755)
 }
 
 test.each([
-  ['auth, with colons in the password', { 'quay.io': auth('me:pa:ss') }, { kind: 'basic', username: 'me', password: 'pa:ss' }],
-  ['user name and password', { 'quay.io': { username: 'me', password: 'pw' } }, { kind: 'basic', username: 'me', password: 'pw' }],
-  ['an identity token', { 'https://quay.io': { identitytoken: 'refresh' } }, { kind: 'identity', token: 'refresh' }],
-  ['a registry token', { 'https://quay.io/v1/': { registrytoken: 'bearer' } }, { kind: 'bearer', token: 'bearer' }],
+  [
+    'auth, with colons in the password',
+    { 'quay.io': auth('me:pa:ss') },
+    { kind: 'basic', username: 'me', password: 'pa:ss' },
+  ],
+  [
+    'user name and password',
+    { 'quay.io': { username: 'me', password: 'pw' } },
+    { kind: 'basic', username: 'me', password: 'pw' },
+  ],
+  [
+    'an identity token',
+    { 'https://quay.io': { identitytoken: 'refresh' } },
+    { kind: 'identity', token: 'refresh' },
+  ],
+  [
+    'a registry token',
+    { 'https://quay.io/v1/': { registrytoken: 'bearer' } },
+    { kind: 'bearer', token: 'bearer' },
+  ],
   ['an empty entry', { 'quay.io': {} }, undefined],
   ['an entry of another host', { 'ghcr.io': auth('me:pw') }, undefined],
 ])('%s is read', async (_what, auths, expected) => {
@@ -82,7 +104,10 @@ test('a helper is asked for its host, and the store for the others', async () =>
   await helper('store', '{"Username":"<token>","Secret":"refresh"}')
   const config = { credHelpers: { 'quay.io': 'own' }, credsStore: 'store' }
   expect(await (await configure(config, 'quay.io')).get('app')).toMatchObject({ username: 'own' })
-  expect(await (await configure(config, 'ghcr.io')).get('app')).toEqual({ kind: 'identity', token: 'refresh' })
+  expect(await (await configure(config, 'ghcr.io')).get('app')).toEqual({
+    kind: 'identity',
+    token: 'refresh',
+  })
 })
 
 test('a helper runs once for many, and again after five minutes', async () => {
@@ -103,12 +128,16 @@ test('a helper that knows nothing gives nothing; other failures are told without
   await helper('empty', 'credentials not found in native keychain', 1)
   expect(await helpers.get('empty', 'quay.io')).toBeUndefined()
   await helper('broken', 'secret', 3)
-  await expect(helpers.get('broken', 'quay.io')).rejects.toThrow(/^docker-credential-broken failed: exit code 3$/)
+  await expect(helpers.get('broken', 'quay.io')).rejects.toThrow(
+    /^docker-credential-broken failed: exit code 3$/,
+  )
   await helper('chatty', 'secret')
   await expect(helpers.get('chatty', 'quay.io')).rejects.toThrow('did not answer with JSON')
   await expect(helpers.get('missing', 'quay.io')).rejects.toThrow('ENOENT')
 })
 
 test.each(['../evil', '-flag', 'a;b', ''])('%j is no name of a helper', async name => {
-  await expect(new CredentialHelpers(systemClock).get(name, 'quay.io')).rejects.toThrow(CredentialHelperFailed)
+  await expect(new CredentialHelpers(systemClock).get(name, 'quay.io')).rejects.toThrow(
+    CredentialHelperFailed,
+  )
 })

@@ -1,0 +1,118 @@
+/** Layover in front of one registry of the stand-in internet, and what must hold of its store whatever happened. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { expect } from 'vitest'
+import { type StoredBlob, seededBlob } from '../fake/bytes.ts'
+import { FakeClock } from '../fake/clock.ts'
+import { artifactOf, type Bundle } from '../fake/content.ts'
+import type { HostName } from '../fake/hosts.ts'
+import { startInternet } from '../fake/internet.ts'
+import { startTestLayover, type UpstreamSetting, upstream } from '../support/layover.ts'
+import { download } from './download.ts'
+
+export const repository = 'team/app'
+export const kiB = 1024
+export const miB = 1024 * kiB
+
+/** The longest pause between two tries of one request; what is longer is a schedule. */
+const longestPauseMs = 5_000
+
+/** Pauses between tries take no time here, so that no test waits for them; everything longer stands still. */
+export class HurriedClock extends FakeClock {
+  override sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (ms <= longestPauseMs) setImmediate(() => this.advance(ms))
+    return super.sleep(ms, signal)
+  }
+}
+
+export type Scene = Awaited<ReturnType<typeof startScene>>
+
+export interface SceneOptions {
+  /** `hub` has tokens and signed redirects to two CDN hosts, `plain` gives blobs itself. */
+  registry?: 'plain' | 'hub'
+  options?: UpstreamSetting['options']
+  storePath?: string
+}
+
+const hostOf: Record<'plain' | 'hub', HostName> = { plain: 'plain.test', hub: 'registry.hub.test' }
+
+export async function startScene({ registry = 'plain', options = {}, storePath }: SceneOptions = {}) {
+  const clock = new HurriedClock()
+  const net = await startInternet({ clock })
+  const host = hostOf[registry]
+  const origin = registry === 'plain' ? net.plain : net.hub
+  const layover = await startTestLayover({
+    clock,
+    lookup: net.lookup,
+    upstreams: [upstream({ registry: host, url: net.url(host), isDefault: true, options })],
+    ...(storePath === undefined ? {} : { store: { path: storePath } }),
+  })
+  const at = (path: string) => `${layover.url}/v2/${repository}/${path}`
+  return {
+    net,
+    clock,
+    host,
+    origin,
+    layover,
+    blobUrl: ({ digest }: { digest: string }) => at(`blobs/${digest}`),
+    manifestUrl: (reference: string) => at(`manifests/${reference}`),
+    /** A blob upstream, of which nothing is known here. */
+    blob(seed: string, size: number): StoredBlob {
+      const blob = seededBlob(seed, size)
+      origin.putBlob(repository, blob)
+      return blob
+    },
+    /** A blob upstream whose size is known here from the manifest that lists it. */
+    async listedBlob(seed: string, size: number): Promise<StoredBlob> {
+      const blob = seededBlob(seed, size)
+      const bundle = artifactOf([blob])
+      origin.put(repository, undefined, bundle)
+      await download(at(`manifests/${bundle.digest}`))
+      return blob
+    },
+    put: (tag: string, bundle: Bundle) => origin.put(repository, tag, bundle),
+    /** GETs of this blob's bytes that reached a host of the upstream. */
+    gets: ({ digest }: { digest: string }) => {
+      const [, hex = ''] = digest.split(':')
+      return net
+        .requests({ method: 'GET', path: new RegExp(hex) })
+        .filter(({ status }) => status === undefined || status < 300 || status > 399)
+    },
+    async [Symbol.asyncDispose]() {
+      await layover[Symbol.asyncDispose]()
+      await net.close()
+    },
+  }
+}
+
+/** Every file under `cached/` has the digest that its name says. Resolves with the digests. */
+export async function auditStore(storePath: string): Promise<string[]> {
+  const found: string[] = []
+  for (const path of await filesUnder(join(storePath, 'cached'))) {
+    const algorithm = basename(dirname(dirname(path)))
+    const hash = createHash(algorithm)
+    await pipeline(createReadStream(path), hash)
+    expect(hash.digest('hex'), `digest of ${path}`).toBe(basename(path))
+    found.push(`${algorithm}:${basename(path)}`)
+  }
+  return found
+}
+
+/** Names of what unfinished fetches left behind, without their notes. */
+export async function partialsOf(storePath: string): Promise<string[]> {
+  const names = await readdir(join(storePath, 'partial'))
+  return names.filter(name => !name.endsWith('.note'))
+}
+
+async function filesUnder(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    return entries.filter(entry => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [] // nothing was ever kept
+    throw error
+  }
+}
