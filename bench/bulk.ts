@@ -1,5 +1,6 @@
 /** The cheapest reader of large bodies: one request on a bare socket, large reads into one buffer, nothing kept. */
 import { createHash } from 'node:crypto'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Content } from './content.ts'
 import { nowMs } from './monotonic.ts'
@@ -27,12 +28,14 @@ export interface BulkAsk {
   content: Content
   /** Costs time; without it only samples are compared. */
   hash?: boolean
+  /** A file for the body: what it costs any client that keeps it. */
+  saveTo?: string
 }
 
 /** Never rejects: a connection that breaks is a transfer that is not right. */
-export function readBulk({ url, content, hash }: BulkAsk): Promise<Transfer> {
-  const { hostname, port, pathname, search } = new URL(url)
-  const reading = new Reading(content, hash === true)
+export function readBulk(ask: BulkAsk): Promise<Transfer> {
+  const { hostname, port, pathname, search } = new URL(ask.url)
+  const reading = new Reading(ask)
   const { promise, resolve } = Promise.withResolvers<Transfer>()
   const socket = connect({
     host: hostname,
@@ -58,6 +61,7 @@ export function readBulk({ url, content, hash }: BulkAsk): Promise<Transfer> {
 class Reading {
   readonly #content: Content
   readonly #hash
+  readonly #file
   readonly #startedMs = nowMs()
   #head = ''
   #status = 0
@@ -66,9 +70,10 @@ class Reading {
   #bytes = 0
   #matches = true
 
-  constructor(content: Content, hash: boolean) {
+  constructor({ content, hash, saveTo }: BulkAsk) {
     this.#content = content
-    this.#hash = hash ? createHash('sha256') : undefined
+    this.#hash = hash === true ? createHash('sha256') : undefined
+    this.#file = saveTo === undefined ? undefined : openSync(saveTo, 'wx')
   }
 
   get complete(): boolean {
@@ -81,6 +86,7 @@ class Reading {
   }
 
   result(): Transfer {
+    if (this.#file !== undefined) closeSync(this.#file)
     return {
       status: this.#status,
       startedMs: this.#startedMs,
@@ -111,6 +117,7 @@ class Reading {
     this.#matches &&= this.#content.matches(this.#bytes, chunk.subarray(0, sampledBytes))
     this.#matches &&= this.#content.matches(this.#bytes + chunk.length - tail.length, tail)
     this.#hash?.update(chunk)
+    if (this.#file !== undefined) writeSync(this.#file, chunk)
     this.#bytes += chunk.length
   }
 }

@@ -1,7 +1,7 @@
 /** The clients of a run, as a process of their own. */
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { buffer } from 'node:stream/consumers'
-import { readBulk, type Transfer } from './bulk.ts'
+import { type BulkAsk, readBulk, type Transfer } from './bulk.ts'
 import { answerCalls } from './child.ts'
 import { Content, type ContentSpec } from './content.ts'
 import { nowMs } from './monotonic.ts'
@@ -25,9 +25,9 @@ interface Ask {
 
 export const calls = {
   /** So many readers at once. */
-  bulk({ url, spec, readers, hash = false }: Bulk): Promise<Transfer[]> {
+  bulk({ spec, readers, ...ask }: Bulk): Promise<Transfer[]> {
     const content = new Content(spec)
-    return Promise.all(Array.from({ length: readers }, () => readBulk({ url, content, hash })))
+    return Promise.all(Array.from({ length: readers }, () => readBulk({ ...ask, content })))
   },
 
   ask(ask: Ask): Promise<Answer> {
@@ -74,11 +74,9 @@ function open(url: string, headers: Record<string, string>, agent: Agent): Promi
   return promise
 }
 
-interface Bulk {
-  url: string
+interface Bulk extends Omit<BulkAsk, 'content'> {
   spec: ContentSpec
   readers: number
-  hash?: boolean
 }
 
 interface Often {

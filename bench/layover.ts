@@ -53,12 +53,11 @@ export class Layover implements AsyncDisposable {
     return new Layover(child, { url, store, bootMs: nowMs() - startedMs })
   }
 
-  /** User and system time since its start, all threads. */
-  async cpuSeconds(): Promise<number> {
+  /** Since its start, all threads. */
+  async cpuSeconds(): Promise<{ user: number; system: number }> {
     const stat = await readFile(`/proc/${this.#process.pid}/stat`, 'utf8')
-    const [, user = '', system = ''] =
-      /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
-    return (Number(user) + Number(system)) / ticksPerSecond
+    const [, user, system] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
+    return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
   }
 
   /** Proportional set size: what the process adds to the machine's use of memory. */

@@ -43,14 +43,14 @@ export class Site implements AsyncDisposable {
     return new Site(await mkdtemp(join(parent, 'layover-bench-')), built)
   }
 
-  /** A folder that goes with the site. */
-  newHome(): string {
+  /** A path of its own for a file or a folder; it goes with the site. */
+  newPath(): string {
     this.#homes += 1
     return join(this.#root, String(this.#homes))
   }
 
   /** With an empty store, in front of the origin, unless told otherwise. */
-  async startLayover({ home = this.newHome(), upstreams }: StartOptions = {}): Promise<Layover> {
+  async startLayover({ home = this.newPath(), upstreams }: StartOptions = {}): Promise<Layover> {
     return Layover.start({
       home,
       built: this.built,
@@ -72,8 +72,8 @@ export class Site implements AsyncDisposable {
   }
 
   /** One reader that takes what comes as fast as it comes. */
-  async read(url: string, { spec }: Blob, { hash = false } = {}) {
-    const [transfer] = await this.client.call('bulk', { url, spec, readers: 1, hash })
+  async read(url: string, { spec }: Blob, options: { hash?: boolean; saveTo?: string } = {}) {
+    const [transfer] = await this.client.call('bulk', { url, spec, readers: 1, ...options })
     if (!transfer) throw new Error('the client gave no account of its transfer')
     return transfer
   }

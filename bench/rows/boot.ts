@@ -17,7 +17,7 @@ const boots = 5
 const goalMs = 500
 
 export async function boot(site: Site): Promise<Figure[]> {
-  const home = site.newHome()
+  const home = site.newPath()
   await fill(new Layout(join(home, 'data')))
   const readyMs: number[] = []
   const firstMs: number[] = []

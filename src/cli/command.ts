@@ -62,7 +62,8 @@ function parse(args: readonly string[]): Parsed | string {
     if (help || wantsVersion) return { command: help ? 'help' : 'version', config, logLevel }
     const [command, ...more] = positionals
     if (more.length > 0) return `unexpected argument ${more.join(' ')}`
-    if (command === 'serve' || command === 'check' || command === 'reindex') return { command, config, logLevel }
+    if (command === 'serve' || command === 'check' || command === 'reindex')
+      return { command, config, logLevel }
     return command === undefined ? 'say which command to run' : `there is no command ${command}`
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
@@ -71,6 +72,8 @@ function parse(args: readonly string[]): Parsed | string {
 
 /** Of the package this file belongs to, one folder above `src/` or `dist/`. */
 function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
   return manifest.version
 }

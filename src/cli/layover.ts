@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, UpstreamConfig } from '../config/config.ts'
-import { createEdge, type Edge } from '../edge/server.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
+import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
 import type { Logger } from '../observe/log.ts'
@@ -65,7 +65,9 @@ class Program implements Layover {
   async start(): Promise<void> {
     const store = await openStore(this.#config.store.path, { log: this.#log, metrics: this.#metrics })
     const index = await openSqliteIndex({ path: store.layout.index, clock: this.#clock, log: this.#log })
-    const background = new Background(error => this.#log.error({ err: error }, 'work behind an answer failed'))
+    const background = new Background(error =>
+      this.#log.error({ err: error }, 'work behind an answer failed'),
+    )
     const config = () => this.#config
     const pull = createPull({
       store,
@@ -114,7 +116,7 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
-    await Promise.all([...this.#upstreams.values()].map(({ upstream }) => upstream.close()))
+    await Promise.all([...this.#upstreams.values()].map(({ upstream }) => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
   }
@@ -164,7 +166,11 @@ class Program implements Layover {
 
   /** Its transfers end first. */
   #closeBehind(upstream: Upstream): void {
-    upstream.close().catch((error: unknown) => this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream'))
+    upstream
+      .close()
+      .catch((error: unknown) =>
+        this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream'),
+      )
   }
 
   async #reap(store: Store): Promise<void> {

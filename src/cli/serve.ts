@@ -41,7 +41,14 @@ async function untilStopped(layover: Layover, loaded: LoadedConfig, log: Logger)
         (error: unknown) => log.error({ err: error }, 'configuration could not be taken over'),
       )
     },
-    onError: error => log.error({ problems: String(error) }, 'the new configuration is refused, the old one stays in force'),
+    onError: error => {
+      if (error instanceof ConfigError)
+        log.error(
+          { problems: error.problems },
+          'the new configuration is refused, the old one stays in force',
+        )
+      else log.warn(error.message)
+    },
   })
   process.on('SIGHUP', () => watcher.reload())
   const signal = await stopSignal()
@@ -56,7 +63,9 @@ async function stopSignal(): Promise<string> {
   const given = new AbortController()
   const { signal } = given
   try {
-    return await Promise.race(['SIGTERM', 'SIGINT'].map(name => once(process, name, { signal }).then(() => name)))
+    return await Promise.race(
+      ['SIGTERM', 'SIGINT'].map(name => once(process, name, { signal }).then(() => name)),
+    )
   } finally {
     given.abort()
   }

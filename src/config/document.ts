@@ -91,7 +91,7 @@ export class ConfigDocument {
     const source = this.#text
       .slice(start, end)
       .replaceAll(/\s+/g, ' ')
-      .replaceAll(/\/\/[^/@]*@/g, '//<redacted>@')
+      .replaceAll(/\/\/.*@/g, '//<redacted>@')
     const shown = source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
     return node.type === 'PLAIN' && typeof node.value === 'string' ? `"${shown}"` : shown
   }

@@ -75,12 +75,17 @@ function ambiguousNames(
     ...hosts.map((name, nth) => ({ name, path: ['hosts', nth] })),
   ]
   const taken = new Map<string, Path>()
-  return claims.flatMap(({ name, path }) => {
-    const other = name === undefined ? undefined : taken.get(name)
-    if (other) return [{ path, message: `${name} is taken by ${formatPath(other)}` }]
-    if (name !== undefined) taken.set(name, path)
-    return []
-  })
+  const collisions = new Map<string, Breach>()
+  for (const { name, path } of claims) {
+    if (name === undefined) continue
+    const other = taken.get(name)
+    const key = formatPath(path)
+    if (!other) taken.set(name, path)
+    // The other names of a registry that stands here twice collide as well, which is no news.
+    else if (!collisions.has(key))
+      collisions.set(key, { path, message: `${name} is taken by ${formatPath(other)}` })
+  }
+  return [...collisions.values()]
 }
 
 /** Docker Hub's other names may be listed, and are its own if they are not. */

@@ -1,7 +1,8 @@
 /** What is told of a request when it is over: one log line, and the metrics. */
-import { type Outcome, outcomes } from '../observe/metrics.ts'
+
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { type Outcome, outcomes } from '../observe/metrics.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface Witness {

@@ -16,7 +16,12 @@ export type Content =
   | { readonly kind: 'buffer'; readonly buffer: Buffer }
   /** Positions of `bytes`; `range` undefined: all of them, however many there are. */
   | { readonly kind: 'bytes'; readonly bytes: Bytes; readonly range: ByteRange | undefined }
-  | { readonly kind: 'parts'; readonly bytes: Bytes; readonly parts: readonly Part[]; readonly closing: Buffer }
+  | {
+      readonly kind: 'parts'
+      readonly bytes: Bytes
+      readonly parts: readonly Part[]
+      readonly closing: Buffer
+    }
   | { readonly kind: 'relay'; readonly relay: Relay; readonly length: number }
 
 /** One part of a multipart answer, with the lines that go in front of it. */
@@ -28,7 +33,11 @@ export interface Part {
 export const noContent: Content = { kind: 'none' }
 
 export function json(value: unknown, { status = 200, type = 'application/json' } = {}): Answer {
-  return { status, headers: { 'content-type': type }, content: { kind: 'buffer', buffer: Buffer.from(JSON.stringify(value)) } }
+  return {
+    status,
+    headers: { 'content-type': type },
+    content: { kind: 'buffer', buffer: Buffer.from(JSON.stringify(value)) },
+  }
 }
 
 /** Bytes that the body will have; undefined when that is known only at its end. */
@@ -41,7 +50,10 @@ export function contentLength(content: Content): number | undefined {
     case 'bytes':
       return content.range && lengthOf(content.range)
     case 'parts':
-      return content.parts.reduce((sum, { heading, range }) => sum + heading.length + lengthOf(range), content.closing.length)
+      return content.parts.reduce(
+        (sum, { heading, range }) => sum + heading.length + lengthOf(range),
+        content.closing.length,
+      )
     case 'relay':
       return content.length
   }

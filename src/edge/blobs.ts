@@ -1,7 +1,14 @@
 /** GET and HEAD of blobs, with ranges (distribution-spec, end-2; RFC 9110 §14). */
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { type ByteRange, contentRange, maxRanges, parseRange, type RangeSpec, resolveRange } from '../oci/range.ts'
+import {
+  type ByteRange,
+  contentRange,
+  maxRanges,
+  parseRange,
+  type RangeSpec,
+  resolveRange,
+} from '../oci/range.ts'
 import type { BlobAnswer } from '../pull/blobs.ts'
 import type { Target } from '../pull/target.ts'
 import { type Answer, type Headers, noContent } from './answer.ts'
@@ -14,7 +21,8 @@ export async function answerBlob(call: Call, text: string): Promise<Answer> {
   const { exchange, resolved } = call
   const digest = parseDigest(text)
   exchange.facts.digest = digest
-  if (resolved.kind === 'local') throw new RegistryError('BLOB_UNKNOWN', `${resolved.repository} holds no blob ${digest}`)
+  if (resolved.kind === 'local')
+    throw new RegistryError('BLOB_UNKNOWN', `${resolved.repository} holds no blob ${digest}`)
   const unchanged = notModified(exchange.request.headers['if-none-match'], digest)
   if (isHead(exchange) || unchanged) return answerHead(call, resolved.target, { digest, unchanged })
   return answerGet(call, resolved.target, digest)
@@ -52,11 +60,19 @@ function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, dig
   return { status: 206, headers, content: { kind: 'relay', relay, length: range.last - range.first + 1 } }
 }
 
-function bytesAnswer({ bytes, size }: BlobAnswer & { kind: 'bytes' }, digest: Digest, specs: readonly RangeSpec[] | undefined): Answer {
+function bytesAnswer(
+  { bytes, size }: BlobAnswer & { kind: 'bytes' },
+  digest: Digest,
+  specs: readonly RangeSpec[] | undefined,
+): Answer {
   const headers = blobHeaders(digest)
   if (size === undefined) return { status: 200, headers, content: { kind: 'bytes', bytes, range: undefined } }
   if (!specs || size === 0) {
-    return { status: 200, headers: { ...headers }, content: { kind: 'bytes', bytes, range: { first: 0, last: size - 1 } } }
+    return {
+      status: 200,
+      headers: { ...headers },
+      content: { kind: 'bytes', bytes, range: { first: 0, last: size - 1 } },
+    }
   }
   const ranges = specs.map(spec => resolveRange(spec, size)).filter(range => range !== undefined)
   const [only] = ranges

@@ -17,11 +17,18 @@ const parameters: Record<Provenance['outcome'], string> = {
 
 export function cacheHeaders({ outcome, stored, detail, ageMs }: Provenance): Headers {
   const quoted = detail === undefined ? undefined : quote(detail)
-  const status = ['layover', parameters[outcome], ...(stored ? ['stored'] : []), ...(quoted ? [`detail=${quoted}`] : [])]
+  const status = [
+    'layover',
+    parameters[outcome],
+    ...(stored ? ['stored'] : []),
+    ...(quoted ? [`detail=${quoted}`] : []),
+  ]
   return {
     'cache-status': status.join('; '),
     ...(ageMs === undefined ? {} : { age: String(Math.max(0, Math.floor(ageMs / 1000))) }),
-    ...(outcome === 'stale' ? { warning: `299 - ${quote(`served from cache: ${detail ?? 'not confirmed by upstream'}`)}` } : {}),
+    ...(outcome === 'stale'
+      ? { warning: `299 - ${quote(`served from cache: ${detail ?? 'not confirmed by upstream'}`)}` }
+      : {}),
   }
 }
 

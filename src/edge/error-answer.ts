@@ -7,9 +7,16 @@ import type { Facts } from './exchange.ts'
 export function errorAnswer(error: unknown, facts: Facts): Answer {
   facts.error = error
   facts.provenance = { outcome: 'error' }
-  const known = error instanceof RegistryError ? error : new RegistryError('UNKNOWN', 'internal error; see the log', { cause: error })
+  const known =
+    error instanceof RegistryError
+      ? error
+      : new RegistryError('UNKNOWN', 'internal error; see the log', { cause: error })
   const { code, message, detail, status, headers, retryAfterMs } = known
-  const answer = json({ errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] }, { status })
-  const retry = retryAfterMs === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }
+  const answer = json(
+    { errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] },
+    { status },
+  )
+  const retry =
+    retryAfterMs === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }
   return { ...answer, headers: { ...answer.headers, ...retry, ...headers } }
 }

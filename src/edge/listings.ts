@@ -7,11 +7,13 @@ import { type Answer, json } from './answer.ts'
 import type { Call } from './call.ts'
 
 export async function answerTags({ exchange, resolved, pull, address }: Call): Promise<Answer> {
-  if (resolved.kind === 'local') throw new RegistryError('NAME_UNKNOWN', `${resolved.repository} does not exist`)
+  if (resolved.kind === 'local')
+    throw new RegistryError('NAME_UNKNOWN', `${resolved.repository} does not exist`)
   const { query, facts } = exchange
   const n = query.get('n')
   const last = query.get('last')
-  if (n !== null && !/^\d{1,9}$/.test(n)) throw new RegistryError('UNSUPPORTED', 'n must be a whole number', { status: 400 })
+  if (n !== null && !/^\d{1,9}$/.test(n))
+    throw new RegistryError('UNSUPPORTED', 'n must be a whole number', { status: 400 })
   const page = { ...(n === null ? {} : { n }), ...(last === null ? {} : { last }) }
   const { tags, next, provenance } = await pull.listings.tags(resolved.target, page)
   facts.provenance = provenance
@@ -33,11 +35,22 @@ export async function answerReferrers({ exchange, resolved, pull }: Call, text: 
 
 /** containerd asks for several types at once; an unencoded `+` arrives as a space. */
 function wantedTypes(query: URLSearchParams): readonly string[] {
-  return query.getAll('artifactType').filter(Boolean).map(type => type.replaceAll(' ', '+'))
+  return query
+    .getAll('artifactType')
+    .filter(Boolean)
+    .map(type => type.replaceAll(' ', '+'))
 }
 
 function referrersAnswer(referrers: readonly Descriptor[], types: readonly string[]): Answer {
-  const manifests = types.length === 0 ? referrers : referrers.filter(({ artifactType }) => types.includes(artifactType ?? ''))
-  const answer = json({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }, { type: mediaTypes.ociIndex })
-  return types.length === 0 ? answer : { ...answer, headers: { ...answer.headers, 'oci-filters-applied': 'artifactType' } }
+  const manifests =
+    types.length === 0
+      ? referrers
+      : referrers.filter(({ artifactType }) => types.includes(artifactType ?? ''))
+  const answer = json(
+    { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
+    { type: mediaTypes.ociIndex },
+  )
+  return types.length === 0
+    ? answer
+    : { ...answer, headers: { ...answer.headers, 'oci-filters-applied': 'artifactType' } }
 }

@@ -10,7 +10,8 @@ export async function answerManifest({ exchange, resolved, pull }: Call, text: s
   const { facts, request } = exchange
   const reference = parseReference(text)
   facts.reference = text
-  if (resolved.kind === 'local') throw new RegistryError('MANIFEST_UNKNOWN', `${resolved.repository} holds no manifest ${text}`)
+  if (resolved.kind === 'local')
+    throw new RegistryError('MANIFEST_UNKNOWN', `${resolved.repository} holds no manifest ${text}`)
   const found = await pull.manifests.get(resolved.target, reference, { head: isHead(exchange) })
   const { digest, mediaType, size, body, provenance } = found
   facts.digest = digest
@@ -21,7 +22,9 @@ export async function answerManifest({ exchange, resolved, pull }: Call, text: s
     etag: entityTag(digest),
     'cache-control': reference.kind === 'digest' ? 'max-age=31536000, immutable' : 'no-cache',
   }
-  if (notModified(request.headers['if-none-match'], digest)) return { status: 304, headers, content: noContent }
-  if (body === undefined) return { status: 200, headers: { ...headers, 'content-length': String(size) }, content: noContent }
+  if (notModified(request.headers['if-none-match'], digest))
+    return { status: 304, headers, content: noContent }
+  if (body === undefined)
+    return { status: 200, headers: { ...headers, 'content-length': String(size) }, content: noContent }
   return { status: 200, headers, content: { kind: 'buffer', buffer: body } }
 }

@@ -17,7 +17,9 @@ export function createPages({ metrics, probe, draining, beforeScrape }: PagesDep
   for (const path of ['/readyz', '/healthz', '/health']) {
     pages.get(path, async context => {
       const reason = draining() ? 'stopping' : await unready(probe)
-      return reason === undefined ? context.json({ status: 'ok' }) : context.json({ status: 'unavailable', reason }, 503)
+      return reason === undefined
+        ? context.json({ status: 'ok' })
+        : context.json({ status: 'unavailable', reason }, 503)
     })
   }
   pages.get('/metrics', async context => {
@@ -25,7 +27,9 @@ export function createPages({ metrics, probe, draining, beforeScrape }: PagesDep
     const { registry } = metrics
     return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType })
   })
-  pages.notFound(context => context.json({ errors: [{ code: 'NAME_UNKNOWN', message: 'there is nothing at this path' }] }, 404))
+  pages.notFound(context =>
+    context.json({ errors: [{ code: 'NAME_UNKNOWN', message: 'there is nothing at this path' }] }, 404),
+  )
   return pages
 }
 

@@ -3,6 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
+import { goesInCircles, withMarks } from '../upstream/loop.ts'
 import { type Answer, json } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
@@ -20,9 +21,6 @@ export interface RegistryDeps {
   readonly loopId: string
 }
 
-/** Through so many Layovers a request may pass; more of them go in circles. */
-const maxHops = 10
-
 /** Undefined when the path is none of the distribution API's. */
 export function answerRegistry(exchange: Exchange, deps: RegistryDeps): Promise<Answer> | undefined {
   let route: Route | undefined
@@ -31,15 +29,18 @@ export function answerRegistry(exchange: Exchange, deps: RegistryDeps): Promise<
   } catch (error) {
     return Promise.reject(error)
   }
-  return route && answerRoute(exchange, route, deps)
+  if (!route) return undefined
+  const marks = exchange.request.headers['cdn-loop']?.toString() ?? ''
+  if (goesInCircles(marks, deps.loopId)) return Promise.reject(inCircles())
+  return withMarks(marks, () => answerRoute(exchange, route, deps))
 }
 
 async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps): Promise<Answer> {
-  refuseLoops(exchange, deps.loopId)
   const { operation } = route
   const isRead = exchange.request.method === 'GET' || exchange.request.method === 'HEAD'
   if (operation.kind === 'ping') return isRead ? json({}) : refuseWrite(undefined)
-  if (operation.kind === 'catalog') throw new RegistryError('UNSUPPORTED', 'no catalog is kept', { status: 404 })
+  if (operation.kind === 'catalog')
+    throw new RegistryError('UNSUPPORTED', 'no catalog is kept', { status: 404 })
   const ns = isRead ? deps.resolver.effectiveNs(exchange.query.get('ns')) : undefined
   const resolved = deps.resolver.resolve({ ns, prefix: route.prefix, name: operation.name })
   noteNames(exchange, resolved, operation)
@@ -49,7 +50,10 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   return answerRead({ exchange, resolved, pull: deps.pull, address }, operation)
 }
 
-async function answerRead(call: Call, operation: Exclude<Operation, { kind: 'ping' | 'catalog' }>): Promise<Answer> {
+async function answerRead(
+  call: Call,
+  operation: Exclude<Operation, { kind: 'ping' | 'catalog' }>,
+): Promise<Answer> {
   try {
     switch (operation.kind) {
       case 'manifest':
@@ -76,7 +80,8 @@ function noteNames({ facts }: Exchange, resolved: Resolved, operation: Operation
     facts.upstream = resolved.target.upstream.registry
     facts.repository = resolved.target.repository
   }
-  if (operation.kind !== 'ping' && operation.kind !== 'catalog' && operation.kind !== 'uploads') facts.kind = operation.kind
+  if (operation.kind !== 'ping' && operation.kind !== 'catalog' && operation.kind !== 'uploads')
+    facts.kind = operation.kind
 }
 
 function refuseWrite(resolved: Resolved | undefined): never {
@@ -87,9 +92,9 @@ function refuseWrite(resolved: Resolved | undefined): never {
   throw new RegistryError('UNSUPPORTED', reason, { headers: { allow: 'GET, HEAD' } })
 }
 
-function refuseLoops({ request }: Exchange, loopId: string): void {
-  const marks = (request.headers['cdn-loop']?.toString() ?? '').split(',').map(mark => mark.replaceAll(/\s/g, ''))
-  const hops = marks.filter(mark => mark.startsWith('layover;'))
-  if (!hops.includes(`layover;${loopId}`) && hops.length <= maxHops) return
-  throw new RegistryError('LOOP', 'the request came back to where it started: an upstream points at this registry')
+function inCircles(): RegistryError {
+  return new RegistryError(
+    'LOOP',
+    'the request came back to where it started: an upstream points at this registry',
+  )
 }

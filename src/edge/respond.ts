@@ -1,11 +1,12 @@
 /** The one place that makes responses. */
+
+import type { BufferPool } from '../stream/buffer-pool.ts'
 import type { Answer } from './answer.ts'
 import { contentLength, discard } from './answer.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { errorAnswer } from './error-answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
 import { sendContent } from './send.ts'
-import type { BufferPool } from '../stream/buffer-pool.ts'
 
 export interface Responder {
   /** Never rejects. A body that breaks cuts the connection: nobody takes it for whole. */

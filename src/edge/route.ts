@@ -34,13 +34,21 @@ export function parseRoute(path: string, isRegistry: (name: string) => boolean):
   const [, prefix = '', rest = ''] = /^\/([^/]{1,255})\/(.*)$/.exec(path) ?? []
   const registry = decodeOnce(prefix)
   if (registry === undefined || !isRegistry(registry)) return undefined
-  if (rest === 'v2' || rest.startsWith('v2/')) return apiRoute(registry, `/${prefix}/v2/`, rest.slice('v2/'.length))
+  if (rest === 'v2' || rest.startsWith('v2/'))
+    return apiRoute(registry, `/${prefix}/v2/`, rest.slice('v2/'.length))
   const operation = parseOperation(rest)
-  return operation && { prefix: registry, base: `/${prefix}/`, operation: parseOperation(decodeRest(rest)) ?? operation }
+  return (
+    operation && {
+      prefix: registry,
+      base: `/${prefix}/`,
+      operation: parseOperation(decodeRest(rest)) ?? operation,
+    }
+  )
 }
 
 function apiRoute(prefix: string | undefined, base: string, encoded: string): Route {
-  const operation: Operation | undefined = encoded === '' ? { kind: 'ping' } : parseOperation(decodeRest(encoded))
+  const operation: Operation | undefined =
+    encoded === '' ? { kind: 'ping' } : parseOperation(decodeRest(encoded))
   if (operation) return { prefix, base, operation }
   throw new RegistryError('NAME_UNKNOWN', 'the path names no operation of the distribution API')
 }
@@ -48,7 +56,10 @@ function apiRoute(prefix: string | undefined, base: string, encoded: string): Ro
 function decodeRest(encoded: string): string {
   const decoded = encoded.length <= maxPathLength ? decodeOnce(encoded) : undefined
   if (decoded === undefined || /%2f|%5c/i.test(encoded) || hasOddComponent(decoded)) {
-    throw new RegistryError('NAME_INVALID', 'the path holds an encoded slash, an empty or dotted component, or is too long')
+    throw new RegistryError(
+      'NAME_INVALID',
+      'the path holds an encoded slash, an empty or dotted component, or is too long',
+    )
   }
   return decoded
 }

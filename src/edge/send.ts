@@ -22,7 +22,11 @@ export async function sendContent(exchange: Exchange, content: Content, pool: Bu
   }
 }
 
-async function sendParts(exchange: Exchange, content: Content & { kind: 'parts' }, pool: BufferPool): Promise<void> {
+async function sendParts(
+  exchange: Exchange,
+  content: Content & { kind: 'parts' },
+  pool: BufferPool,
+): Promise<void> {
   const { bytes, parts, closing } = content
   for (const { heading, range } of parts) {
     await write(exchange, heading)
@@ -57,7 +61,11 @@ interface Wanted {
   range: ByteRange | undefined
 }
 
-function read(bytes: Bytes, target: Buffer, { position, end }: { position: number; end: number }): Promise<Buffer> {
+function read(
+  bytes: Bytes,
+  target: Buffer,
+  { position, end }: { position: number; end: number },
+): Promise<Buffer> {
   const room = target.subarray(0, Math.max(0, end - position))
   if (room.length === 0) return Promise.resolve(room)
   const reading = bytes.read(room, position)
@@ -65,20 +73,28 @@ function read(bytes: Bytes, target: Buffer, { position, end }: { position: numbe
   return reading
 }
 
-async function sendRelay({ response, facts }: Exchange, { relay, length }: Content & { kind: 'relay' }): Promise<void> {
+async function sendRelay(
+  { response, facts }: Exchange,
+  { relay, length }: Content & { kind: 'relay' },
+): Promise<void> {
   relay.body.on('data', (chunk: Buffer) => {
     facts.sentBytes += chunk.length
   })
   try {
     await pipeline(relay.body, response, { end: false })
-    if (facts.sentBytes !== length) throw new Error(`upstream sent ${facts.sentBytes} of ${length} bytes of a range`)
+    if (facts.sentBytes !== length)
+      throw new Error(`upstream sent ${facts.sentBytes} of ${length} bytes of a range`)
   } finally {
     relay.close()
   }
 }
 
 /** Gives up the bytes at the end, and as soon as the client leaves, so that nobody waits for a reader who is gone. */
-async function whileConnected({ response }: Exchange, bytes: Bytes, task: () => Promise<void>): Promise<void> {
+async function whileConnected(
+  { response }: Exchange,
+  bytes: Bytes,
+  task: () => Promise<void>,
+): Promise<void> {
   const close = () => bytes.close()
   response.once('close', close)
   try {

@@ -1,9 +1,10 @@
 /** The HTTP server: every request is an exchange, answered by the distribution API or by a page, and told of when it is over. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+
 import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { BufferPool } from '../stream/buffer-pool.ts'
-import { watch, type Witness } from './access-log.ts'
+import { type Witness, watch } from './access-log.ts'
 import { openExchange } from './exchange.ts'
 import { createPages, type PagesDeps } from './pages.ts'
 import { answerRegistry, type RegistryDeps } from './registry.ts'
@@ -31,7 +32,9 @@ export function createEdge(deps: EdgeDeps): Edge {
   const servers: Server[] = []
   let draining = false
   const responder = createResponder(new BufferPool(), () => draining)
-  const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, { overrideGlobalObjects: false })
+  const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, {
+    overrideGlobalObjects: false,
+  })
 
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     const exchange = openExchange(request, response)
@@ -42,7 +45,10 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   return {
     async listen({ host, port }) {
-      const server = createServer({ keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }, listener)
+      const server = createServer(
+        { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 },
+        listener,
+      )
       server.maxConnections = deps.maxConnections
       server.on('checkContinue', listener) // the answer comes without the body having been asked for
       server.listen(port, host)

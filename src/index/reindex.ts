@@ -60,7 +60,11 @@ interface Target {
   counted: Counted
 }
 
-async function indexChildren(key: RepositoryKey, digest: Digest, { store, catalog }: Omit<Target, 'counted'>): Promise<void> {
+async function indexChildren(
+  key: RepositoryKey,
+  digest: Digest,
+  { store, catalog }: Omit<Target, 'counted'>,
+): Promise<void> {
   const body = await store.read(digest)
   const view = body && viewManifest(body)
   if (view) await catalog.index.putChildren(key, [...view.blobs, ...view.manifests])
@@ -72,6 +76,7 @@ function parseRecordPath(segments: readonly string[]): Found | undefined {
   const [registry, ...components] = segments.slice(0, at)
   const [folder, name, ...more] = segments.slice(at)
   const repository = components.join('/')
-  if (registry === undefined || folder === undefined || name === undefined || more.length > 0) return undefined
+  if (registry === undefined || folder === undefined || name === undefined || more.length > 0)
+    return undefined
   return isRepositoryName(repository) ? { key: { registry, repository }, folder, name } : undefined
 }

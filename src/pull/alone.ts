@@ -94,15 +94,20 @@ async function* verifiedTail(remains: Remains, body: BlobBody): AsyncGenerator<B
     }
   }
   if (digestFrom(algorithmOf(digest), hash) !== digest) {
-    throw new UpstreamError(source.name, 'corrupt', `${source.name} sent bytes that do not have the digest ${digest}`)
+    throw new UpstreamError(
+      source.name,
+      'corrupt',
+      `${source.name} sent bytes that do not have the digest ${digest}`,
+    )
   }
   yield* held.filter(chunk => chunk.length > 0)
 }
 
 async function prefixHash({ digest, file, watermark }: Remains): Promise<Hash> {
   const hash = hashFor(digest)
+  if (!file) return hash
   const buffer = Buffer.allocUnsafeSlow(1024 * 1024)
-  for (let position = 0; file && position < watermark; ) {
+  for (let position = 0; position < watermark; ) {
     const count = await file.read(buffer.subarray(0, Math.min(buffer.length, watermark - position)), position)
     if (count === 0) throw new Error('a partial blob is shorter than what was written to it')
     hash.update(buffer.subarray(0, count))

@@ -20,9 +20,20 @@ const maxForwarded = 2
 
 export type BlobAnswer =
   /** Bytes at any position. `size` undefined: the length is not known before the end. */
-  | { readonly kind: 'bytes'; readonly size: number | undefined; readonly bytes: Bytes; readonly provenance: Provenance }
+  | {
+      readonly kind: 'bytes'
+      readonly size: number | undefined
+      readonly bytes: Bytes
+      readonly provenance: Provenance
+    }
   /** One range on its way from upstream, not kept. */
-  | { readonly kind: 'relay'; readonly size: number; readonly range: ByteRange; readonly relay: Relay; readonly provenance: Provenance }
+  | {
+      readonly kind: 'relay'
+      readonly size: number
+      readonly range: ByteRange
+      readonly relay: Relay
+      readonly provenance: Provenance
+    }
 
 export interface Relay {
   readonly body: BlobBody['body']
@@ -75,7 +86,11 @@ export class Blobs {
     return this.#follow(target, digest, { unverified: single !== undefined && single.kind !== 'from' })
   }
 
-  async #follow(target: Target, digest: Digest, { unverified }: { unverified: boolean }): Promise<BlobAnswer> {
+  async #follow(
+    target: Target,
+    digest: Digest,
+    { unverified }: { unverified: boolean },
+  ): Promise<BlobAnswer> {
     this.#deps.absences.check(absenceKey(target, digest))
     const joined = this.#flights.find(digest) !== undefined
     const expectedSize = await this.#deps.catalog.index.childSize(keyOf(target), digest)
@@ -91,7 +106,11 @@ export class Blobs {
   }
 
   /** A short closed range beyond what a flight has comes straight from upstream, so that a lazy reader need not wait. */
-  async #forward(target: Target, digest: Digest, { spec, link }: { spec: RangeSpec; link: BlobEntry | undefined }) {
+  async #forward(
+    target: Target,
+    digest: Digest,
+    { spec, link }: { spec: RangeSpec; link: BlobEntry | undefined },
+  ) {
     if (spec.kind === 'from') return undefined
     const size = link?.size ?? this.#flights.find(digest)?.size ?? (await this.#confirm(target, digest)).size
     const range = size === undefined ? undefined : resolveRange(spec, size)
@@ -107,7 +126,11 @@ export class Blobs {
     }
   }
 
-  async #relay(target: Target, digest: Digest, { range, size, release }: Forwarding): Promise<BlobAnswer | undefined> {
+  async #relay(
+    target: Target,
+    digest: Digest,
+    { range, size, release }: Forwarding,
+  ): Promise<BlobAnswer | undefined> {
     const answer = await target.upstream.openBlob(target.repository, digest, { range })
     if (answer.first !== range.first || answer.total !== size) {
       answer.body.destroy() // upstream knows no ranges: the flight will have to do
@@ -149,7 +172,9 @@ export class Blobs {
   /** Upstream's word that the repository holds the blob; makes the link. */
   #confirm(target: Target, digest: Digest): Promise<BlobEntry> {
     const confirm = async () => {
-      const { size, anonymous } = await this.#guard(target, digest, () => target.upstream.headBlob(target.repository, digest))
+      const { size, anonymous } = await this.#guard(target, digest, () =>
+        target.upstream.headBlob(target.repository, digest),
+      )
       const entry = { size, isPublic: anonymous && target.upstream.options.access === 'public' }
       await this.#deps.catalog.index.putBlob(keyOf(target), digest, entry)
       this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
@@ -174,7 +199,10 @@ export class Blobs {
   async #stored(digest: Digest, size: number | undefined): Promise<StoredBlob | undefined> {
     const stored = await this.#deps.store.open(digest)
     if (!stored || size === undefined || stored.size === size) return stored
-    this.#deps.log.error({ digest, expected: size, found: stored.size }, 'blob on disk is damaged: fetched again')
+    this.#deps.log.error(
+      { digest, expected: size, found: stored.size },
+      'blob on disk is damaged: fetched again',
+    )
     stored.file.release()
     return undefined
   }

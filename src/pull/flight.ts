@@ -3,8 +3,8 @@
  * growing file and announces how far it got; they read the file up to there.
  */
 import { algorithmOf, type Digest } from '../oci/digest.ts'
-import type { Partial } from '../store/partial.ts'
 import type { SharedFile } from '../store/file.ts'
+import type { Partial } from '../store/partial.ts'
 import { Recent } from '../stream/recent.ts'
 import { Signal } from '../stream/signal.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
@@ -74,6 +74,11 @@ export class Flight {
     return this.#verified
   }
 
+  /** Nobody may join any more: it failed, or is being stopped. */
+  get ending(): boolean {
+    return this.#failure !== undefined || this.#stopping.signal.aborted
+  }
+
   /** Why no more bytes will come, to anybody. */
   get failure(): Error | undefined {
     return this.#failure
@@ -101,7 +106,9 @@ export class Flight {
   enter(source: Source): void {
     this.#deps.metrics.flightWaiters.inc()
     this.#followers += 1
-    if (!this.#sources.has(source.scope)) this.#sources.set(source.scope, source)
+    if (this.#sources.has(source.scope)) return
+    this.#sources.set(source.scope, source)
+    this.#refusals.delete(source.scope) // upstream has changed its mind since
   }
 
   leave(): void {
@@ -131,8 +138,8 @@ export class Flight {
   }
 
   async #fly(partial: Partial): Promise<void> {
-    using hash = openFlightHash(algorithmOf(this.digest), partial)
     try {
+      using hash = openFlightHash(algorithmOf(this.digest), partial)
       const source = await this.#fill(partial, hash)
       await this.#verify(source, { partial, hash })
       await this.#commit(partial, source)
@@ -159,22 +166,28 @@ export class Flight {
       const source = this.#source()
       const before = partial.written
       try {
-        await this.#receive(source, { partial, hash, attempt })
+        const first = fruitless < maxTries.after - 1 ? partial.written : 0
+        await this.#receive(source, { partial, hash, attempt, first })
         return source
       } catch (error) {
         if (this.#refuse(source, error)) continue
         fruitless = partial.written > before ? 1 : fruitless + 1
         const tries = partial.written > 0 ? maxTries.after : maxTries.beforeFirstByte
         if (!mayPass(error) || fruitless >= tries || this.#stopping.signal.aborted) throw error
-        this.#deps.log.warn({ upstream: source.name, digest: this.digest, received: partial.written, err: error }, 'resuming a blob')
+        this.#deps.log.warn(
+          { upstream: source.name, digest: this.digest, received: partial.written, err: error },
+          'resuming a blob',
+        )
         await this.#deps.clock.sleep(backOffMs[fruitless] ?? 0, this.#stopping.signal)
       }
     }
   }
 
-  async #receive(source: Source, { partial, hash, attempt }: Receiving): Promise<void> {
+  async #receive(source: Source, { partial, hash, attempt, first }: Receiving): Promise<void> {
     const { signal } = this.#stopping
-    const body = await source.open(this.digest, { first: partial.written, attempt, signal })
+    // A partial that only lacks its digest asks for its last byte again: upstream would refuse a range from the end.
+    const whole = partial.note.total === first && first > 0
+    const body = await source.open(this.digest, { first: whole ? first - 1 : first, attempt, signal })
     try {
       this.#announce(source, partial, body)
     } catch (error) {
@@ -185,7 +198,11 @@ export class Flight {
     const advanced = (batch: readonly Buffer[]) => this.#advance(partial.written, batch)
     await receive(body, { partial, hash, size, upstream: source.name, advanced })
     if (size !== undefined && partial.written < size) {
-      throw new UpstreamError(source.name, 'unreachable', `${source.name} ended a blob after ${partial.written} of ${size} bytes`)
+      throw new UpstreamError(
+        source.name,
+        'unreachable',
+        `${source.name} ended a blob after ${partial.written} of ${size} bytes`,
+      )
     }
   }
 
@@ -193,18 +210,29 @@ export class Flight {
   #announce(source: Source, partial: Partial, { total, etag, anonymous }: Announcement): void {
     const expected = this.#expectedSize ?? this.#size
     if (expected !== undefined && total !== undefined && total !== expected) {
-      throw new UpstreamError(source.name, 'corrupt', `${source.name} announced ${total} bytes for a blob of ${expected}`)
+      throw new UpstreamError(
+        source.name,
+        'corrupt',
+        `${source.name} announced ${total} bytes for a blob of ${expected}`,
+      )
     }
     this.#anonymous = anonymous
     this.#size = total ?? expected
     this.#sized = true
-    partial.note = { ...(this.#size === undefined ? {} : { total: this.#size }), ...(etag === undefined ? {} : { etag }) }
+    partial.note = {
+      ...(this.#size === undefined ? {} : { total: this.#size }),
+      ...(etag === undefined ? {} : { etag }),
+    }
     this.changed.fire()
   }
 
-  async #verify({ name }: Source, { partial, hash }: Omit<Receiving, 'attempt'>): Promise<void> {
+  async #verify({ name }: Source, { partial, hash }: Omit<Receiving, 'attempt' | 'first'>): Promise<void> {
     if ((await hash.digest()) !== this.digest) {
-      throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${this.digest}`)
+      throw new UpstreamError(
+        name,
+        'corrupt',
+        `${name} sent bytes that do not have the digest ${this.digest}`,
+      )
     }
     this.#size = partial.written
     this.#sized = true
@@ -263,7 +291,10 @@ export class Flight {
   #worthFinishing(): boolean {
     if (this.#verified || this.#unattended) return true
     const size = this.#size ?? Number.POSITIVE_INFINITY
-    return this.#watermark >= size * worthFinishing.share || size - this.#watermark <= worthFinishing.remainingBytes
+    return (
+      this.#watermark >= size * worthFinishing.share ||
+      size - this.#watermark <= worthFinishing.remainingBytes
+    )
   }
 }
 
@@ -277,6 +308,8 @@ interface Receiving {
   partial: Partial
   hash: FlightHash
   attempt: number
+  /** Where to ask from: the last try wants everything, since some upstreams refuse ranges. */
+  first: number
 }
 
 interface Announcement {

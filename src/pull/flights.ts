@@ -27,7 +27,7 @@ export class Flights {
 
   find(digest: Digest): Flight | undefined {
     const flight = this.#flights.get(digest)?.flight
-    return flight?.failure ? undefined : flight
+    return flight?.ending ? undefined : flight
   }
 
   /** Joins the flight of this digest, or starts it. */
@@ -55,7 +55,7 @@ export class Flights {
     await this.#deps.background.settled()
   }
 
-  /** A flight that failed is still putting its bytes away: the next one waits, to go on from them. */
+  /** A flight that ends is still putting its bytes away: the next one waits, to go on from them. */
   #run(flight: Flight, source: Source): void {
     const { digest } = flight
     const { metrics, background } = this.#deps

@@ -17,12 +17,18 @@ export class Follower implements Bytes {
   #alone: Alone | undefined
 
   /** @param lone bounds how many readers go on without the flight at once */
-  constructor(flight: Flight, source: Source, { unverified, lone }: { unverified: boolean; lone: Semaphore }) {
+  constructor(
+    flight: Flight,
+    source: Source,
+    { unverified, lone }: { unverified: boolean; lone: Semaphore },
+  ) {
     this.#flight = flight
     this.#source = source
     this.#unverified = unverified
     this.#lone = lone
-    this.#left = new Promise(resolve => this.#leaving.signal.addEventListener('abort', () => resolve(), { once: true }))
+    this.#left = new Promise(resolve =>
+      this.#leaving.signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
     flight.enter(source)
   }
 

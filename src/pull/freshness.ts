@@ -1,7 +1,7 @@
 /** When a cached tag is asked again, and when it is served although upstream did not confirm it. Decisions only. */
 import type { TagEntry } from '../index/index.ts'
-import { matchesPattern } from '../oci/pattern.ts'
 import type { Tag } from '../oci/name.ts'
+import { matchesPattern } from '../oci/pattern.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { CachePolicy } from './target.ts'
 
@@ -19,6 +19,7 @@ export type Verdict = 'serve' | 'drop' | 'refuse'
 
 export function judge(entry: TagEntry, failure: unknown, policy: CachePolicy, now: number): Verdict {
   if (!(failure instanceof UpstreamError) || failure.failure === 'not-allowed') return 'refuse'
-  if (failure.absent) return now - (entry.missingSince ?? now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
+  if (failure.absent)
+    return now - (entry.missingSince ?? now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
   return now - entry.checkedAt <= policy.maxStaleMs ? 'serve' : 'refuse'
 }

@@ -31,7 +31,11 @@ export class Listings {
   async tags(target: Target, query: { n?: string; last?: string }): Promise<TagsAnswer> {
     const { upstream, repository } = target
     const ask = () => upstream.listTags(repository, query)
-    const { body, provenance } = await this.#get(target, { kind: 'tags', query: JSON.stringify([query.n, query.last]), ask })
+    const { body, provenance } = await this.#get(target, {
+      kind: 'tags',
+      query: JSON.stringify([query.n, query.last]),
+      ask,
+    })
     return { ...(JSON.parse(body) as TagPage), provenance }
   }
 
@@ -48,8 +52,11 @@ export class Listings {
     const { index } = this.#deps.catalog
     const known = await index.listing(keyOf(target), wanted.kind, wanted.query)
     const ageMs = known ? this.#deps.clock.now() - known.fetchedAt : 0
-    if (known && ageMs < target.policy.listingsFreshMs) return { body: known.body, provenance: { ...hit, ageMs } }
-    const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () => this.#ask(target, wanted))
+    if (known && ageMs < target.policy.listingsFreshMs)
+      return { body: known.body, provenance: { ...hit, ageMs } }
+    const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () =>
+      this.#ask(target, wanted),
+    )
     try {
       return { body: await result, provenance: joined ? collapsed : missed }
     } catch (error) {
@@ -59,13 +66,21 @@ export class Listings {
 
   async #ask(target: Target, { kind, query, ask }: Wanted): Promise<string> {
     const body = JSON.stringify(await ask())
-    await this.#deps.catalog.index.putListing(keyOf(target), kind, query, { body, fetchedAt: this.#deps.clock.now() })
+    await this.#deps.catalog.index.putListing(keyOf(target), kind, query, {
+      body,
+      fetchedAt: this.#deps.clock.now(),
+    })
     return body
   }
 
   /** The last known listing instead of an outage. That upstream no longer knows the repository is no outage. */
-  #stale(target: Target, known: ListingEntry | undefined, error: unknown): { body: string; provenance: Provenance } {
-    if (!known || !(error instanceof UpstreamError) || error.absent || error.failure === 'not-allowed') throw error
+  #stale(
+    target: Target,
+    known: ListingEntry | undefined,
+    error: unknown,
+  ): { body: string; provenance: Provenance } {
+    if (!known || !(error instanceof UpstreamError) || error.absent || error.failure === 'not-allowed')
+      throw error
     const ageMs = this.#deps.clock.now() - known.fetchedAt
     if (ageMs > target.policy.maxStaleMs) throw error
     return { body: known.body, provenance: { outcome: 'stale', detail: error.message, ageMs } }

@@ -21,7 +21,10 @@ export class ManifestCache {
     if (storing) return storing
     const body = await this.#deps.store.read(digest)
     if (body === undefined || size === undefined || body.length === size) return body
-    this.#deps.log.error({ digest, expected: size, found: body.length }, 'manifest on disk is damaged: fetched again')
+    this.#deps.log.error(
+      { digest, expected: size, found: body.length },
+      'manifest on disk is damaged: fetched again',
+    )
     return undefined
   }
 

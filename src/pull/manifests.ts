@@ -38,7 +38,9 @@ export class Manifests {
   }
 
   get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
-    return reference.kind === 'digest' ? this.#byDigest(target, reference.digest, ask) : this.#byTag(target, reference.tag, ask)
+    return reference.kind === 'digest'
+      ? this.#byDigest(target, reference.digest, ask)
+      : this.#byTag(target, reference.tag, ask)
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
@@ -71,7 +73,9 @@ export class Manifests {
     const { digest, mediaType, size } = entry
     if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance }
     const found = await this.#byDigest(target, digest, ask)
-    return found.provenance.outcome === 'hit' ? { ...found, provenance } : found
+    if (found.provenance.outcome === 'hit') return { ...found, provenance }
+    const { ageMs = 0 } = provenance
+    return { ...found, provenance: { ...found.provenance, ageMs } }
   }
 
   async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
@@ -83,24 +87,34 @@ export class Manifests {
 
   /** Upstream is asked once for all who ask for the stale tag now, and is waited for no longer than the policy allows. */
   async #recheck(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<ManifestAnswer> {
-    const { joined, result } = this.#checks.run(`${scopeOf(target)}:${tag}|${ask.head}`, () => this.#check(target, tag, entry, ask))
+    const { joined, result } = this.#checks.run(`${scopeOf(target)}:${tag}|${ask.head}`, () =>
+      this.#check(target, tag, entry, ask),
+    )
     const checked = await this.#inTime(target, result)
     if ('failure' in checked) return this.#stale(target, tag, entry, { ask, failure: checked.failure })
-    if (checked.found) return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
+    if (checked.found)
+      return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
     return this.#fromTag(target, checked.entry, ask, { ...revalidated, ageMs: 0 })
   }
 
   /** One HEAD, and a GET by digest only if the tag moved. Never rejects: a failure is a finding too. */
   async #check(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<Checked> {
     try {
-      const head = await this.#head(target, { kind: 'tag', tag }, target.upstream.options.timeouts.revalidateMs)
+      const head = await this.#head(
+        target,
+        { kind: 'tag', tag },
+        target.upstream.options.timeouts.revalidateMs,
+      )
       const confirmed: TagEntry = { ...entry, checkedAt: this.#deps.clock.now(), missingSince: undefined }
       if (head.digest === entry.digest) {
         await this.#deps.catalog.confirmTag(keyOf(target), tag, confirmed)
         return { entry: confirmed }
       }
       const found = await this.#moved(target, tag, head, ask)
-      return { entry: await this.#pointTag(target, tag, found), found: { ...found, provenance: { ...missed, ageMs: 0 } } }
+      return {
+        entry: await this.#pointTag(target, tag, found),
+        found: { ...found, provenance: { ...missed, ageMs: 0 } },
+      }
     } catch (failure) {
       return { failure }
     }
@@ -110,7 +124,8 @@ export class Manifests {
   async #moved(target: Target, tag: Tag, head: ManifestHead, ask: Ask): Promise<ManifestAnswer> {
     const { digest, mediaType, size } = head
     if (digest === undefined) return this.#cold(target, { kind: 'tag', tag })
-    if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance: missed }
+    if (ask.head && size !== undefined)
+      return { digest, mediaType, size, body: undefined, provenance: missed }
     try {
       return await this.#byDigest(target, digest, ask)
     } catch (error) {
@@ -124,7 +139,13 @@ export class Manifests {
     const { revalidateMs } = upstream.options.timeouts
     const giveUp = new AbortController()
     const late = this.#deps.clock.sleep(revalidateMs, giveUp.signal).then(
-      () => ({ failure: new UpstreamError(upstream.registry, 'timeout', `${upstream.registry} took longer than ${revalidateMs} ms`) }),
+      () => ({
+        failure: new UpstreamError(
+          upstream.registry,
+          'timeout',
+          `${upstream.registry} took longer than ${revalidateMs} ms`,
+        ),
+      }),
       () => ({ failure: giveUp.signal.reason }),
     )
     try {
@@ -134,7 +155,12 @@ export class Manifests {
     }
   }
 
-  async #stale(target: Target, tag: Tag, entry: TagEntry, { ask, failure }: { ask: Ask; failure: unknown }): Promise<ManifestAnswer> {
+  async #stale(
+    target: Target,
+    tag: Tag,
+    entry: TagEntry,
+    { ask, failure }: { ask: Ask; failure: unknown },
+  ): Promise<ManifestAnswer> {
     const now = this.#deps.clock.now()
     const verdict = judge(entry, failure, target.policy, now)
     if (verdict === 'drop') await this.#deps.catalog.dropTag(keyOf(target), tag)
@@ -160,7 +186,8 @@ export class Manifests {
   /** HEAD upstream and keep no body; a GET where upstream's HEAD says too little to answer with. */
   async #coldHead(target: Target, reference: Reference): Promise<ManifestAnswer> {
     const { digest, mediaType, size } = await this.#head(target, reference)
-    if (digest === undefined || size === undefined) return { ...(await this.#cold(target, reference)), body: undefined }
+    if (digest === undefined || size === undefined)
+      return { ...(await this.#cold(target, reference)), body: undefined }
     return { digest, mediaType, size, body: undefined, provenance: { outcome: 'miss' } }
   }
 
@@ -174,7 +201,9 @@ export class Manifests {
 
   async #fetch(target: Target, reference: Reference): Promise<FetchedManifest> {
     const fetched = await this.#guard(target, reference, () =>
-      target.upstream.getManifest(target.repository, reference, { maxBytes: this.#deps.limits.manifestBytes }),
+      target.upstream.getManifest(target.repository, reference, {
+        maxBytes: this.#deps.limits.manifestBytes,
+      }),
     )
     this.#cache.keep(target, fetched)
     return fetched

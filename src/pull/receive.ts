@@ -2,8 +2,8 @@
 import type { Partial } from '../store/partial.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import { StoreFailure } from './store-failure.ts'
 import type { FlightHash } from './flight-hash.ts'
+import { StoreFailure } from './store-failure.ts'
 
 /** So much may wait for the disk before upstream has to. */
 const maxPendingBytes = 1024 * 1024
@@ -23,18 +23,23 @@ export async function receive(body: BlobBody, receiving: Receiving): Promise<voi
   const { partial, upstream, size } = receiving
   if (body.first > partial.written) {
     body.body.destroy()
-    throw new UpstreamError(upstream, 'corrupt', `${upstream} answered a range from ${partial.written} with one from ${body.first}`)
+    throw new UpstreamError(
+      upstream,
+      'corrupt',
+      `${upstream} answered a range from ${partial.written} with one from ${body.first}`,
+    )
   }
   const writer = new Writer(receiving)
-  let skip = partial.written - body.first
+  const { written } = partial
+  let position = body.first
   try {
     for await (const chunk of body.body as AsyncIterable<Buffer>) {
-      const fresh = skip > 0 ? chunk.subarray(skip) : chunk
-      skip = Math.max(0, skip - chunk.length)
-      if (fresh.length > 0) await writer.push(fresh)
-      if (size !== undefined && partial.written > size) {
+      const fresh = chunk.subarray(Math.max(0, written - position))
+      position += chunk.length
+      if (size !== undefined && position > size) {
         throw new UpstreamError(upstream, 'corrupt', `${upstream} sent more than the ${size} bytes of a blob`)
       }
+      if (fresh.length > 0) await writer.push(fresh)
     }
   } finally {
     await writer.end()
@@ -52,8 +57,9 @@ class Writer {
     this.#receiving = receiving
   }
 
-  /** Resolves when more may be pushed. */
+  /** Resolves when more may be pushed. After a failure nothing is written any more: it would lie in the wrong place. */
   async push(chunk: Buffer): Promise<void> {
+    if (this.#failure) throw this.#failure
     this.#waiting.push(chunk)
     this.#waitingBytes += chunk.length
     this.#writing ??= this.#write()

@@ -1,8 +1,8 @@
 /** Where a flight's bytes come from. Today our own upstream request; a sibling process and another replica fit in here. */
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
-import { keyOf, scopeOf, type Target } from './target.ts'
 import type { PullDeps } from './pull.ts'
+import { keyOf, scopeOf, type Target } from './target.ts'
 
 export interface Source {
   /** Names the (repository, credential) that a refusal speaks of. */
@@ -24,6 +24,9 @@ export function upstreamSource(deps: PullDeps, target: Target): Source {
     open: (digest, { first, attempt, signal }) =>
       upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
     served: (digest, size, anonymous) =>
-      deps.catalog.putBlob(keyOf(target), digest, { size, isPublic: anonymous && upstream.options.access === 'public' }),
+      deps.catalog.putBlob(keyOf(target), digest, {
+        size,
+        isPublic: anonymous && upstream.options.access === 'public',
+      }),
   }
 }

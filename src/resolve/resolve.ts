@@ -41,7 +41,11 @@ export class Resolver {
   readonly #hosts: ReadonlySet<string>
   readonly #locals: readonly LocalNamespace[]
 
-  constructor(upstreams: readonly KnownUpstream[], locals: readonly LocalNamespace[], hosts: readonly string[]) {
+  constructor(
+    upstreams: readonly KnownUpstream[],
+    locals: readonly LocalNamespace[],
+    hosts: readonly string[],
+  ) {
     for (const known of upstreams) {
       for (const name of [known.upstream.registry, ...known.aliases]) this.#upstreams.set(name, known)
     }
@@ -78,8 +82,11 @@ export class Resolver {
     if (!known) throw unknownRegistry(registry, [...this.#upstreams.keys()])
     const repository = parseRepositoryName(name)
     const canonical = known.upstream.registry
-    const namespace = this.#local(`${canonical}/${repository}`) ?? (known === this.#default ? this.#local(repository) : undefined)
-    if (namespace) return { kind: 'local', namespace, repository: localName(namespace, canonical, repository) }
+    const namespace =
+      this.#local(`${canonical}/${repository}`) ??
+      (known === this.#default ? this.#local(repository) : undefined)
+    if (namespace)
+      return { kind: 'local', namespace, repository: localName(namespace, canonical, repository) }
     return upstreamTarget(known, repository)
   }
 
@@ -88,7 +95,10 @@ export class Resolver {
     const namespace = this.#local(repository)
     if (namespace) return { kind: 'local', namespace, repository }
     if (this.#default) return this.#named(this.#default.upstream.registry, repository)
-    throw new RegistryError('NAME_UNKNOWN', `${repository} names no registry and none is configured as the default`)
+    throw new RegistryError(
+      'NAME_UNKNOWN',
+      `${repository} names no registry and none is configured as the default`,
+    )
   }
 
   #local(name: string): LocalNamespace | undefined {
@@ -119,5 +129,7 @@ function splitFirst(name: string): [first: string, rest: string | undefined] {
 
 function unknownRegistry(registry: string, known: readonly string[]): RegistryError {
   const shown = registry.slice(0, 100).replaceAll(/[^\w.:[\]-]/g, '?')
-  return new RegistryError('NAME_UNKNOWN', `the registry ${shown} is not configured here as an upstream`, { detail: { known } })
+  return new RegistryError('NAME_UNKNOWN', `the registry ${shown} is not configured here as an upstream`, {
+    detail: { known },
+  })
 }

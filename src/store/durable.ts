@@ -28,7 +28,11 @@ export interface WriteOptions {
 }
 
 /** Writes the file and puts it under its name, replacing what was there. */
-export async function writeWhole(path: string, content: Uint8Array | string, options: WriteOptions): Promise<void> {
+export async function writeWhole(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions,
+): Promise<void> {
   const written = await writeScratch(content, options)
   try {
     await ensureFolder(dirname(path))
@@ -41,7 +45,11 @@ export async function writeWhole(path: string, content: Uint8Array | string, opt
 }
 
 /** As `writeWhole`, but resolves with false and changes nothing when the name is taken. */
-export async function createWhole(path: string, content: Uint8Array | string, options: WriteOptions): Promise<boolean> {
+export async function createWhole(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions,
+): Promise<boolean> {
   const written = await writeScratch(content, options)
   try {
     await ensureFolder(dirname(path))
@@ -56,7 +64,10 @@ export async function createWhole(path: string, content: Uint8Array | string, op
   return true
 }
 
-async function writeScratch(content: Uint8Array | string, { scratch, durable }: WriteOptions): Promise<string> {
+async function writeScratch(
+  content: Uint8Array | string,
+  { scratch, durable }: WriteOptions,
+): Promise<string> {
   const path = join(scratch, `new-${randomUUID()}`)
   const file = await open(path, 'wx')
   try {

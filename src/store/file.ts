@@ -34,7 +34,9 @@ export class SharedFile {
   /** Resolves with the number of bytes read: 0 at the end of the file. */
   read(target: Buffer, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      read(this.fd, target, 0, target.length, position, (error, count) => (error ? reject(error) : resolve(count)))
+      read(this.fd, target, 0, target.length, position, (error, count) =>
+        error ? reject(error) : resolve(count),
+      )
     })
   }
 

@@ -16,7 +16,8 @@ const formatVersion = 1
 export async function openLayout(root: string): Promise<{ layout: Layout; unlock: () => void }> {
   const layout = new Layout(root)
   try {
-    for (const folder of [layout.partials, layout.trash, layout.names]) await mkdir(folder, { recursive: true })
+    for (const folder of [layout.partials, layout.trash, layout.names])
+      await mkdir(folder, { recursive: true })
     const unlock = takeLock(layout)
     await checkFormat(layout)
     return { layout, unlock }
@@ -32,7 +33,10 @@ async function checkFormat(layout: Layout): Promise<void> {
     text = await readFile(layout.format, 'utf8')
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error
-    return writeWhole(layout.format, `${JSON.stringify({ v: formatVersion })}\n`, { scratch: layout.trash, durable: true })
+    return writeWhole(layout.format, `${JSON.stringify({ v: formatVersion })}\n`, {
+      scratch: layout.trash,
+      durable: true,
+    })
   }
   const { v } = JSON.parse(text) as { v?: unknown }
   if (v === formatVersion) return
@@ -67,7 +71,7 @@ function takeLock(layout: Layout): () => void {
 function holderOf(database: DatabaseSync): string | undefined {
   try {
     const row = database.prepare('SELECT name FROM holder').get()
-    return typeof row?.['name'] === 'string' ? row['name'] : undefined
+    return typeof row?.name === 'string' ? row.name : undefined
   } catch {
     return undefined // the holder is just being written
   }

@@ -3,7 +3,7 @@ import { readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import { ensureFolder, syncFolder, writeWhole } from './durable.ts'
-import { SharedFile } from './file.ts'
+import type { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
 
 /** What is known of the whole from upstream's headers; kept so that a later process can go on. */

@@ -45,7 +45,12 @@ export class Records {
   }
 
   /** Resolves with false when the record is no longer the version that was read. */
-  replace(path: string, record: StoredRecord, version: Version, { durable }: { durable: boolean }): Promise<boolean> {
+  replace(
+    path: string,
+    record: StoredRecord,
+    version: Version,
+    { durable }: { durable: boolean },
+  ): Promise<boolean> {
     return this.#afterOthers(path, async () => {
       if ((await this.read(path))?.version !== version) return false
       await writeWhole(path, JSON.stringify(record), this.#options(durable))
@@ -74,9 +79,11 @@ export class Records {
   #afterOthers<T>(path: string, task: () => Promise<T>): Promise<T> {
     const before = this.#writing.get(path) ?? Promise.resolve()
     const result = before.then(task, task)
-    const settled = result.catch(() => {}).finally(() => {
-      if (this.#writing.get(path) === settled) this.#writing.delete(path)
-    })
+    const settled = result
+      .catch(() => {})
+      .finally(() => {
+        if (this.#writing.get(path) === settled) this.#writing.delete(path)
+      })
     this.#writing.set(path, settled)
     return result
   }

@@ -1,8 +1,8 @@
 /** The store: bytes by digest and the records about them, on local disk. */
 import { readFile, stat } from 'node:fs/promises'
-import type { Digest } from '../oci/digest.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import { isCode, writeWhole } from './durable.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'

@@ -2,7 +2,10 @@
 import { Worker } from 'node:worker_threads'
 
 /** The thread's file as it lies beside this one: TypeScript in a checkout, JavaScript once built. */
-const workerFile = new URL(`./file-hasher-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
+const workerFile = new URL(
+  `./file-hasher-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`,
+  import.meta.url,
+)
 
 export type FileHasherMessage = { upTo: number } | 'digest'
 

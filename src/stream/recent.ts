@@ -20,7 +20,11 @@ export class Recent {
     }
     this.#start += end - this.#end // a jump: what was there before is of no use
     this.#end = end
-    for (let [first] = this.#chunks; first && this.#end - this.#start - first.length >= this.#capacity; [first] = this.#chunks) {
+    for (
+      let [first] = this.#chunks;
+      first && this.#end - this.#start - first.length >= this.#capacity;
+      [first] = this.#chunks
+    ) {
       this.#chunks.shift()
       this.#start += first.length
     }

@@ -47,6 +47,10 @@ export class Agents {
   }
 
   async close(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map(agent => agent.close()))
+  }
+
+  async destroy(): Promise<void> {
     await Promise.all([...this.#agents.values()].map(agent => agent.destroy()))
   }
 

@@ -159,8 +159,12 @@ class Client implements Upstream {
     return Math.min(...this.#endpoints.all.map(({ pausedMs }) => pausedMs))
   }
 
-  async close(): Promise<void> {
-    await this.#agents.close()
+  close(): Promise<void> {
+    return this.#agents.close()
+  }
+
+  destroy(): Promise<void> {
+    return this.#agents.destroy()
   }
 
   /** Whoever calls: a name that is kept off this upstream causes no request. */

@@ -87,15 +87,16 @@ export class Endpoint {
     const { repository, signal } = exchange.request
     const demand = this.#demands.get(repository)
     if (!demand) return undefined
-    // Forgotten until it has worked again: a registry may move its realm.
-    this.#demands.delete(repository)
-    const grant = await this.#grant(demand, exchange, signal)
+    const grant = await this.#grant(demand, exchange, signal).catch((error: unknown) => {
+      this.#demands.delete(repository) // a registry may have moved its realm
+      throw error
+    })
     const answer = await this.#exchange(exchange, grant)
-    if (answer.status < 400) this.#demands.set(repository, demand)
     const doubtful = grant.reused || demand.scheme === 'basic'
     if (!doubtful || !this.#isRefusal(answer)) return this.#settle(exchange, answer, grant)
     discard(answer)
     grant.drop()
+    this.#demands.delete(repository)
     return undefined
   }
 

@@ -6,6 +6,7 @@ import { AddressRefused } from './address.ts'
 import type { Agents } from './agent.ts'
 import type { Breaker } from './breaker.ts'
 import { failureOf, type Subject, translate } from './failure.ts'
+import { mark, nextMarks } from './loop.ts'
 import type { UpstreamError } from './upstream-error.ts'
 import { userAgent } from './version.ts'
 import { watch } from './watch.ts'
@@ -110,13 +111,13 @@ export class Transport {
       ...headers,
       'user-agent': userAgent,
       'accept-encoding': 'identity',
-      'cdn-loop': `layover;${this.#loopId}`,
+      'cdn-loop': nextMarks(this.#loopId),
     }
   }
 
   #assertNoLoop({ subject }: HttpRequest, answer: HttpAnswer): void {
-    const mark = headerOf(answer, 'cdn-loop') ?? ''
-    if (answer.status !== 508 && !mark.includes(`layover;${this.#loopId}`)) return
+    const seen = headerOf(answer, 'cdn-loop') ?? ''
+    if (answer.status !== 508 && !seen.includes(mark(this.#loopId))) return
     discard(answer)
     const message = `${subject.upstream} leads back to this registry (status ${answer.status} to ${subject.text})`
     throw failureOf(subject, 'loop', message, { upstreamStatus: answer.status })

@@ -131,5 +131,8 @@ export interface Upstream {
   listReferrers(repository: RepositoryName, subject: Digest, options?: AskOptions): Promise<Descriptor[]>
   /** Milliseconds until manifest GETs are tried again after a 429; 0: now. */
   pausedMs(): number
+  /** Resolves when the exchanges under way have ended. New ones fail. */
   close(): Promise<void>
+  /** Ends the exchanges under way. */
+  destroy(): Promise<void>
 }

@@ -79,7 +79,7 @@ export async function startScene({ registry = 'plain', options = {}, storePath }
       const [, hex = ''] = digest.split(':')
       return net
         .requests({ method: 'GET', path: new RegExp(hex) })
-        .filter(({ status }) => status === undefined || status < 300 || status > 399)
+        .filter(({ status }) => status !== 401 && status !== 307)
     },
     async [Symbol.asyncDispose]() {
       await layover[Symbol.asyncDispose]()

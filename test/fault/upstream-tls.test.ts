@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   blobOf,
   clientFor,
@@ -79,7 +79,8 @@ test.each([
   const registry = createSecureServer({ ...server, allowHTTP1: true }, (request, response) => {
     versions.push(request.httpVersion)
     response.writeHead(200, { ...manifestHeaders, 'content-length': manifest.length })
-    response.end(request.method === 'GET' ? manifest : undefined)
+    if (request.method === 'GET') response.end(manifest)
+    else response.end()
   })
   registry.listen(0, '127.0.0.1')
   await once(registry, 'listening')
@@ -125,4 +126,30 @@ test('a proxy of the configuration carries every request, and resolves the names
   for (const end of open) end.destroy()
   proxy.close()
   expect(tunnels).toEqual([`registry.test:443 Basic ${Buffer.from('user:pass').toString('base64')}`])
+})
+
+test('HTTPS_PROXY of the environment is used, but not for the hosts of NO_PROXY', async () => {
+  await using registry = await serve((_, response) => {
+    response.writeHead(200, manifestHeaders).end(manifest)
+  }, server)
+  const proxied: string[] = []
+  await using proxy = await serve(() => {})
+  proxy.server.on('connect', (request, socket: Socket) => {
+    proxied.push(request.url ?? '')
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+  })
+  vi.stubEnv('HTTPS_PROXY', `http://proxy.test:${proxy.port}`)
+  vi.stubEnv('NO_PROXY', 'registry.test')
+  try {
+    const urls = ['cdn', 'registry'].map(name => ({
+      url: `https://${name}.test:${registry.port}`,
+      credentials: undefined,
+    }))
+    await using client = clientFor(optionsFor('', { urls, tls: { ca } }))
+    await client.upstream.getManifest(repository, tag, { maxBytes })
+  } finally {
+    vi.unstubAllEnvs()
+  }
+  expect(proxied).toEqual([`cdn.test:${registry.port}`])
+  expect(registry.asked).toHaveLength(1)
 })

@@ -42,14 +42,18 @@ async function scene() {
 type Scene = Awaited<ReturnType<typeof scene>>
 
 const pulls: Record<string, (scene: Scene) => Promise<{ digest: string }>> = {
-  containerd: ({ url }) => new Containerd({ hosts: [url], registry: 'docker.io' }).pull('library/alpine', '3.20'),
-  'containerd 2.1.0': ({ url }) => containerd210({ hosts: [url], registry: 'docker.io' }).pull('library/alpine', '3.20'),
+  containerd: ({ url }) =>
+    new Containerd({ hosts: [url], registry: 'docker.io' }).pull('library/alpine', '3.20'),
+  'containerd 2.1.0': ({ url }) =>
+    containerd210({ hosts: [url], registry: 'docker.io' }).pull('library/alpine', '3.20'),
   'containerd with parallel chunks': ({ url }) =>
-    new Containerd({ hosts: [url], registry: 'docker.io', parallel: { chunkBytes: 4096, connections: 3 } }).pull(
-      'library/alpine',
-      '3.20',
-    ),
-  'Docker with the legacy store': ({ url }) => new DockerLegacy({ mirrors: [url] }).pull('library/alpine', '3.20'),
+    new Containerd({
+      hosts: [url],
+      registry: 'docker.io',
+      parallel: { chunkBytes: 4096, connections: 3 },
+    }).pull('library/alpine', '3.20'),
+  'Docker with the legacy store': ({ url }) =>
+    new DockerLegacy({ mirrors: [url] }).pull('library/alpine', '3.20'),
   podman: ({ url }) => new Podman({ mirrors: [{ url, path: 'docker.io' }] }).pull('library/alpine', '3.20'),
   regclient: ({ url }) => new Regclient({ mirrors: [url] }).pull('library/alpine', '3.20'),
   'go-containerregistry': ({ url }) => new Ggcr({ url }).pull('docker.io/library/alpine', '3.20'),

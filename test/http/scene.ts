@@ -1,7 +1,7 @@
 /** Layover in front of the stand-in internet, and a plain client that sends what it is told and hides nothing of the answer. */
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { UpstreamConfig } from '../../src/config/config.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import type { StoredBlob } from '../fake/bytes.ts'
@@ -42,6 +42,11 @@ export async function scene({
     layover,
     ask: (path: string, options?: AskOptions) => ask(layover.url, path, options),
     open: (path: string, options?: AskOptions) => open(layover.url, path, options),
+    /** Resolves when these are kept, so that they are answered from here; and forgets what upstream was asked for it. */
+    async warm(...paths: readonly string[]) {
+      for (const path of paths) await untilHit(layover.url, path)
+      net.clearRequests()
+    },
     async [Symbol.asyncDispose]() {
       await net.close()
       await layover[Symbol.asyncDispose]()
@@ -89,6 +94,7 @@ export async function open(base: string, path: string, options: AskOptions = {})
   const { hostname, port } = new URL(base)
   const { method = 'GET', headers = {}, body } = options
   const outgoing = request({ hostname, port, path, method, headers, agent: false })
+  outgoing.on('error', () => {}) // a server that answers early may stop reading; before the answer `once` rejects
   outgoing.end(body)
   const [reply] = (await once(outgoing, 'response')) as [IncomingMessage]
   return reply
@@ -129,4 +135,15 @@ export function layerOf({ blobs }: Bundle, number = 0): StoredBlob {
   const blob = blobs[number + 1]
   if (!blob) throw new Error(`the bundle has no layer ${number}`)
   return blob
+}
+
+/** An object is kept a little after it was answered. */
+async function untilHit(base: string, path: string): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const { status, headers } = await ask(base, path)
+      expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
+    },
+    { timeout: 10_000, interval: 5 },
+  )
 }

@@ -6,7 +6,9 @@ import type { Clock } from '../../src/runtime/clock.ts'
 import type { Lookup } from '../../src/runtime/lookup.ts'
 import { tempDir } from './temp-dir.ts'
 
-type Overrides<T> = { [K in keyof T]?: T[K] extends readonly unknown[] | undefined | string ? T[K] : Overrides<T[K]> }
+type Overrides<T> = {
+  [K in keyof T]?: T[K] extends readonly unknown[] | undefined | string ? T[K] : Overrides<T[K]>
+}
 
 export interface UpstreamSetting {
   registry: string
@@ -20,7 +22,14 @@ export interface UpstreamSetting {
 const minute = 60_000
 
 /** An upstream with the defaults of upstreams.yaml, allowed to follow realms and redirects on loopback. */
-export function upstream({ registry, url, options, policy, aliases = [], isDefault = false }: UpstreamSetting): UpstreamConfig {
+export function upstream({
+  registry,
+  url,
+  options,
+  policy,
+  aliases = [],
+  isDefault = false,
+}: UpstreamSetting): UpstreamConfig {
   return {
     options: {
       registry,
@@ -74,13 +83,21 @@ interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen
 export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const dir = await tempDir()
   const lines: Record<string, unknown>[] = []
-  const log = createLogger('debug', { write: line => void lines.push(JSON.parse(line) as Record<string, unknown>) })
+  const log = createLogger('debug', {
+    write: line => void lines.push(JSON.parse(line) as Record<string, unknown>),
+  })
   const config: Config = {
     listen: [{ host: '127.0.0.1', port: 0 }],
     hosts: setting.hosts ?? [],
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
-    limits: { manifest: 4 * 1024 * 1024, connections: 10_000, drainMs: 1_000, partialMs: 24 * 60 * minute, ...setting.limits },
+    limits: {
+      manifest: 4 * 1024 * 1024,
+      connections: 10_000,
+      drainMs: 1_000,
+      partialMs: 24 * 60 * minute,
+      ...setting.limits,
+    },
     upstreams: setting.upstreams,
     local: setting.local ?? [{ name: 'local', match: 'local/**' }],
   }

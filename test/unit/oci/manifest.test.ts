@@ -94,13 +94,20 @@ describe('manifest view', () => {
     })
   })
 
-  test.each(['', 'null', '7', '"text"', '[]', '{', '<html>', '{"a":1}{"b":2}', '\ufeff{"schemaVersion":2}'])(
-    '%j is no manifest',
-    text => {
-      expect(view(text)).toBeUndefined()
-      expect(isSchema1(bytes(text))).toBe(false)
-    },
-  )
+  test.each([
+    '',
+    'null',
+    '7',
+    '"text"',
+    '[]',
+    '{',
+    '<html>',
+    '{"a":1}{"b":2}',
+    '\ufeff{"schemaVersion":2}',
+  ])('%j is no manifest', text => {
+    expect(view(text)).toBeUndefined()
+    expect(isSchema1(bytes(text))).toBe(false)
+  })
 
   test('bytes that are no UTF-8 do no harm', () => {
     expect(viewManifest(Buffer.from([0xff, 0xfe, 0x00, 0x80]))).toBeUndefined()
@@ -116,7 +123,10 @@ describe('manifest view', () => {
     expect(view({ layers })?.blobs).toHaveLength(10_000)
   })
 
-  test.each(['[', '{"a":'])('nesting of %s as deep as a manifest can be does not overflow the stack', open => {
+  test.each([
+    '[',
+    '{"a":',
+  ])('nesting of %s as deep as a manifest can be does not overflow the stack', open => {
     const depth = 256 * 1024
     const close = open === '[' ? ']' : '}'
     expect(view(open.repeat(depth))).toBeUndefined()
@@ -144,10 +154,12 @@ describe('media types', () => {
     expect(acceptManifests.split(', ')).toContain(type)
   })
 
-  test.each(['', 'application/json', 'application/vnd.oci.image.layer.v1.tar', 'APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON'])(
-    '%j names none',
-    type => {
-      expect(isManifestType(type)).toBe(false)
-    },
-  )
+  test.each([
+    '',
+    'application/json',
+    'application/vnd.oci.image.layer.v1.tar',
+    'APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON',
+  ])('%j names none', type => {
+    expect(isManifestType(type)).toBe(false)
+  })
 })

@@ -76,7 +76,20 @@ describe('tag', () => {
     expect(isTag(text)).toBe(true)
   })
 
-  test.each(['', '.', '..', '.a', '-a', 'a/b', 'a:b', 'a b', 'a+b', 'a\n', 'ä', 'a'.repeat(129)])('%j is none', text => {
+  test.each([
+    '',
+    '.',
+    '..',
+    '.a',
+    '-a',
+    'a/b',
+    'a:b',
+    'a b',
+    'a+b',
+    'a\n',
+    'ä',
+    'a'.repeat(129),
+  ])('%j is none', text => {
     expect(isTag(text)).toBe(false)
   })
 })

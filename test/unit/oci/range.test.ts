@@ -50,7 +50,9 @@ describe('range header', () => {
   })
 
   test('however many there are, all are told', () => {
-    expect(parseRange(`bytes=${Array.from({ length: 300 }, (_, at) => `${at}-${at}`).join(',')}`)).toHaveLength(300)
+    expect(
+      parseRange(`bytes=${Array.from({ length: 300 }, (_, at) => `${at}-${at}`).join(',')}`),
+    ).toHaveLength(300)
   })
 })
 

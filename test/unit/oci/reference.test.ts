@@ -17,16 +17,28 @@ describe('reference', () => {
     expect(referenceText(reference)).toBe(digest)
   })
 
-  test.each(['sha256:bad', 'sha256:', digest.toUpperCase(), `latest@${digest}`])('%s is a bad digest', text => {
-    expect(() => parseReference(text)).toThrow(expect.objectContaining({ code: 'DIGEST_INVALID', status: 400 }))
+  test.each([
+    'sha256:bad',
+    'sha256:',
+    digest.toUpperCase(),
+    `latest@${digest}`,
+  ])('%s is a bad digest', text => {
+    expect(() => parseReference(text)).toThrow(
+      expect.objectContaining({ code: 'DIGEST_INVALID', status: 400 }),
+    )
   })
 
-  test.each(['', '.hidden', '-dash', 'a b', 'ä', 'a'.repeat(129), `a:${'b'.repeat(600)}`])(
-    '%j can name no manifest',
-    text => {
-      expect(() => parseReference(text)).toThrow(
-        expect.objectContaining({ code: 'MANIFEST_UNKNOWN', status: 404 }),
-      )
-    },
-  )
+  test.each([
+    '',
+    '.hidden',
+    '-dash',
+    'a b',
+    'ä',
+    'a'.repeat(129),
+    `a:${'b'.repeat(600)}`,
+  ])('%j can name no manifest', text => {
+    expect(() => parseReference(text)).toThrow(
+      expect.objectContaining({ code: 'MANIFEST_UNKNOWN', status: 404 }),
+    )
+  })
 })

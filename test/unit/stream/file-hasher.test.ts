@@ -5,7 +5,10 @@ import { expect, test } from 'vitest'
 import { FileHasher } from '../../../src/stream/file-hasher.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
-test.each(['sha256', 'sha512'])('%s of a file that grows meanwhile is that of all its bytes', async algorithm => {
+test.each([
+  'sha256',
+  'sha512',
+])('%s of a file that grows meanwhile is that of all its bytes', async algorithm => {
   await using dir = await tempDir()
   await using file = await open(dir.join('growing'), 'wx+')
   const hasher = new FileHasher(algorithm, file.fd)

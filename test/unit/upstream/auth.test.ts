@@ -1,3 +1,6 @@
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseRepositoryName } from '../../../src/oci/name.ts'
 import type { CredentialSource } from '../../../src/upstream/upstream.ts'
@@ -215,4 +218,54 @@ test('the identity tells options and credentials apart', () => {
   const identity = (changes: object) => clientFor(optionsFor('http://a.test', changes)).upstream.identity
   expect(identity({})).toBe(identity({}))
   expect(identity(withRobot('http://a.test'))).not.toBe(identity({}))
+})
+
+test('an identity token is exchanged by POST, and never shown to the registry', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'layover-auth-'))
+  await using site = await serveTokens()
+  const path = join(folder.path, 'config.json')
+  const host = new URL(site.url).host
+  await writeFile(path, JSON.stringify({ auths: { [host]: { identitytoken: 'refresh-me' } } }))
+  const urls = [{ url: site.url, credentials: { kind: 'docker' as const, path } }]
+  await using client = clientFor(optionsFor(site.url, { urls, authRealms: [site.realmHost] }))
+  expect((await client.upstream.getManifest(repository, tag, { maxBytes })).anonymous).toBe(false)
+  expect(site.realm.lines()).toEqual(['POST /token'])
+  expect(Object.fromEntries(new URLSearchParams(site.realm.asked[0]?.body))).toEqual({
+    grant_type: 'refresh_token',
+    client_id: 'layover',
+    refresh_token: 'refresh-me',
+    service: 'registry.hub.test',
+    scope: 'repository:library/alpine:pull',
+  })
+  expect(JSON.stringify(site.registry.asked)).not.toContain('refresh-me')
+})
+
+test('a Docker configuration that cannot be read is an error for a person, told once', async () => {
+  await using site = await serveTokens()
+  const urls = [{ url: site.url, credentials: { kind: 'docker' as const, path: '/nowhere/config.json' } }]
+  await using client = clientFor(optionsFor(site.url, { urls }))
+  const error = await failureOf(client.upstream.headManifest(repository, tag))
+  await failureOf(client.upstream.headManifest(repository, tag))
+  expect(error).toMatchObject({ failure: 'credential-refused', status: 503 })
+  expect(client.logged).toHaveLength(1)
+  expect(client.logged[0]).toContain('/nowhere/config.json')
+})
+
+test('a registry that moved its realm is asked anew', async () => {
+  const clock = new HeldClock()
+  await using old = await serveTokens()
+  await using moved = await serveTokens()
+  let realm = old.realmHost
+  await using registry = await serve((request, response) => {
+    if (request.headers.authorization !== undefined) return sendManifest(request, response)
+    return response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${realm}/token"` }).end()
+  })
+  await using client = clientFor(optionsFor(`http://registry.hub.test:${registry.port}`), { clock })
+  await client.upstream.headManifest(repository, tag)
+  realm = moved.realmHost
+  await old.realm.close()
+  clock.advance(300_000)
+  await failureOf(client.upstream.headManifest(repository, tag))
+  await client.upstream.headManifest(repository, tag)
+  expect(moved.realm.asked).toHaveLength(1)
 })

@@ -1,0 +1,259 @@
+/** What a configuration means once it is loaded. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the configuration refers to the environment
+import { mkdir, writeFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
+import { runCheck } from '../../../src/cli/check.ts'
+import type { Config, UpstreamConfig } from '../../../src/config/config.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { caCertificate, clientCertificate } from '../../fake/certificates.ts'
+import { tempDir } from '../../support/temp-dir.ts'
+
+interface Given {
+  env?: Record<string, string>
+  files?: Record<string, string>
+}
+
+async function load(yaml: string, { env = {}, files = {} }: Given = {}) {
+  await using dir = await tempDir()
+  await mkdir(dir.join('secrets'))
+  for (const [name, content] of Object.entries(files)) await writeFile(dir.join('secrets', name), content)
+  await writeFile(dir.join('upstreams.yaml'), yaml)
+  return { ...(await loadConfig(dir.join('upstreams.yaml'), env)), folder: dir.path }
+}
+
+async function loadUpstream(keys: string, given?: Given): Promise<UpstreamConfig> {
+  const { config } = await load(`upstreams:\n  - registry: a.test\n    ${keys}\n`, given)
+  return first(config)
+}
+
+function first({ upstreams: [upstream] }: Config): UpstreamConfig {
+  if (!upstream) throw new Error('there is no upstream')
+  return upstream
+}
+
+describe('the configuration in force', () => {
+  test('needs only the registry of an upstream', async () => {
+    const { config, folder } = await load('upstreams: [{registry: ghcr.io}]')
+    expect(config).toEqual({
+      listen: [{ host: '0.0.0.0', port: 8080 }],
+      hosts: [],
+      publicUrl: undefined,
+      store: { path: `${folder}/data` },
+      limits: { manifest: 4 * 2 ** 20, connections: 10_000, drainMs: 25_000, partialMs: 86_400_000 },
+      upstreams: [
+        {
+          options: {
+            registry: 'ghcr.io',
+            urls: [{ url: 'https://ghcr.io', credentials: undefined }],
+            access: 'public',
+            allow: [],
+            deny: [],
+            authRealms: [],
+            allowPrivate: [],
+            timeouts: { connectMs: 5_000, headersMs: 25_000, revalidateMs: 3_000, idleMs: 60_000 },
+            concurrency: { fills: 32, bandwidth: 0 },
+            http2: false,
+            tls: {},
+            proxy: undefined,
+          },
+          aliases: [],
+          isDefault: false,
+          shareWithEveryone: false,
+          policy: {
+            tags: [{ match: '*', freshMs: 300_000 }],
+            listingsFreshMs: 60_000,
+            maxStaleMs: 604_800_000,
+            onNotFound: { serveForMs: 3_600_000 },
+            rateLimited: 'unavailable',
+            notFoundForMs: 10_000,
+          },
+        },
+      ],
+      local: [],
+    })
+  })
+
+  test('Docker Hub has its address, its other names, and serves names without a registry', async () => {
+    const { config } = await load(
+      'upstreams: [{registry: ghcr.io}, {registry: docker.io, aliases: [hub, index.docker.io]}]',
+    )
+    const [, hub] = config.upstreams
+    expect(hub?.options.urls).toEqual([{ url: 'https://registry-1.docker.io', credentials: undefined }])
+    expect(hub?.aliases).toEqual([
+      'hub',
+      'index.docker.io',
+      'registry-1.docker.io',
+      'registry.hub.docker.com',
+      'registry.docker.io',
+    ])
+    expect(config.upstreams.map(({ isDefault }) => isDefault)).toEqual([false, true])
+  })
+
+  test.each([
+    [
+      'another one says so',
+      'upstreams: [{registry: docker.io}, {registry: a.test, default: true}]',
+      [false, true],
+    ],
+    ['it says no', 'upstreams: [{registry: docker.io, default: false}]', [false]],
+  ])('Docker Hub is not the default when %s', async (_, yaml, expected) => {
+    const { config } = await load(yaml)
+    expect(config.upstreams.map(({ isDefault }) => isDefault)).toEqual(expected)
+  })
+
+  test('what later versions have may stand there as long as it says what this one does', async () => {
+    const yaml =
+      'listeners: []\nindex: sqlite\nupstreams: [{registry: a.test, access: shared}]\nlocal: [{match: a/**, overlay: false, immutableTags: []}]'
+    await expect(load(yaml)).resolves.toBeDefined()
+  })
+
+  test('several URLs keep their order and their own credentials, and make the upstream shared', async () => {
+    const { options } = await loadUpstream(
+      'urls: [{url: https://near.test/}, {url: https://far.test/docker/, credentials: {username: bob, password: x}}]\n    allow: ["team/**"]',
+    )
+    expect(options.urls).toEqual([
+      { url: 'https://near.test', credentials: undefined },
+      { url: 'https://far.test/docker', credentials: { kind: 'basic', username: 'bob', password: 'x' } },
+    ])
+    expect(options.access).toBe('shared')
+  })
+
+  test.each<[string, string, unknown]>([
+    [
+      'user and password',
+      '{username: "${BOB}", password: "a-${PART}-$${PART}"}',
+      { kind: 'basic', username: 'bob', password: 'a-1-${PART}' },
+    ],
+    [
+      'user and password from files',
+      '{username: file:secrets/user, password: "file:${FOLDER}/password"}',
+      { kind: 'basic', username: 'alice', password: 'p w' },
+    ],
+    ['one file for both', '{file: secrets/both}', { kind: 'basic', username: 'carol', password: 'x:y' }],
+    ['a token', '{token: file:secrets/token}', { kind: 'token', token: 'ghp_1' }],
+  ])('credentials: %s', async (_, credentials, expected) => {
+    const { options } = await loadUpstream(`credentials: ${credentials}\n    shareWithEveryone: true`, {
+      env: { BOB: 'bob', PART: '1', FOLDER: 'secrets' },
+      files: { user: 'alice\n', password: 'p w\r\n', both: 'carol:x:y\n', token: 'ghp_1' },
+    })
+    expect(options.urls[0]?.credentials).toEqual(expected)
+  })
+
+  test("credentials: Docker's own file, which is read when it is needed", async () => {
+    const { config, folder, files } = await load(
+      'upstreams: [{registry: a.test, credentials: {docker: secrets/config.json}, shareWithEveryone: true}]',
+      { files: { 'config.json': '{}' } },
+    )
+    expect(first(config).options.urls[0]?.credentials).toEqual({
+      kind: 'docker',
+      path: `${folder}/secrets/config.json`,
+    })
+    expect(files).toEqual([`${folder}/upstreams.yaml`])
+  })
+
+  test('certificates come from files or stand in the text', async () => {
+    const { options } = await loadUpstream(
+      `ca: file:secrets/ca.pem\n    cert: file:secrets/cert.pem\n    key: ${JSON.stringify(clientCertificate.key)}`,
+      { files: { 'ca.pem': caCertificate, 'cert.pem': clientCertificate.cert } },
+    )
+    expect(options.tls).toEqual({
+      ca: caCertificate,
+      cert: clientCertificate.cert,
+      key: clientCertificate.key,
+    })
+  })
+
+  test('a namespace is named after its first component, and stands under the registry whose alias it names', async () => {
+    const { config } = await load(
+      'upstreams: [{registry: docker.io}]\nlocal: [{match: team/**}, {name: own, match: index.docker.io/own/*}]',
+    )
+    expect(config.local).toEqual([
+      { name: 'team', match: 'team/**' },
+      { name: 'own', match: 'docker.io/own/*' },
+    ])
+  })
+
+  test('freshness is told per pattern, in order', async () => {
+    const { policy } = await loadUpstream(
+      'tags: [{match: "v*", fresh: forever}, {match: latest, fresh: 0}, {match: "*", fresh: 90s}]',
+    )
+    expect(policy.tags).toEqual([
+      { match: 'v*', freshMs: Number.POSITIVE_INFINITY },
+      { match: 'latest', freshMs: 0 },
+      { match: '*', freshMs: 90_000 },
+    ])
+  })
+
+  test('the fingerprint changes with the file and with every secret, and with nothing else', async () => {
+    await using dir = await tempDir()
+    const path = dir.join('upstreams.yaml')
+    const fingerprint = async () => (await loadConfig(path, {})).fingerprint
+    await writeFile(
+      path,
+      'upstreams: [{registry: a.test, credentials: {token: file:token}, shareWithEveryone: true}]',
+    )
+    await writeFile(dir.join('token'), 'one')
+    const before = await fingerprint()
+    await writeFile(dir.join('token'), 'one')
+    expect(await fingerprint()).toBe(before)
+    await writeFile(dir.join('token'), 'two')
+    expect(await fingerprint()).not.toBe(before)
+  })
+})
+
+describe('layover check', () => {
+  async function check(path: string) {
+    let out = ''
+    let err = ''
+    const code = await runCheck(path, { write: text => (out += text) }, { write: text => (err += text) })
+    return { code, out, err }
+  }
+
+  test('prints a configuration that means the same', async () => {
+    await using dir = await tempDir()
+    const { code, out } = await check('upstreams.yaml')
+    expect(code).toBe(0)
+    await writeFile(dir.join('again.yaml'), out)
+    expect((await loadConfig(dir.join('again.yaml'))).config).toEqual(
+      (await loadConfig('upstreams.yaml')).config,
+    )
+  })
+
+  test('shows no secret', async () => {
+    const { redacted } = await load(
+      `upstreams:
+  - {registry: a.test, credentials: {username: bob, password: "\${SECRET}"}, shareWithEveryone: true}
+  - {registry: b.test, credentials: {token: file:secrets/token}, allow: [x], proxy: "http://me:s3cret@proxy.test:3128"}
+  - {registry: c.test, ca: file:secrets/ca, cert: file:secrets/cert, key: file:secrets/key}
+`,
+      {
+        env: { SECRET: 's3cret' },
+        files: {
+          token: 's3cret',
+          ca: caCertificate,
+          cert: clientCertificate.cert,
+          key: clientCertificate.key,
+        },
+      },
+    )
+    const text = stringify(redacted)
+    expect(text).not.toMatch(/s3cret|PRIVATE|BEGIN/)
+    const { upstreams } = parse(text) as { upstreams: Record<string, unknown>[] }
+    expect(upstreams[0]?.urls).toEqual([
+      { url: 'https://a.test', credentials: { username: 'bob', password: '<redacted>' } },
+    ])
+    expect(upstreams[1]).toMatchObject({
+      urls: [{ url: 'https://b.test', credentials: { token: '<redacted>' } }],
+      proxy: 'http://<redacted>@proxy.test:3128/',
+    })
+    expect(upstreams[2]).toMatchObject({ ca: '<1 certificate>', cert: '<1 certificate>', key: '<redacted>' })
+  })
+
+  test('tells every mistake and exits with 2', async () => {
+    await using dir = await tempDir()
+    await writeFile(dir.join('bad.yaml'), 'upstreams: [{registry: A.test, default: 1}]')
+    const { code, out, err } = await check(dir.join('bad.yaml'))
+    expect({ code, out, lines: err.trimEnd().split('\n').length }).toEqual({ code: 2, out: '', lines: 2 })
+  })
+})

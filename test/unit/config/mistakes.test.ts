@@ -1,0 +1,377 @@
+/** Every mistake is told, with its place, what was found and what is allowed. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the configuration refers to the environment
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../../src/config/load.ts'
+import { ConfigError } from '../../../src/config/problem.ts'
+import { clientCertificate, serverCertificate } from '../../fake/certificates.ts'
+import { tempDir } from '../../support/temp-dir.ts'
+
+/** Each problem as a line, without the file's path. */
+async function problemsOf(
+  yaml: string,
+  { env = {}, files = {} }: { env?: Record<string, string>; files?: Record<string, string> } = {},
+) {
+  await using dir = await tempDir()
+  for (const [name, content] of Object.entries(files)) await writeFile(dir.join(name), content)
+  await writeFile(dir.join('upstreams.yaml'), yaml)
+  const error: unknown = await loadConfig(dir.join('upstreams.yaml'), env).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof ConfigError)) throw new Error(`expected a ConfigError and not ${String(error)}`)
+  return error.message.replaceAll(`${dir.path}/`, '').split('\n')
+}
+
+/** In an upstream that is otherwise right; the value begins in line 3. */
+const inUpstream = (lines: string) => `upstreams:\n  - registry: ghcr.io\n    ${lines}\n`
+const whole = 'upstreams: [{registry: ghcr.io}]\n'
+const allowedAtTop = 'listen, hosts, publicUrl, store, index, limits, upstreams, local'
+const notYet = 'not yet: this version of Layover does not have it, leave it out'
+const share =
+  'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
+
+describe('a mistake in the configuration', () => {
+  test.each<[string, string, string[]]>([
+    [
+      'an unknown key',
+      `${whole}nonsense: 1\n`,
+      [`2:1 nonsense: unknown key "nonsense" (allowed: ${allowedAtTop})`],
+    ],
+    [
+      'a slip of the pen',
+      `${whole}lisen: x\n`,
+      [`2:1 lisen: unknown key "lisen", did you mean listen? (allowed: ${allowedAtTop})`],
+    ],
+    ['no upstream', 'hosts: []\n', ['1:1 upstreams: expected a list, found nothing']],
+    [
+      'an empty list of upstreams',
+      'upstreams: []\n',
+      ['1:12 upstreams: expected a list with a length of at least 1, found a list'],
+    ],
+    [
+      'an upstream without a registry',
+      'upstreams:\n  - url: https://x.test\n',
+      ['2:5 upstreams[0].registry: expected host or host:port, found nothing'],
+    ],
+    [
+      'a number instead of an address',
+      `listen: 8080\n${whole}`,
+      ['1:9 listen: expected address:port, found 8080'],
+    ],
+    [
+      'a bad address in a list',
+      `listen: ["0.0.0.0:80", nowhere]\n${whole}`,
+      ['1:24 listen[1]: expected an address and a port, such as 0.0.0.0:8080 or [::]:8080, found "nowhere"'],
+    ],
+    [
+      'a text instead of keys',
+      `store: ./data\n${whole}`,
+      ['1:8 store: expected keys (path), found "./data"'],
+    ],
+    ['keys instead of a text', `publicUrl: {a: b}\n${whole}`, ['1:12 publicUrl: expected URL, found keys']],
+    [
+      'nothing where there should be keys',
+      `store:\n${whole}`,
+      ['1:7 store: expected keys (path), found nothing'],
+    ],
+    [
+      'a limit of nothing',
+      `limits: {manifest: 0}\n${whole}`,
+      ['1:20 limits.manifest: expected a size such as 64KiB, 4MiB, 50GiB or 1000, more than 0, found 0'],
+    ],
+    [
+      'a timer that never ends',
+      `limits: {drain: forever}\n${whole}`,
+      ['1:17 limits.drain: expected a duration such as 250ms, 5s or 5m, at most 1d, found "forever"'],
+    ],
+    [
+      'a fraction',
+      `limits: {connections: 1.5}\n${whole}`,
+      ['1:23 limits.connections: expected a whole number, found 1.5'],
+    ],
+    [
+      'too large a number',
+      inUpstream('concurrency: {fills: 99999}'),
+      ['3:26 upstreams[0].concurrency.fills: expected a whole number of at most 10000, found 99999'],
+    ],
+    [
+      'a choice that is none',
+      inUpstream('rateLimited: never'),
+      ['3:18 upstreams[0].rateLimited: expected unavailable or propagate, found "never"'],
+    ],
+    [
+      'a bad duration',
+      inUpstream('maxStale: 5 min'),
+      [
+        '3:15 upstreams[0].maxStale: expected a duration such as 250ms, 5s, 5m, 1h, 7d or forever, found "5 min"',
+      ],
+    ],
+    [
+      'a URL with a password',
+      inUpstream('url: "https://bob:s3/cret@ghcr.io"'),
+      [
+        '3:10 upstreams[0].url: expected a URL such as https://registry.corp.example, found "https://<redacted>@ghcr.io"',
+      ],
+    ],
+    [
+      'a URL with a user',
+      inUpstream('url: https://bob:secret@ghcr.io'),
+      [
+        '3:10 upstreams[0].url: expected a URL without a user and password; put them under `credentials`, found "https://<redacted>@ghcr.io"',
+      ],
+    ],
+    [
+      'a single address',
+      inUpstream('allowPrivate: [10.0.0.1]'),
+      [
+        '3:20 upstreams[0].allowPrivate[0]: expected an address range; for this one address write 10.0.0.1/32, found "10.0.0.1"',
+      ],
+    ],
+    [
+      'a pattern with the registry',
+      inUpstream('deny: [ghcr.io/corp/**]'),
+      ['3:12 upstreams[0].deny[0]: expected a pattern without the registry: leave out ghcr.io/'],
+    ],
+    [
+      'no credentials in credentials',
+      inUpstream('credentials: {}\n    shareWithEveryone: true'),
+      [
+        '3:18 upstreams[0].credentials: expected one form: username and password, token, file, or docker; found none',
+      ],
+    ],
+    [
+      'two forms of credentials',
+      inUpstream('credentials: {token: a, docker: upstreams.yaml}\n    allow: [a]'),
+      [
+        '3:18 upstreams[0].credentials: expected one form: username and password, token, file, or docker; found token, docker',
+      ],
+    ],
+    [
+      'credentials for everybody by accident',
+      inUpstream('credentials: {token: a}'),
+      [`3:18 upstreams[0].credentials: ${share}`],
+    ],
+    [
+      'the same in the long form',
+      inUpstream('urls: [{url: https://a.test}, {url: https://b.test, credentials: {token: a}}]'),
+      [`3:70 upstreams[0].urls[1].credentials: ${share}`],
+    ],
+    [
+      'both forms of URL',
+      inUpstream('urls: [{url: https://a.test}]\n    url: https://b.test'),
+      [
+        '4:10 upstreams[0].url: expected either `url` and `credentials`, or `urls` with credentials of their own',
+      ],
+    ],
+    [
+      'two defaults',
+      'upstreams: [{registry: a.test, default: true}, {registry: b.test, default: true}]',
+      ['1:76 upstreams[1].default: upstreams[0] is the default already; there is one at most'],
+    ],
+    [
+      'one registry twice',
+      'upstreams: [{registry: a.test}, {registry: a.test}]',
+      ['1:44 upstreams[1].registry: a.test is taken by upstreams[0].registry'],
+    ],
+    [
+      "another's name as alias",
+      'upstreams: [{registry: docker.io}, {registry: a.test, aliases: [index.docker.io]}]',
+      ['1:65 upstreams[1].aliases[0]: index.docker.io is taken by upstreams[0].registry'],
+    ],
+    [
+      'a host of ours that is a registry',
+      `hosts: [ghcr.io]\n${whole}`,
+      ['1:9 hosts[0]: ghcr.io is taken by upstreams[0].registry'],
+    ],
+    [
+      "Docker Hub's other name",
+      'upstreams: [{registry: index.docker.io}]',
+      [
+        '1:24 upstreams[0].registry: expected docker.io: Docker Hub goes by that name here, index.docker.io is known as another',
+      ],
+    ],
+    [
+      'a namespace without a name',
+      `${whole}local: [{match: "*/x"}]\n`,
+      ['2:9 local[0]: expected `name`, since `match` does not begin with a name of its own'],
+    ],
+    [
+      'two namespaces of one name',
+      `${whole}local: [{match: a/x}, {match: a/y}]\n`,
+      ['2:23 local[1]: expected another `name`: a is local[0]'],
+    ],
+    [
+      'a certificate alone',
+      inUpstream(`cert: ${JSON.stringify(serverCertificate.cert)}`),
+      ['3:11 upstreams[0].cert: expected `key` beside it: a client certificate needs both'],
+    ],
+    [
+      'a certificate of another key',
+      inUpstream(
+        `cert: ${JSON.stringify(serverCertificate.cert)}\n    key: ${JSON.stringify(clientCertificate.key)}`,
+      ),
+      ['3:11 upstreams[0].cert: expected the certificate of `key`, found one of another key'],
+    ],
+  ])('%s', async (_, yaml, lines) => {
+    expect(await problemsOf(yaml)).toEqual(lines.map(line => `upstreams.yaml:${line}`))
+  })
+
+  test.each([
+    ['listeners: [{address: "0.0.0.0:80", role: mirror}]', '1:12 listeners'],
+    ['admin: {listen: "127.0.0.1:8081"}', '1:8 admin'],
+    ['store: {maxSize: 50GiB}', '1:18 store.maxSize'],
+    ['store: {minFree: 5%}', '1:18 store.minFree'],
+    ['store: {s3: {bucket: b}}', '1:13 store.s3'],
+    ['index: redis://redis.test', '1:8 index'],
+    ['replica: {advertise: "http://10.0.0.3:8080", secret: x}', '1:10 replica'],
+    ['limits: {upload: 100GiB}', '1:18 limits.upload'],
+    ['local: [{match: a/**, overlay: true}]', '1:32 local[0].overlay'],
+    ['local: [{match: a/**, immutableTags: [v1]}]', '1:38 local[0].immutableTags'],
+    ['local: [{match: a/**, delete: false}]', '1:31 local[0].delete'],
+  ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
+    expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+  })
+
+  test.each([
+    ['access: passthrough', '3:13 upstreams[0].access'],
+    ['credentials: {ecr: {}}\n    allow: [a]', '3:24 upstreams[0].credentials.ecr'],
+    ['credentials: {exec: {command: x}}\n    allow: [a]', '3:25 upstreams[0].credentials.exec'],
+  ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {
+    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+  })
+
+  test('all of them are told at once, in the order of the file', async () => {
+    const lines = await problemsOf(`
+lisen: x
+limits: {drain: soon}
+upstreams:
+  - registry: docker.io
+    urll: https://x.test
+    credentials: {username: "\${NOBODY}", password: "file:missing"}
+  - registry: docker.io
+`)
+    expect(lines.map(line => line.split(': ')[0])).toEqual([
+      'upstreams.yaml:2:1 lisen',
+      'upstreams.yaml:3:17 limits.drain',
+      'upstreams.yaml:6:5 upstreams[0].urll',
+      'upstreams.yaml:7:18 upstreams[0].credentials',
+      'upstreams.yaml:7:29 upstreams[0].credentials.username',
+      'upstreams.yaml:7:52 upstreams[0].credentials.password',
+      'upstreams.yaml:8:15 upstreams[1].registry',
+    ])
+  })
+
+  test('a value behind an alias is told where it is written', async () => {
+    const lines = await problemsOf(
+      `upstreams:\n  - {registry: a.test, maxStale: &age never}\n  - {registry: b.test, maxStale: *age}\n`,
+    )
+    expect(lines.map(line => line.split(': ')[0])).toEqual([
+      'upstreams.yaml:2:39 upstreams[0].maxStale',
+      'upstreams.yaml:2:39 upstreams[1].maxStale',
+    ])
+  })
+})
+
+describe('a file that is no configuration', () => {
+  test.each<[string, string, string]>([
+    ['an empty file', '', '1:1 is empty; it needs `upstreams`'],
+    ['only comments', '# nothing yet\n', '1:1 is empty; it needs `upstreams`'],
+    ['a list', '- a\n', '1:1 expected keys such as `upstreams:`'],
+    ['a sentence', 'hello there\n', '1:1 expected keys such as `upstreams:`'],
+    ['a key that stands twice', 'hosts: []\nhosts: []\n', '2:1 this key stands here twice'],
+    ['an unknown alias', 'hosts: *mine\n', '1:8 there is no &mine before this *mine'],
+    ['an unknown tag', 'hosts: !env X\n', '1:8 Unresolved tag: !env'],
+  ])('%s', async (_, yaml, line) => expect(await problemsOf(yaml)).toEqual([`upstreams.yaml:${line}`]))
+
+  test('a syntax error is told with its place and without quoting the line, which may hold a secret', async () => {
+    const [line, ...more] = await problemsOf('upstreams: [{registry: a.test, credentials: {token: s3cret}\n')
+    expect(line).toMatch(/^upstreams\.yaml:\d+:\d+ /)
+    expect([line, ...more].join()).not.toContain('s3cret')
+  })
+
+  test('aliases that multiply are refused', async () => {
+    const bomb = Array.from(
+      { length: 12 },
+      (_, at) => `a${at}: &a${at} [${at === 0 ? 'x' : `*a${at - 1}, *a${at - 1}, *a${at - 1}`}]`,
+    )
+    expect(await problemsOf(`${bomb.join('\n')}\n`)).toEqual([
+      'upstreams.yaml has more aliases (*name) than a configuration needs',
+    ])
+  })
+
+  test('a missing file and a folder are told as such', async () => {
+    await using dir = await tempDir()
+    await mkdir(dir.join('folder'))
+    await expect(loadConfig(dir.join('none.yaml'))).rejects.toThrow(
+      'none.yaml cannot be read: there is no such file',
+    )
+    await expect(loadConfig(dir.join('folder'))).rejects.toThrow('folder cannot be read: it is a folder')
+  })
+})
+
+describe('a reference that leads nowhere', () => {
+  test.each<[string, string, string]>([
+    [
+      'an unset variable',
+      'url: "https://${NOWHERE}"',
+      '3:10 upstreams[0].url: the environment variable NOWHERE is not set',
+    ],
+    [
+      'no variable name',
+      'url: "https://${A B}"',
+      '3:10 upstreams[0].url: `${` begins a variable, as in `${HUB_USER}`; for the characters write `$${`',
+    ],
+    [
+      'a missing file',
+      'ca: file:none.pem',
+      '3:9 upstreams[0].ca: none.pem cannot be read: there is no such file',
+    ],
+    [
+      'a missing config.json',
+      'credentials: {docker: none.json}\n    allow: [a]',
+      '3:27 upstreams[0].credentials.docker: none.json cannot be read: there is no such file',
+    ],
+    [
+      'an empty secret',
+      'credentials: {token: file:empty}\n    allow: [a]',
+      '3:26 upstreams[0].credentials.token: file:empty is empty',
+    ],
+    [
+      'a secret of several lines',
+      'credentials: {token: file:lines}\n    allow: [a]',
+      '3:26 upstreams[0].credentials.token: file:lines has more than one line',
+    ],
+  ])('%s', async (_, lines, problem) => {
+    const files = { empty: '\n', lines: 'a\nb\n' }
+    expect(await problemsOf(inUpstream(lines), { files })).toEqual([`upstreams.yaml:${problem}`])
+  })
+
+  test('the values of variables and files are never quoted', async () => {
+    const lines = await problemsOf(
+      `upstreams:
+  - registry: a.test
+    url: "\${SECRET}"
+    maxStale: "\${SECRET}"
+    proxy: "\${SECRET}"
+    credentials: {username: file:secret, password: x, file: secret}
+    key: file:secret
+    allow: [a]
+`,
+      { env: { SECRET: 's3cret' }, files: { secret: 's3cret:\n' } },
+    )
+    expect(lines.length).toBeGreaterThanOrEqual(6)
+    expect(lines.join('\n')).not.toContain('s3cret')
+  })
+
+  test.skipIf(process.getuid?.() === 0)('a secret that this user may not read is told as such', async () => {
+    await using dir = await tempDir()
+    await writeFile(dir.join('secret'), 'x')
+    await chmod(dir.join('secret'), 0)
+    await writeFile(
+      dir.join('upstreams.yaml'),
+      inUpstream('credentials: {token: file:secret}\n    allow: [a]'),
+    )
+    await expect(loadConfig(dir.join('upstreams.yaml'))).rejects.toThrow('this user may not read it')
+  })
+})
