@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { nowMs } from './monotonic.ts'
 
 const startTimeoutMs = 30_000
+const stopTimeoutMs = 15_000
 const ticksPerSecond = 100
 
 export interface LayoverOptions {
@@ -27,12 +28,14 @@ export class Layover implements AsyncDisposable {
   /** From the start of the process to the first 200 of `/readyz`. */
   readonly bootMs: number
   readonly #process: ChildProcess
+  readonly #kill = () => this.#process.kill('SIGKILL')
 
-  private constructor(process: ChildProcess, { url, store, bootMs }: Started) {
-    this.#process = process
+  private constructor(child: ChildProcess, { url, store, bootMs }: Started) {
+    this.#process = child
     this.url = url
     this.store = store
     this.bootMs = bootMs
+    process.on('exit', this.#kill)
   }
 
   static async start({ home, built, upstreams }: LayoverOptions): Promise<Layover> {
@@ -60,19 +63,24 @@ export class Layover implements AsyncDisposable {
     return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
   }
 
-  /** Proportional set size: what the process adds to the machine's use of memory. */
-  async memoryBytes(): Promise<number> {
+  /**
+   * `resident`: what it holds. `proportional`: the same with shared pages divided among those who share them. On a machine
+   * that runs nothing else of this Node they are one; here the origin and the clients share the program with it.
+   */
+  async memoryBytes(): Promise<{ resident: number; proportional: number }> {
     const rollup = await readFile(`/proc/${this.#process.pid}/smaps_rollup`, 'utf8')
-    return Number(/^Pss: +(\d+) kB/m.exec(rollup)?.[1]) * 1024
+    const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024
+    return { resident: field('Rss'), proportional: field('Pss') }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    process.off('exit', this.#kill)
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     const ended = once(this.#process, 'exit')
     this.#process.kill('SIGTERM')
-    const kill = setTimeout(() => this.#process.kill('SIGKILL'), 15_000)
+    const late = setTimeout(this.#kill, stopTimeoutMs)
     await ended
-    clearTimeout(kill)
+    clearTimeout(late)
   }
 }
 

@@ -54,6 +54,7 @@ async function run(name: string): Promise<Figure[]> {
   }
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1)) // nothing is left behind
 const unknown = positionals.filter(name => !(name in rows))
 if (unknown.length > 0) {
   console.error(`no such row: ${unknown.join(', ')}; there are ${Object.keys(rows).join(', ')}`)

@@ -1,6 +1,6 @@
 /** What a row runs on: an origin, clients, and as many Layovers with stores of their own as it starts. */
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync, rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Child } from './child.ts'
@@ -29,11 +29,13 @@ export class Site implements AsyncDisposable {
   readonly built: boolean
   readonly #root: string
   readonly #port: Promise<number>
-  #homes = 0
+  readonly #remove = () => rmSync(this.#root, { recursive: true, force: true })
+  #paths = 0
   #seed = 0
 
   private constructor(root: string, built: boolean) {
     this.#root = root
+    process.on('exit', this.#remove)
     this.built = built
     this.#port = this.origin.call('listen', undefined)
   }
@@ -45,8 +47,8 @@ export class Site implements AsyncDisposable {
 
   /** A path of its own for a file or a folder; it goes with the site. */
   newPath(): string {
-    this.#homes += 1
-    return join(this.#root, String(this.#homes))
+    this.#paths += 1
+    return join(this.#root, String(this.#paths))
   }
 
   /** With an empty store, in front of the origin, unless told otherwise. */
@@ -99,7 +101,8 @@ export class Site implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client[Symbol.asyncDispose]()
     await this.origin[Symbol.asyncDispose]()
-    await rm(this.#root, { recursive: true, force: true })
+    process.off('exit', this.#remove)
+    this.#remove()
   }
 }
 

@@ -9,9 +9,9 @@ import type { Call } from './call.ts'
 export async function answerTags({ exchange, resolved, pull, address }: Call): Promise<Answer> {
   if (resolved.kind === 'local')
     throw new RegistryError('NAME_UNKNOWN', `${resolved.repository} does not exist`)
-  const { query, facts } = exchange
-  const n = query.get('n')
-  const last = query.get('last')
+  const { facts } = exchange
+  const n = exchange.query.get('n')
+  const last = exchange.query.get('last')
   if (n !== null && !/^\d{1,9}$/.test(n))
     throw new RegistryError('UNSUPPORTED', 'n must be a whole number', { status: 400 })
   const page = { ...(n === null ? {} : { n }), ...(last === null ? {} : { last }) }
@@ -20,7 +20,8 @@ export async function answerTags({ exchange, resolved, pull, address }: Call): P
   const answer = json({ name: resolved.target.repository, tags })
   if (!next) return answer
   const namespace = facts.namespace === undefined ? {} : { ns: facts.namespace }
-  const link = `<${address}/tags/list?${new URLSearchParams({ ...next, ...namespace })}>; rel="next"`
+  const query = new URLSearchParams({ ...next, ...namespace })
+  const link = `<${address}/tags/list?${query.toString()}>; rel="next"`
   return { ...answer, headers: { ...answer.headers, link } }
 }
 

@@ -5,10 +5,10 @@ import type { Metrics } from '../observe/metrics.ts'
 export interface PagesDeps {
   readonly metrics: Metrics
   /** Rejects, with the reason, when the store cannot be used. Upstreams have no say in it. */
-  probe(): Promise<void>
-  draining(): boolean
+  readonly probe: () => Promise<void>
+  readonly draining: () => boolean
   /** Brings gauges up to date that nothing else does. */
-  beforeScrape(): void
+  readonly beforeScrape: () => void
 }
 
 export function createPages({ metrics, probe, draining, beforeScrape }: PagesDeps): Hono {

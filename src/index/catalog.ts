@@ -6,17 +6,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
-import {
-  type BlobRecord,
-  blobEntry,
-  blobRecord,
-  type ManifestRecord,
-  manifestEntry,
-  manifestRecord,
-  type TagRecord,
-  tagEntry,
-  tagRecord,
-} from './records.ts'
+import { blobEntry, blobRecord, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
 
 /** What upstreams gave can be asked again: its records need not survive a power cut. */
 const cached = { durable: false }
@@ -34,7 +24,7 @@ export class Catalog {
 
   async tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
     return settle(await this.index.tag(key, tag), async () => {
-      const found = await this.#store.records.read<TagRecord>(this.#store.layout.tag(key, tag))
+      const found = await this.#store.records.read(this.#store.layout.tag(key, tag))
       const entry = found && tagEntry(found.record)
       if (entry) await this.index.putTag(key, tag, entry)
       return entry
@@ -59,7 +49,7 @@ export class Catalog {
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
     return settle(await this.index.manifest(key, digest), async () => {
-      const found = await this.#store.records.read<ManifestRecord>(this.#store.layout.manifest(key, digest))
+      const found = await this.#store.records.read(this.#store.layout.manifest(key, digest))
       const entry = found && manifestEntry(found.record)
       if (entry) await this.index.putManifest(key, digest, entry)
       return entry
@@ -73,15 +63,14 @@ export class Catalog {
     entry: ManifestEntry,
     children: readonly Descriptor[],
   ): Promise<void> {
-    await this.index.putChildren(key, children)
-    await this.index.putManifest(key, digest, entry)
+    await Promise.all([this.index.putChildren(key, children), this.index.putManifest(key, digest, entry)]) // known at once
     const record = manifestRecord(entry, this.#clock.now())
     await this.#store.records.save(this.#store.layout.manifest(key, digest), record, cached)
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
     return settle(await this.index.blob(key, digest), async () => {
-      const found = await this.#store.records.read<BlobRecord>(this.#store.layout.blob(key, digest))
+      const found = await this.#store.records.read(this.#store.layout.blob(key, digest))
       const entry = found && blobEntry(found.record)
       if (entry) await this.index.putBlob(key, digest, entry)
       return entry

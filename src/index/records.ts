@@ -1,9 +1,10 @@
 /** The records of proxied repositories (DESIGN §5) and the index entries that they stand for. */
 import { type Digest, isDigest } from '../oci/digest.ts'
+import type { StoredRecord } from '../store/records.ts'
 import type { BlobEntry, ManifestEntry, TagEntry } from './index.ts'
 
 /** Times are milliseconds since the epoch, sizes bytes. */
-export interface TagRecord {
+export interface TagRecord extends StoredRecord {
   v: 1
   digest: Digest
   mediaType: string
@@ -12,7 +13,7 @@ export interface TagRecord {
   source: 'upstream'
 }
 
-export interface ManifestRecord {
+export interface ManifestRecord extends StoredRecord {
   v: 1
   mediaType: string
   size: number
@@ -24,7 +25,7 @@ export interface ManifestRecord {
   public?: true
 }
 
-export interface BlobRecord {
+export interface BlobRecord extends StoredRecord {
   v: 1
   size?: number
   at: number
@@ -38,9 +39,15 @@ export function tagRecord(entry: TagEntry): TagRecord {
 }
 
 /** Undefined for a record that does not say enough. When the tag was last checked is not in it: then it is its age. */
-export function tagEntry(record: TagRecord): TagEntry | undefined {
-  const { digest, mediaType, size, movedAt } = record
-  if (typeof digest !== 'string' || !isDigest(digest) || typeof movedAt !== 'number') return undefined
+export function tagEntry(record: StoredRecord): TagEntry | undefined {
+  const { digest, mediaType, size, movedAt } = record as Partial<TagRecord>
+  if (
+    typeof digest !== 'string' ||
+    !isDigest(digest) ||
+    typeof movedAt !== 'number' ||
+    typeof mediaType !== 'string'
+  )
+    return undefined
   return { digest, mediaType, size, movedAt, checkedAt: movedAt, missingSince: undefined }
 }
 
@@ -59,8 +66,8 @@ export function manifestRecord(entry: ManifestEntry, at: number): ManifestRecord
   }
 }
 
-export function manifestEntry(record: ManifestRecord): ManifestEntry | undefined {
-  const { mediaType, size, artifactType, subject, annotations } = record
+export function manifestEntry(record: StoredRecord): ManifestEntry | undefined {
+  const { mediaType, size, artifactType, subject, annotations } = record as Partial<ManifestRecord>
   if (typeof mediaType !== 'string' || typeof size !== 'number') return undefined
   return { mediaType, size, artifactType, subject, annotations, isPublic: record.public === true }
 }
@@ -76,6 +83,7 @@ export function blobRecord(entry: BlobEntry, at: number): BlobRecord {
   }
 }
 
-export function blobEntry(record: BlobRecord): BlobEntry {
-  return { size: record.size, isPublic: record.public === true }
+export function blobEntry(record: StoredRecord): BlobEntry {
+  const { size } = record as Partial<BlobRecord>
+  return { size, isPublic: record.public === true }
 }

@@ -14,6 +14,8 @@ export const heldBackBytes = 64 * 1024
 /** What a flight left behind: its first `watermark` bytes are in the file. */
 export interface Remains {
   readonly digest: Digest
+  /** Bytes of the whole, as the reader may have been told already. */
+  readonly size: number | undefined
   readonly source: Source
   readonly file: SharedFile | undefined
   readonly watermark: number
@@ -34,7 +36,14 @@ export class Alone implements Bytes {
     try {
       signal.throwIfAborted()
       const { digest, source, watermark } = remains
-      return new Alone(remains, await source.open(digest, { first: watermark, attempt: 0, signal }), release)
+      const body = await source.open(digest, { first: watermark, attempt: 0, signal })
+      if (body.first <= watermark) return new Alone(remains, body, release)
+      body.body.destroy()
+      throw new UpstreamError(
+        source.name,
+        'corrupt',
+        `${source.name} answered a range from ${watermark} with one from ${body.first}`,
+      )
     } catch (error) {
       release()
       throw error
@@ -76,14 +85,22 @@ export class Alone implements Bytes {
 
 /** Upstream's bytes from the watermark on; the last of them only if everything from the blob's start has the digest. */
 async function* verifiedTail(remains: Remains, body: BlobBody): AsyncGenerator<Buffer> {
-  const { digest, source, watermark } = remains
+  const { digest, size = Number.POSITIVE_INFINITY, source, watermark } = remains
   const hash = await prefixHash(remains)
   const held: Buffer[] = []
   let heldBytes = 0
+  let received = watermark
   let skip = watermark - body.first
   for await (const whole of body.body as AsyncIterable<Buffer>) {
     const chunk = whole.subarray(skip)
     skip = Math.max(0, skip - whole.length)
+    received += chunk.length
+    if (received > size)
+      throw new UpstreamError(
+        source.name,
+        'corrupt',
+        `${source.name} sent more than the ${size} bytes of a blob`,
+      )
     hash.update(chunk)
     held.push(chunk)
     heldBytes += chunk.length

@@ -7,6 +7,7 @@ import type { Bytes } from '../stream/bytes.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import { Semaphore } from '../stream/semaphore.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
+import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
 import type { PullDeps } from './pull.ts'
@@ -60,45 +61,66 @@ export class Blobs {
   }
 
   async head(target: Target, digest: Digest): Promise<BlobHead> {
+    const flight = this.#flights.find(digest)
+    if (flight?.size !== undefined && flight.flies(scopeOf(target)))
+      return { size: flight.size, provenance: along(flight) }
     const link = await this.#visible(target, digest)
     if (link?.size !== undefined) return { size: link.size, provenance: hit }
     const { size } = await this.#confirm(target, digest)
     return { size, provenance: { outcome: 'miss' } }
   }
 
-  /** @param ranges as asked; they only decide how an uncached blob is fetched */
+  /**
+   * A flight stores the bytes, then makes the link, then ends: looked at in this order, none of it is missed.
+   *
+   * @param ranges as asked; they only decide how an uncached blob is fetched
+   */
   async get(target: Target, digest: Digest, ranges: readonly RangeSpec[] | undefined): Promise<BlobAnswer> {
-    const link = await this.#visible(target, digest)
-    const stored = await this.#stored(digest, link?.size)
-    if (stored && link) return fromStore(stored, hit)
-    if (stored) return this.#confirmed(target, digest, stored)
-    return this.#absent(target, digest, { link, ranges })
+    const stored = await this.#deps.store.open(digest)
+    const arriving = this.#flights.find(digest)?.flies(scopeOf(target)) ?? false
+    const link = await this.#visible(target, digest).catch(error => {
+      stored?.file.release()
+      throw error
+    })
+    if (!stored) return this.#absent(target, digest, { link, ranges })
+    if (link?.size !== undefined && link.size !== stored.size) {
+      await this.#dropDamaged(digest, { stored, expected: link.size })
+      return this.#absent(target, digest, { link, ranges })
+    }
+    return link || arriving ? fromStore(stored, hit) : this.#confirmed(target, digest, stored)
   }
 
   async #absent(target: Target, digest: Digest, { link, ranges }: Missing): Promise<BlobAnswer> {
-    const flight = this.#flights.find(digest)
-    const mine = flight === undefined || flight.flies(scopeOf(target))
-    if (!mine && !link) await this.#confirm(target, digest)
     const [only] = ranges ?? []
     const single = ranges?.length === 1 ? only : undefined
     const forwarded = single && (await this.#forward(target, digest, { spec: single, link }))
     if (forwarded) return forwarded
-    return this.#follow(target, digest, { unverified: single !== undefined && single.kind !== 'from' })
+    const unverified = single !== undefined && single.kind !== 'from'
+    return this.#follow(target, digest, { known: link !== undefined, unverified })
   }
 
   async #follow(
     target: Target,
     digest: Digest,
-    { unverified }: { unverified: boolean },
+    { known, unverified }: { known: boolean; unverified: boolean },
   ): Promise<BlobAnswer> {
     this.#deps.absences.check(absenceKey(target, digest))
-    const joined = this.#flights.find(digest) !== undefined
     const expectedSize = await this.#deps.catalog.index.childSize(keyOf(target), digest)
+    const stored = await this.#deps.store.open(digest)
+    // From here to the flight nothing is waited for: one that ended meanwhile would have left its bytes.
+    const flight = this.#flights.find(digest)
+    const foreign = stored !== undefined || (flight && !flight.flies(scopeOf(target)))
+    if (foreign && !known) {
+      stored?.file.release()
+      await this.#confirm(target, digest)
+      return this.#follow(target, digest, { known: true, unverified })
+    }
+    if (stored) return fromStore(stored, collapsed)
     const source = upstreamSource(this.#deps, target)
     const bytes = this.#flights.follow(digest, source, { expectedSize, unverified })
     try {
       const size = await this.#guard(target, digest, () => bytes.size())
-      return { kind: 'bytes', size, bytes, provenance: joined ? collapsed : missed }
+      return { kind: 'bytes', size, bytes, provenance: flight ? along(flight) : missed }
     } catch (error) {
       bytes.close()
       throw error
@@ -195,16 +217,13 @@ export class Blobs {
     return shared
   }
 
-  /** The stored bytes, unless they have another size than they should: then the blob is fetched again. */
-  async #stored(digest: Digest, size: number | undefined): Promise<StoredBlob | undefined> {
-    const stored = await this.#deps.store.open(digest)
-    if (!stored || size === undefined || stored.size === size) return stored
-    this.#deps.log.error(
-      { digest, expected: size, found: stored.size },
-      'blob on disk is damaged: fetched again',
-    )
+  async #dropDamaged(
+    digest: Digest,
+    { stored, expected }: { stored: StoredBlob; expected: number },
+  ): Promise<void> {
+    this.#deps.log.error({ digest, expected, found: stored.size }, 'blob on disk is damaged: fetched again')
     stored.file.release()
-    return undefined
+    await this.#deps.store.drop(digest)
   }
 
   #guard<T>(target: Target, digest: Digest, task: () => Promise<T>): Promise<T> {
@@ -221,6 +240,11 @@ interface Forwarding {
   range: ByteRange
   size: number
   release: () => void
+}
+
+/** A flight whose bytes are all here is as good as the store. */
+function along({ verified }: Flight): Provenance {
+  return verified ? hit : collapsed
 }
 
 function absenceKey(target: Target, digest: Digest): string {

@@ -173,7 +173,8 @@ export class Flight {
         if (this.#refuse(source, error)) continue
         fruitless = partial.written > before ? 1 : fruitless + 1
         const tries = partial.written > 0 ? maxTries.after : maxTries.beforeFirstByte
-        if (!mayPass(error) || fruitless >= tries || this.#stopping.signal.aborted) throw error
+        if (!mayPass(error, partial.written) || fruitless >= tries || this.#stopping.signal.aborted)
+          throw error
         this.#deps.log.warn(
           { upstream: source.name, digest: this.digest, received: partial.written, err: error },
           'resuming a blob',
@@ -318,10 +319,11 @@ interface Announcement {
   anonymous: boolean
 }
 
-/** Another try, perhaps at another URL, may go on from where it broke. */
-function mayPass(error: unknown): boolean {
+/** Another try, perhaps at another URL, may go on from where it broke. No client waits for headers through two time-outs. */
+function mayPass(error: unknown, written: number): boolean {
   if (!(error instanceof UpstreamError)) return false
-  return ['unreachable', 'server-error', 'timeout', 'corrupt'].includes(error.failure)
+  if (error.failure === 'timeout') return written > 0
+  return ['unreachable', 'server-error', 'corrupt'].includes(error.failure)
 }
 
 /** The bytes that came are not in doubt, only how to get the others. */

@@ -90,9 +90,13 @@ export class Follower implements Bytes {
   }
 
   async #goAlone(): Promise<void> {
-    const { digest, file, watermark } = this.#flight
+    const { digest, size, file, watermark } = this.#flight
     const { signal } = this.#leaving
-    this.#alone = await Alone.open({ digest, source: this.#source, file, watermark }, this.#lone, signal)
+    this.#alone = await Alone.open(
+      { digest, size, source: this.#source, file, watermark },
+      this.#lone,
+      signal,
+    )
     if (signal.aborted) this.#alone.close()
   }
 }

@@ -37,10 +37,10 @@ export class Manifests {
     this.#cache = new ManifestCache(deps)
   }
 
-  get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
-    return reference.kind === 'digest'
-      ? this.#byDigest(target, reference.digest, ask)
-      : this.#byTag(target, reference.tag, ask)
+  async get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
+    target.upstream.assertAllowed(target.repository)
+    if (reference.kind === 'digest') return this.#byDigest(target, reference.digest, ask)
+    return this.#byTag(target, reference.tag, ask)
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
@@ -81,7 +81,7 @@ export class Manifests {
   async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
     const reference: Reference = { kind: 'tag', tag }
     const found = await (ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference))
-    await this.#pointTag(target, tag, found)
+    if (ask.head) await this.#pointTag(target, tag, found)
     return { ...found, provenance: { ...found.provenance, ageMs: 0 } }
   }
 
@@ -174,7 +174,7 @@ export class Manifests {
     return answer(entry.digest, kept.entry, { body: ask.head ? undefined : kept.body, provenance })
   }
 
-  async #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: ManifestAnswer): Promise<TagEntry> {
+  async #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: Pointed): Promise<TagEntry> {
     const now = this.#deps.clock.now()
     const entry: TagEntry = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
     const key = keyOf(target)
@@ -200,13 +200,28 @@ export class Manifests {
   }
 
   async #fetch(target: Target, reference: Reference): Promise<FetchedManifest> {
+    const brought = await this.#brought(target, reference)
+    if (brought) return brought
     const fetched = await this.#guard(target, reference, () =>
-      target.upstream.getManifest(target.repository, reference, {
-        maxBytes: this.#deps.limits.manifestBytes,
-      }),
+      target.upstream.getManifest(target.repository, reference, { maxBytes: this.#deps.limits.manifestBytes }),
     )
     this.#cache.keep(target, fetched)
+    const { digest, mediaType, body } = fetched
+    if (reference.kind === 'tag') await this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
     return fetched
+  }
+
+  /** What another fetch brought after the asker had looked, and before it could join that one. */
+  async #brought(target: Target, reference: Reference): Promise<FetchedManifest | undefined> {
+    const digest = reference.kind === 'digest' ? reference.digest : await this.#freshDigest(target, reference.tag)
+    const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
+    const body = entry && (await this.#cache.read(digest, entry.size))
+    return body && { body, digest, mediaType: entry.mediaType, anonymous: entry.isPublic }
+  }
+
+  async #freshDigest(target: Target, tag: Tag): Promise<Digest | undefined> {
+    const entry = await this.#deps.catalog.tag(keyOf(target), tag)
+    return entry && isFresh(entry, target.policy, tag, this.#deps.clock.now()) ? entry.digest : undefined
   }
 
   #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
@@ -223,6 +238,8 @@ export class Manifests {
     return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
   }
 }
+
+type Pointed = Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'>
 
 type Checked = { entry: TagEntry; found?: ManifestAnswer } | { failure: unknown }
 

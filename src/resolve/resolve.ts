@@ -80,14 +80,26 @@ export class Resolver {
   #named(registry: string, name: string): Resolved {
     const known = this.#upstreams.get(registry)
     if (!known) throw unknownRegistry(registry, [...this.#upstreams.keys()])
-    const repository = parseRepositoryName(name)
-    const canonical = known.upstream.registry
-    const namespace =
-      this.#local(`${canonical}/${repository}`) ??
-      (known === this.#default ? this.#local(repository) : undefined)
-    if (namespace)
-      return { kind: 'local', namespace, repository: localName(namespace, canonical, repository) }
-    return upstreamTarget(known, repository)
+    const given = parseRepositoryName(name)
+    const full = withLibrary(known.upstream.registry, given)
+    for (const repository of new Set([given, full])) {
+      const local = this.#closed(known, repository)
+      if (local) return local
+    }
+    const { upstream, policy } = known
+    return { kind: 'upstream', target: { upstream, policy, repository: full } }
+  }
+
+  /** A local namespace in the place of a registry's: one that names it, or a bare one in front of the default. */
+  #closed(known: KnownUpstream, repository: RepositoryName): Resolved | undefined {
+    const { registry } = known.upstream
+    const qualified = `${registry}/${repository}` as RepositoryName
+    const naming = this.#locals.find(
+      ({ match }) => match.startsWith(`${registry}/`) && matchesPattern(match, qualified),
+    )
+    if (naming) return { kind: 'local', namespace: naming, repository: qualified }
+    const bare = known === this.#default ? this.#local(repository) : undefined
+    return bare && { kind: 'local', namespace: bare, repository }
   }
 
   /** A local name never leaves for the default upstream: nobody out there can take its place. */
@@ -106,15 +118,8 @@ export class Resolver {
   }
 }
 
-/** A namespace that names a registry keeps it in its repositories' names. */
-function localName({ match }: LocalNamespace, registry: string, repository: RepositoryName): RepositoryName {
-  return match.startsWith(`${registry}/`) ? (`${registry}/${repository}` as RepositoryName) : repository
-}
-
-function upstreamTarget({ upstream, policy }: KnownUpstream, repository: RepositoryName): Resolved {
-  const official = upstream.registry === hub && !repository.includes('/')
-  const full = official ? parseRepositoryName(`library/${repository}`) : repository
-  return { kind: 'upstream', target: { upstream, policy, repository: full } }
+function withLibrary(registry: string, repository: RepositoryName): RepositoryName {
+  return registry === hub && !repository.includes('/') ? parseRepositoryName(`library/${repository}`) : repository
 }
 
 /** BuildKit and k3s put the registry in front of the name although they send it as `ns` too. */

@@ -18,12 +18,21 @@ export async function openLayout(root: string): Promise<{ layout: Layout; unlock
   try {
     for (const folder of [layout.partials, layout.trash, layout.names])
       await mkdir(folder, { recursive: true })
-    const unlock = takeLock(layout)
-    await checkFormat(layout)
-    return { layout, unlock }
+    return await lockChecked(layout)
   } catch (error) {
     if (error instanceof StoreUnusable) throw error
     throw new StoreUnusable(`cannot use the store at ${root}: ${reason(error)}`, { cause: error })
+  }
+}
+
+async function lockChecked(layout: Layout): Promise<{ layout: Layout; unlock: () => void }> {
+  const unlock = takeLock(layout)
+  try {
+    await checkFormat(layout)
+    return { layout, unlock }
+  } catch (error) {
+    unlock()
+    throw error
   }
 }
 
@@ -38,11 +47,24 @@ async function checkFormat(layout: Layout): Promise<void> {
       durable: true,
     })
   }
-  const { v } = JSON.parse(text) as { v?: unknown }
+  const v = versionIn(text)
   if (v === formatVersion) return
+  if (v === undefined) {
+    throw new StoreUnusable(
+      `${layout.format} is damaged: restore it, or remove it if this version of the program wrote the store`,
+    )
+  }
   throw new StoreUnusable(
     `the store at ${layout.root} has format ${String(v)}, this program knows ${formatVersion}: use the program that wrote it`,
   )
+}
+
+function versionIn(text: string): unknown {
+  try {
+    return (JSON.parse(text) as { v?: unknown } | null)?.v
+  } catch {
+    return undefined // no JSON: the caller says what to do
+  }
 }
 
 /**
@@ -77,13 +99,21 @@ function holderOf(database: DatabaseSync): string | undefined {
   }
 }
 
+/** SQLite's primary result codes. */
+const sqlite = { busy: 5, readOnly: 8, full: 13, cannotOpen: 14 }
+
 function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === 5
+  return isSqlite(error, sqlite.busy)
+}
+
+function isSqlite(error: unknown, ...codes: number[]): boolean {
+  return error instanceof Error && 'errcode' in error && codes.includes(Number(error.errcode) & 0xff)
 }
 
 function reason(error: unknown): string {
-  if (isCode(error, 'EACCES', 'EPERM', 'EROFS')) return 'it is not writable by this user'
+  if (isCode(error, 'EACCES', 'EPERM', 'EROFS') || isSqlite(error, sqlite.readOnly, sqlite.cannotOpen))
+    return 'it is not writable by this user'
   if (isCode(error, 'ENOTDIR', 'EEXIST')) return 'something that is no folder is in the way'
-  if (isCode(error, 'ENOSPC')) return 'the disk is full'
+  if (isCode(error, 'ENOSPC') || isSqlite(error, sqlite.full)) return 'the disk is full'
   return error instanceof Error ? error.message : String(error)
 }

@@ -1,12 +1,13 @@
 /** The folder of partials: a new one for each flight, or one that an earlier flight left behind. */
 import { randomBytes } from 'node:crypto'
+import type { Stats } from 'node:fs'
 import { readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
 import { isCode } from './durable.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
-import { Partial, readNote, removePartial, renamePartial } from './partial.ts'
+import { Partial, readNote, removePartial, renamePartial, type StoredNote } from './partial.ts'
 
 export class Partials {
   readonly #layout: Layout
@@ -42,8 +43,8 @@ export class Partials {
     for (const name of await readdir(this.#layout.partials)) {
       const path = join(this.#layout.partials, name)
       if (this.#open.has(path.replace(/\.note$/, ''))) continue
-      const { mtimeMs } = await stat(path)
-      if (now - mtimeMs < olderThanMs) continue
+      const found = await statIfThere(path)
+      if (!found || now - found.mtimeMs < olderThanMs) continue
       await rm(path, { force: true })
       reaped += 1
     }
@@ -58,8 +59,9 @@ export class Partials {
       await renamePartial(left.path, path)
       return left.note
     } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined // reaped between listing and renaming
-      throw error
+      if (!isCode(error, 'ENOENT')) throw error
+      await removePartial(path) // reaped between listing and renaming, perhaps one half of it
+      return undefined
     }
   }
 
@@ -69,12 +71,29 @@ export class Partials {
       .filter(name => name.startsWith(`${dashed(digest)}.`) && !name.endsWith('.note'))
       .map(name => join(this.#layout.partials, name))
       .filter(path => !this.#open.has(path))
-    const left = await Promise.all(paths.map(async path => ({ path, note: await readNote(path) })))
+    const left = await Promise.all(paths.map(async path => ({ path, note: await believedNote(path) })))
     const [best, ...rest] = left.sort((a, b) => (b.note?.offset ?? 0) - (a.note?.offset ?? 0))
     await Promise.all(rest.map(({ path }) => removePartial(path)))
     if (!best) return undefined
     if (best.note !== undefined && best.note.offset > 0) return { path: best.path, note: best.note }
     await removePartial(best.path)
     return undefined
+  }
+}
+
+/** The note, unless it promises more than the file has. */
+async function believedNote(path: string): Promise<StoredNote | undefined> {
+  const note = await readNote(path)
+  const file = note && (await statIfThere(path))
+  return file && note.offset <= file.size ? note : undefined
+}
+
+/** Undefined for a file that a flight has just committed or discarded. */
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
   }
 }

@@ -9,6 +9,7 @@ import type { Layout } from './layout.ts'
 /** Every record carries its format version. */
 export interface StoredRecord {
   readonly v: 1
+  readonly [field: string]: unknown
 }
 
 /** Stands for the exact content that was read. */
@@ -26,7 +27,7 @@ export class Records {
   }
 
   /** Undefined when there is none, or one that was torn by a power cut: then it is as if it had never been written. */
-  async read<T extends StoredRecord>(path: string): Promise<{ record: T; version: Version } | undefined> {
+  async read(path: string): Promise<{ record: StoredRecord; version: Version } | undefined> {
     let text: string
     try {
       text = await readFile(path, 'utf8')
@@ -34,7 +35,7 @@ export class Records {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
       throw error
     }
-    const record = parseRecord<T>(text)
+    const record = parseRecord(text)
     if (record === undefined) this.#log.warn({ path }, 'record is not readable: treated as absent')
     return record && { record, version: versionOf(text) }
   }
@@ -97,10 +98,10 @@ async function* walkFolder(path: string, segments: readonly string[]): AsyncIter
   }
 }
 
-function parseRecord<T extends StoredRecord>(text: string): T | undefined {
+function parseRecord(text: string): StoredRecord | undefined {
   try {
     const record = JSON.parse(text) as { v?: unknown } | null
-    return record?.v === 1 ? (record as T) : undefined
+    return record?.v === 1 ? (record as StoredRecord) : undefined
   } catch {
     return undefined // the caller logs it
   }

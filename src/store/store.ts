@@ -1,5 +1,5 @@
 /** The store: bytes by digest and the records about them, on local disk. */
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, rm, stat } from 'node:fs/promises'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -74,6 +74,11 @@ export class Store {
   async put(digest: Digest, content: Buffer): Promise<void> {
     await writeWhole(this.layout.cached(digest), content, { scratch: this.layout.trash, durable: true })
     this.#count(content.length)
+  }
+
+  /** Deletes the bytes; who reads them goes on reading. */
+  async drop(digest: Digest): Promise<void> {
+    await rm(this.layout.cached(digest), { force: true })
   }
 
   /** A file to fill for this digest; what an earlier flight left behind is its beginning. */

@@ -10,6 +10,7 @@ import { FakeClock } from '../fake/clock.ts'
 import { artifactOf, type Bundle } from '../fake/content.ts'
 import type { HostName } from '../fake/hosts.ts'
 import { startInternet } from '../fake/internet.ts'
+import type { LoggedRequest } from '../fake/request-log.ts'
 import { startTestLayover, type UpstreamSetting, upstream } from '../support/layover.ts'
 import { download } from './download.ts'
 
@@ -74,18 +75,29 @@ export async function startScene({ registry = 'plain', options = {}, storePath }
       return blob
     },
     put: (tag: string, bundle: Bundle) => origin.put(repository, tag, bundle),
-    /** GETs of this blob's bytes that reached a host of the upstream. */
-    gets: ({ digest }: { digest: string }) => {
-      const [, hex = ''] = digest.split(':')
-      return net
-        .requests({ method: 'GET', path: new RegExp(hex) })
-        .filter(({ status }) => status !== 401 && status !== 307)
+    /** GETs of this blob that reached the host that has its bytes. */
+    gets: (blob: { digest: string }) => net.requests({ method: 'GET', path: hexOf(blob) }).filter(servesBytes),
+    /** The next GET of this blob's bytes that fits, waited for from the first one on. */
+    async nextGet(blob: { digest: string }, fits: (request: LoggedRequest) => boolean): Promise<LoggedRequest> {
+      for (let count = 1; ; count += 1) {
+        const found = (await net.arrived({ method: 'GET', path: hexOf(blob) }, count))[count - 1]
+        if (found && servesBytes(found) && fits(found)) return found
+      }
     },
     async [Symbol.asyncDispose]() {
       await layover[Symbol.asyncDispose]()
       await net.close()
     },
   }
+}
+
+/** The hub itself answers with a challenge, then with a redirect. */
+function servesBytes({ host }: LoggedRequest): boolean {
+  return host !== hostOf.hub
+}
+
+function hexOf({ digest }: { digest: string }): RegExp {
+  return new RegExp(digest.slice(digest.indexOf(':') + 1))
 }
 
 /** Every file under `cached/` has the digest that its name says. Resolves with the digests. */

@@ -8,20 +8,14 @@ const size = 64 * miB
 
 const ask = (at: Scene, blob: { digest: string }, range: string) => download(at.blobUrl(blob), { headers: { range: `bytes=${range}` } })
 
-/** The fetch of the whole blob that a forwarded range sets off. */
-async function wholeFetch(at: Scene, blob: { digest: string }) {
-  await at.net.arrived({ method: 'GET', path }, at.gets(blob).filter(isRange).length + 1)
-  return at.gets(blob).find(entry => !isRange(entry))
-}
-
 function isRange({ headers }: { headers: { range?: string | undefined } }) {
   return headers.range !== undefined
 }
 
 async function expectFilled(at: Scene, blob: Awaited<ReturnType<Scene['listedBlob']>>) {
-  const fill = await wholeFetch(at, blob)
-  await fill?.closed
-  expect(fill?.outcome).toBe('finished')
+  const fill = await at.nextGet(blob, get => !isRange(get)) // the one that the forwarded range set off
+  await fill.closed
+  expect(fill.outcome).toBe('finished')
   const asked = at.gets(blob).length
   expectWhole(await download(at.blobUrl(blob)), blob)
   expect(at.gets(blob)).toHaveLength(asked)
@@ -54,7 +48,7 @@ describe('100 bytes from the end of a large cold blob', () => {
   test('come whole or not at all when upstream breaks off in them, and later they do', async () => {
     await using at = await startScene()
     const blob = at.blob('broken range', 8 * miB)
-    at.net.fault({ kind: 'fin', at: 50, path, skip: 1, times: 1 })
+    at.net.fault({ kind: 'fin', at: 50, path, times: 1 })
     const found = await ask(at, blob, '-100')
     if (found.whole) expectWhole(found, blob, blob.size - 100)
     else expect(found.bytes.length).toBeLessThan(100)
@@ -74,7 +68,7 @@ describe('100 bytes from the end of a large cold blob', () => {
     at.net.fault(fault)
     const found = await ask(at, blob, '-100')
     if (found.whole && found.status === 206) expectWhole(found, blob, blob.size - 100)
-    else if (found.whole) expect(found.status).toBe(503)
+    else if (found.whole) expect(found.status).toBeGreaterThanOrEqual(400)
     expectWhole(await ask(at, blob, '-100'), blob, blob.size - 100)
     expectWhole(await download(at.blobUrl(blob)), blob)
   })

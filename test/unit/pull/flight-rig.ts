@@ -13,7 +13,8 @@ import { Flights } from '../../../src/pull/flights.ts'
 import type { PullDeps } from '../../../src/pull/pull.ts'
 import type { Source } from '../../../src/pull/source.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
-import { openStore } from '../../../src/store/store.ts'
+import { openLayout } from '../../../src/store/open.ts'
+import { Store } from '../../../src/store/store.ts'
 import { Background } from '../../../src/stream/background.ts'
 import type { Bytes } from '../../../src/stream/bytes.ts'
 import type { BlobBody } from '../../../src/upstream/upstream.ts'
@@ -45,12 +46,21 @@ export interface Rig extends AsyncDisposable {
   restart(): Promise<Rig>
 }
 
-export async function openRig(at?: string, clock: Clock = instantClock): Promise<Rig> {
+export interface RigOptions {
+  /** An existing folder; else a new one, removed with the rig. */
+  at?: string
+  clock?: Clock
+  /** A store that fails where the test wants it. */
+  store?: typeof Store
+}
+
+export async function openRig({ at, clock = instantClock, store: StoreKind = Store }: RigOptions = {}): Promise<Rig> {
   const dir = at === undefined ? await tempDir() : undefined
   const storePath = at ?? dir?.path ?? ''
   const log = createLogger('silent')
   const metrics = createMetrics()
-  const store = await openStore(storePath, { log, metrics })
+  const { layout, unlock } = await openLayout(storePath)
+  const store = new StoreKind(layout, unlock, { log, metrics })
   const failures: unknown[] = []
   const background = new Background(error => failures.push(error))
   const limits = { manifestBytes: 4 * 1024 * 1024 }
@@ -75,7 +85,7 @@ export async function openRig(at?: string, clock: Clock = instantClock): Promise
       ),
     async restart() {
       await close()
-      return openRig(storePath, clock)
+      return openRig({ at: storePath, clock })
     },
     async [Symbol.asyncDispose]() {
       await close()
