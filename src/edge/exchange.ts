@@ -34,7 +34,7 @@ export interface Facts {
 }
 
 export function openExchange(request: IncomingMessage, response: ServerResponse): Exchange {
-  const url = request.url ?? '/'
+  const url = originForm(request.url ?? '/')
   const mark = url.indexOf('?')
   return {
     request,
@@ -45,6 +45,11 @@ export function openExchange(request: IncomingMessage, response: ServerResponse)
     startedAt: performance.now(),
     facts: { sentBytes: 0 },
   }
+}
+
+/** Who takes us for a proxy sends the whole URL, which a server has to understand (RFC 9112 §3.2.2). */
+function originForm(target: string): string {
+  return target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, '')
 }
 
 /** HEAD is answered as GET is, without the body. */

@@ -162,9 +162,15 @@ export class Blobs {
     const close = () => {
       answer.body.destroy()
       release()
-      this.#flights.fetch(digest, upstreamSource(this.#deps, target), size)
+      this.#deps.background.run(() => this.#fetchBehind(target, digest, size))
     }
     return { kind: 'relay', size, range, relay: { body: answer.body, close }, provenance: bypassed }
+  }
+
+  /** The whole blob, for who asks next, unless it came here while the range was being relayed. */
+  async #fetchBehind(target: Target, digest: Digest, size: number): Promise<void> {
+    if ((await this.#deps.store.size(digest)) === size) return
+    this.#flights.fetch(digest, upstreamSource(this.#deps, target), size)
   }
 
   #forwardSlot(digest: Digest): (() => void) | undefined {

@@ -20,6 +20,7 @@ export class Flights {
   readonly #deps: PullDeps
   readonly #flights = new Map<Digest, { flight: Flight; ended: Promise<void> }>()
   readonly #lone = new Semaphore(maxLone)
+  #stopping = false
 
   constructor(deps: PullDeps) {
     this.#deps = deps
@@ -42,7 +43,7 @@ export class Flights {
 
   /** Fetches the blob although nobody waits for it. */
   fetch(digest: Digest, source: Source, expectedSize: number | undefined): void {
-    if (this.find(digest)) return
+    if (this.#stopping || this.find(digest)) return
     const flight = new Flight(this.#deps, digest, { expectedSize, unattended: true })
     flight.enter(source)
     this.#run(flight, source)
@@ -51,6 +52,7 @@ export class Flights {
 
   /** Ends all flights; what they have is kept. */
   async stop(): Promise<void> {
+    this.#stopping = true
     for (const { flight } of this.#flights.values()) flight.stop(new Error('Layover is stopping'))
     await this.#deps.background.settled()
   }

@@ -10,8 +10,9 @@ export function freshMs(policy: CachePolicy, tag: Tag): number {
   return policy.tags.find(({ match }) => matchesPattern(match, tag))?.freshMs ?? 0
 }
 
+/** A check that lies ahead comes from a clock that was set back since: it counts no longer than any other. */
 export function isFresh(entry: TagEntry, policy: CachePolicy, tag: Tag, now: number): boolean {
-  return entry.missingSince === undefined && now - entry.checkedAt < freshMs(policy, tag)
+  return entry.missingSince === undefined && Math.abs(now - entry.checkedAt) < freshMs(policy, tag)
 }
 
 /** What a failed revalidation means for the cached tag. */

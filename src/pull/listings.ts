@@ -52,7 +52,7 @@ export class Listings {
     const { index } = this.#deps.catalog
     const known = await index.listing(keyOf(target), wanted.kind, wanted.query)
     const ageMs = known ? this.#deps.clock.now() - known.fetchedAt : 0
-    if (known && ageMs < target.policy.listingsFreshMs)
+    if (known && Math.abs(ageMs) < target.policy.listingsFreshMs)
       return { body: known.body, provenance: { ...hit, ageMs } }
     const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () =>
       this.#ask(target, wanted),

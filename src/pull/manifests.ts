@@ -97,7 +97,10 @@ export class Manifests {
     return this.#fromTag(target, checked.entry, ask, { ...revalidated, ageMs: 0 })
   }
 
-  /** One HEAD, and a GET by digest only if the tag moved. Never rejects: a failure is a finding too. */
+  /**
+   * One HEAD, and a GET by digest only if the tag moved: for a HEAD too where the manifest it leaves is here, so that an
+   * outage always finds one. Never rejects: a failure is a finding too.
+   */
   async #check(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<Checked> {
     try {
       const head = await this.#head(
@@ -110,7 +113,8 @@ export class Manifests {
         await this.#deps.catalog.confirmTag(keyOf(target), tag, confirmed)
         return { entry: confirmed }
       }
-      const found = await this.#moved(target, tag, head, ask)
+      const wanted = { head: ask.head && !(await this.#deps.catalog.manifest(keyOf(target), entry.digest)) }
+      const found = await this.#moved(target, tag, head, wanted)
       return {
         entry: await this.#pointTag(target, tag, found),
         found: { ...found, provenance: { ...missed, ageMs: 0 } },
@@ -203,17 +207,21 @@ export class Manifests {
     const brought = await this.#brought(target, reference)
     if (brought) return brought
     const fetched = await this.#guard(target, reference, () =>
-      target.upstream.getManifest(target.repository, reference, { maxBytes: this.#deps.limits.manifestBytes }),
+      target.upstream.getManifest(target.repository, reference, {
+        maxBytes: this.#deps.limits.manifestBytes,
+      }),
     )
     this.#cache.keep(target, fetched)
     const { digest, mediaType, body } = fetched
-    if (reference.kind === 'tag') await this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
+    if (reference.kind === 'tag')
+      await this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
     return fetched
   }
 
   /** What another fetch brought after the asker had looked, and before it could join that one. */
   async #brought(target: Target, reference: Reference): Promise<FetchedManifest | undefined> {
-    const digest = reference.kind === 'digest' ? reference.digest : await this.#freshDigest(target, reference.tag)
+    const digest =
+      reference.kind === 'digest' ? reference.digest : await this.#freshDigest(target, reference.tag)
     const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
     const body = entry && (await this.#cache.read(digest, entry.size))
     return body && { body, digest, mediaType: entry.mediaType, anonymous: entry.isPublic }

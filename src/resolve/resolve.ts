@@ -119,7 +119,9 @@ export class Resolver {
 }
 
 function withLibrary(registry: string, repository: RepositoryName): RepositoryName {
-  return registry === hub && !repository.includes('/') ? parseRepositoryName(`library/${repository}`) : repository
+  return registry === hub && !repository.includes('/')
+    ? parseRepositoryName(`library/${repository}`)
+    : repository
 }
 
 /** BuildKit and k3s put the registry in front of the name although they send it as `ns` too. */

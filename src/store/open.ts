@@ -55,7 +55,7 @@ async function checkFormat(layout: Layout): Promise<void> {
     )
   }
   throw new StoreUnusable(
-    `the store at ${layout.root} has format ${String(v)}, this program knows ${formatVersion}: use the program that wrote it`,
+    `the store at ${layout.root} has format ${JSON.stringify(v)}, this program knows ${formatVersion}: use the program that wrote it`,
   )
 }
 

@@ -13,8 +13,8 @@ test('killed at five random moments, every file in the store has its digest and 
   await crashRounds(5, seededRandom(20_260_101))
 })
 
-describe('a fetch of 192 MiB that was killed after 64 MiB were synced', () => {
-  const blob = seededBlob('crash', 192 * miB)
+describe('a fetch of 128 MiB that was killed after 64 MiB were synced', () => {
+  const blob = seededBlob('crash', 128 * miB)
 
   /** @param spoil what else the crash did to the partial and its note */
   async function crashed(spoil: (partial: string, offset: number) => Promise<unknown>) {
@@ -69,7 +69,7 @@ describe('a fetch of 192 MiB that was killed after 64 MiB were synced', () => {
   ])('is no clean wrong body when the disk %s, and right at the next pull', async (_name, spoil) => {
     const after = await crashed(spoil)
     await using _ = after.at
-    expect(expectHonest(await after.pull(), blob)).not.toBe('whole')
+    expectHonest(await after.pull(), blob)
     expectWhole(await after.pull(), blob)
     await expectKept(after)
   })
@@ -98,13 +98,15 @@ test('a fetch that was stopped politely goes on from its last byte', async () =>
   const reader = await openDownload(at.url(`blobs/${blob.digest}`))
   await fault.reached
   await reader.take(5 * miB)
-  const reading = reader.finish()
+  reader.leave() // the fetch goes on without it, and is what the stop ends
   await at.stop()
-  expect(expectHonest(await reading, blob)).toBe('broken')
   fault.release()
   await at.start()
   expectWhole(await download(at.url(`blobs/${blob.digest}`)), blob)
-  expect(at.net.requests({ path }).map(({ headers }) => headers.range)).toEqual([undefined, `bytes=${5 * miB}-`])
+  expect(at.net.requests({ path }).map(({ headers }) => headers.range)).toEqual([
+    undefined,
+    `bytes=${5 * miB}-`,
+  ])
 })
 
 /** The one partial and its synced offset, once there is one. */

@@ -41,7 +41,9 @@ export async function crashRounds(rounds: number, random: () => number): Promise
     const victim = Math.floor(random() * 4)
     const share = random()
     await download(at.url(`manifests/${round}`))
-    const readers = await Promise.all(bundle.blobs.slice(1).map(blob => openDownload(at.url(`blobs/${blob.digest}`))))
+    const readers = await Promise.all(
+      bundle.blobs.slice(1).map(blob => openDownload(at.url(`blobs/${blob.digest}`))),
+    )
     const reading = readers.map((reader, number) => {
       const size = sizes[number] ?? 0
       return reader.take(number === victim ? Math.ceil(share * size) : size).catch(() => 0) // the kill cuts it

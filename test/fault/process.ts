@@ -22,7 +22,9 @@ export class LayoverProcess implements AsyncDisposable {
     const file = join(home, 'upstreams.yaml')
     const upstream = `{registry: plain.test, url: "${upstreamUrl}", default: true}`
     await writeFile(file, `listen: 127.0.0.1:0\nstore: {path: ./data}\nupstreams: [${upstream}]\n`)
-    const child = spawn(process.execPath, [main, 'serve', '--config', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [main, 'serve', '--config', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     const { port } = await listening(child)
     return new LayoverProcess(child, `http://127.0.0.1:${port}`)
   }

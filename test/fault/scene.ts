@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { expect } from 'vitest'
+import type { CredentialSource } from '../../src/upstream/upstream.ts'
 import { type StoredBlob, seededBlob } from '../fake/bytes.ts'
 import { FakeClock } from '../fake/clock.ts'
 import { artifactOf, type Bundle } from '../fake/content.ts'
@@ -35,20 +36,32 @@ export interface SceneOptions {
   /** `hub` has tokens and signed redirects to two CDN hosts, `plain` gives blobs itself. */
   registry?: 'plain' | 'hub'
   options?: UpstreamSetting['options']
+  credentials?: CredentialSource
   storePath?: string
+}
+
+/** An upstream that stalls is given up after a second: less, and a busy machine would look like one. */
+export const impatient: SceneOptions = {
+  options: { timeouts: { connectMs: 5_000, headersMs: 25_000, revalidateMs: 3_000, idleMs: 1_000 } },
 }
 
 const hostOf: Record<'plain' | 'hub', HostName> = { plain: 'plain.test', hub: 'registry.hub.test' }
 
-export async function startScene({ registry = 'plain', options = {}, storePath }: SceneOptions = {}) {
+export async function startScene({
+  registry = 'plain',
+  options = {},
+  credentials,
+  storePath,
+}: SceneOptions = {}) {
   const clock = new HurriedClock()
   const net = await startInternet({ clock })
   const host = hostOf[registry]
   const origin = registry === 'plain' ? net.plain : net.hub
+  const urls = [{ url: net.url(host), credentials }]
   const layover = await startTestLayover({
     clock,
     lookup: net.lookup,
-    upstreams: [upstream({ registry: host, url: net.url(host), isDefault: true, options })],
+    upstreams: [upstream({ registry: host, isDefault: true, options: { urls, ...options } })],
     ...(storePath === undefined ? {} : { store: { path: storePath } }),
   })
   const at = (path: string) => `${layover.url}/v2/${repository}/${path}`
@@ -76,9 +89,13 @@ export async function startScene({ registry = 'plain', options = {}, storePath }
     },
     put: (tag: string, bundle: Bundle) => origin.put(repository, tag, bundle),
     /** GETs of this blob that reached the host that has its bytes. */
-    gets: (blob: { digest: string }) => net.requests({ method: 'GET', path: hexOf(blob) }).filter(servesBytes),
+    gets: (blob: { digest: string }) =>
+      net.requests({ method: 'GET', path: hexOf(blob) }).filter(servesBytes),
     /** The next GET of this blob's bytes that fits, waited for from the first one on. */
-    async nextGet(blob: { digest: string }, fits: (request: LoggedRequest) => boolean): Promise<LoggedRequest> {
+    async nextGet(
+      blob: { digest: string },
+      fits: (request: LoggedRequest) => boolean,
+    ): Promise<LoggedRequest> {
       for (let count = 1; ; count += 1) {
         const found = (await net.arrived({ method: 'GET', path: hexOf(blob) }, count))[count - 1]
         if (found && servesBytes(found) && fits(found)) return found

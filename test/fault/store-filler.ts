@@ -21,6 +21,6 @@ if (blocks > 0) {
   for (let at = 0; at < blocks; at += 1) await partial.append([patternBlock(at)])
 }
 const noted = async () => (await readdir(store.layout.partials)).some(name => name.endsWith('.note'))
-while (blocks >= blocksWithNote && !(await noted())) await sleep(5)
+if (blocks >= blocksWithNote) while (!(await noted())) await sleep(5)
 process.stdout.write('ready\n')
 setInterval(() => {}, 60_000)

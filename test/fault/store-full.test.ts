@@ -96,7 +96,11 @@ describe.skipIf(!canMount)(`a small disk${note}`, () => {
 
   test('that is full is refused in words', async () => {
     await using disk = await smallDisk(mib)
-    await expect(writeFile(`${disk.path}/filler`, Buffer.alloc(2 * mib))).rejects.toMatchObject({ code: 'ENOSPC' })
-    await expect(openLayout(disk.path)).rejects.toThrow(`cannot use the store at ${disk.path}: the disk is full`)
+    await expect(writeFile(`${disk.path}/filler`, Buffer.alloc(2 * mib))).rejects.toMatchObject({
+      code: 'ENOSPC',
+    })
+    await expect(openLayout(disk.path)).rejects.toThrow(
+      `cannot use the store at ${disk.path}: the disk is full`,
+    )
   })
 })

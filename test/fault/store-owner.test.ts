@@ -14,7 +14,9 @@ const program = new URL('./store-filler.ts', import.meta.url).pathname
 
 /** Another process that owns the store; resolves when it has written so many blocks of the blob. */
 async function owner(path: string, blocks: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [program, path, String(blocks)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [program, path, String(blocks)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const [said] = await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(() => ['the owner ended early']),

@@ -3,14 +3,20 @@ import { describe, expect, test } from 'vitest'
 import { ranged } from '../fake/answer.ts'
 import type { FaultSpec } from '../fake/fault.ts'
 import { download, expectHonest, expectWhole, openDownload } from './download.ts'
-import { auditStore, kiB, miB, partialsOf, type Scene, type SceneOptions, startScene } from './scene.ts'
+import {
+  auditStore,
+  impatient,
+  kiB,
+  miB,
+  partialsOf,
+  type Scene,
+  type SceneOptions,
+  startScene,
+} from './scene.ts'
 
 const size = 300_000
 const positions = [0, 1, 64 * kiB - 1, 64 * kiB, 64 * kiB + 1, size / 2, size - 1]
 const path = /\/blobs\//
-const impatient: SceneOptions = {
-  options: { timeouts: { connectMs: 5_000, headersMs: 25_000, revalidateMs: 3_000, idleMs: 300 } },
-}
 
 /** The store holds the blob and nothing else, and gives it without upstream. */
 async function expectKept(at: Scene, blob: Awaited<ReturnType<Scene['listedBlob']>>) {
@@ -20,6 +26,19 @@ async function expectKept(at: Scene, blob: Awaited<ReturnType<Scene['listedBlob'
   await at.layover.stop()
   expect(await auditStore(at.layover.storePath)).toContain(blob.digest)
   expect(await partialsOf(at.layover.storePath)).toEqual([])
+}
+
+/** The fault meets the first try at the position, and all further ones before their first byte. */
+async function expectTold(at: Scene, kind: 'fin' | 'rst' | 'stall', position: number) {
+  const blob = at.blob('cut', size)
+  const fault = at.net.fault({ kind, at: 0, path, skip: 1 })
+  at.net.fault({ kind, at: position, path, times: 1 })
+  expect(expectHonest(await download(at.blobUrl(blob)), blob)).not.toBe('whole')
+  expect(at.gets(blob).length).toBeLessThanOrEqual(5)
+  await fault.off()
+  at.clock.advance(60_000)
+  expectWhole(await download(at.blobUrl(blob)), blob)
+  await expectKept(at, blob)
 }
 
 describe.each(positions)('upstream breaks off after %i bytes', position => {
@@ -34,18 +53,6 @@ describe.each(positions)('upstream breaks off after %i bytes', position => {
     const [, resumedAt = '0'] = /^bytes=(\d+)-$/.exec(second?.headers.range ?? '') ?? []
     if (kind === 'fin') expect(Number(resumedAt)).toBe(position)
     else expect(Number(resumedAt)).toBeLessThanOrEqual(position)
-    await expectKept(at, blob)
-  })
-
-  test('by stalling: the client gets one whole right body once the idle time is over', async () => {
-    await using at = await startScene(impatient)
-    const blob = at.blob('stalled', size)
-    at.net.fault({ kind: 'stall', at: position, path, times: 1 })
-    expectWhole(await download(at.blobUrl(blob)), blob)
-    expect(at.gets(blob).map(({ headers }) => headers.range)).toEqual([
-      undefined,
-      position === 0 ? undefined : `bytes=${position}-`,
-    ])
     await expectKept(at, blob)
   })
 
@@ -69,20 +76,31 @@ describe.each(positions)('upstream breaks off after %i bytes', position => {
   test.each([
     'fin',
     'rst',
-    'stall',
   ] as const)('with %s each time: the client is told, and nothing wrong is kept', async kind => {
-    await using at = await startScene(impatient)
-    const blob = at.blob('cut', size)
-    const fault = at.net.fault({ kind, at: 0, path, skip: 1 })
-    at.net.fault({ kind, at: position, path, times: 1 })
-    const found = await download(at.blobUrl(blob))
-    expect(expectHonest(found, blob)).not.toBe('whole')
-    expect(at.gets(blob).length).toBeLessThanOrEqual(5)
-    await fault.off()
-    at.clock.advance(60_000)
-    expectWhole(await download(at.blobUrl(blob)), blob)
-    await expectKept(at, blob)
+    await using at = await startScene()
+    await expectTold(at, kind, position)
   })
+})
+
+test.each([
+  0,
+  64 * kiB,
+  size - 1,
+])('a stall after %i bytes: one whole right body once the idle time is over', async position => {
+  await using at = await startScene(impatient)
+  const blob = at.blob('stalled', size)
+  at.net.fault({ kind: 'stall', at: position, path, times: 1 })
+  expectWhole(await download(at.blobUrl(blob)), blob)
+  expect(at.gets(blob).map(({ headers }) => headers.range)).toEqual([
+    undefined,
+    position === 0 ? undefined : `bytes=${position}-`,
+  ])
+  await expectKept(at, blob)
+})
+
+test('a stall each time: the client is told, and nothing wrong is kept', async () => {
+  await using at = await startScene(impatient)
+  await expectTold(at, 'stall', size / 2)
 })
 
 test('two cuts in 60 MiB: one whole right body for at most 1.05 upstream copies', async () => {

@@ -94,11 +94,17 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
 })
 
 describe.skipIf(!mayMount)('(as root, who may mount) a full disk', () => {
-  test.each([1, 1_000, 64 * kiB, 4 * miB])('lets blobs of %i bytes through, and keeps them once there is room', async size => {
+  test.each([
+    1,
+    1_000,
+    64 * kiB,
+    4 * miB,
+  ])('lets blobs of %i bytes through, and keeps them once there is room', async size => {
     await using at = await startOnTinyDisk()
     const blob = await at.listedBlob('squeezed', size)
     await at.disk.fill()
-    for (const found of await Promise.all([download(at.blobUrl(blob)), download(at.blobUrl(blob))])) expectWhole(found, blob)
+    for (const found of await Promise.all([download(at.blobUrl(blob)), download(at.blobUrl(blob))]))
+      expectWhole(found, blob)
     expectWhole(await download(at.blobUrl(blob)), blob)
     await at.disk.empty()
     expectWhole(await download(at.blobUrl(blob)), blob)
@@ -153,6 +159,8 @@ describe.skipIf(!mayMount)('(as root, who may mount) a disk that turns read-only
     await expectKept(at, fresh)
     expect((await pull()).digest).toBe(bundle.digest)
     await at.layover.stop()
-    expect(await auditStore(at.layover.storePath)).toEqual(expect.arrayContaining([kept.digest, fresh.digest]))
+    expect(await auditStore(at.layover.storePath)).toEqual(
+      expect.arrayContaining([kept.digest, fresh.digest]),
+    )
   })
 })

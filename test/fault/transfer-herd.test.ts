@@ -4,7 +4,7 @@ import { Containerd } from '../clients/containerd.ts'
 import { seededBlob } from '../fake/bytes.ts'
 import { artifactOf } from '../fake/content.ts'
 import { download, expectHonest, expectWhole, openDownload } from './download.ts'
-import { auditStore, kiB, miB, type Scene, repository, startScene } from './scene.ts'
+import { auditStore, kiB, miB, repository, type Scene, startScene } from './scene.ts'
 
 const path = /\/blobs\//
 
@@ -93,7 +93,8 @@ describe('50 readers of one cold blob', () => {
     const answers = starts.map(first => download(at.blobUrl(blob), { headers: { range: `bytes=${first}-` } }))
     await fault.reached
     fault.release()
-    for (const [number, found] of (await Promise.all(answers)).entries()) expectWhole(found, blob, starts[number])
+    for (const [number, found] of (await Promise.all(answers)).entries())
+      expectWhole(found, blob, starts[number])
     await expectOneCopy(at, blob)
   })
 })
@@ -120,7 +121,10 @@ test("containerd's parallel chunks, closed early one after the other, cost one u
   const blob = seededBlob('layer', 16 * miB)
   at.put('1', artifactOf([blob]))
   const parallel = { chunkBytes: 1 * miB, connections: 5 }
-  const clients = Array.from({ length: 3 }, () => new Containerd({ hosts: [at.layover.url], registry: at.host, parallel }))
+  const clients = Array.from(
+    { length: 3 },
+    () => new Containerd({ hosts: [at.layover.url], registry: at.host, parallel }),
+  )
   const pulls = await Promise.all(clients.map(client => client.pull(repository, '1')))
   for (const { blobs } of pulls) expect(blobs.get(blob.digest)?.bytes).toHaveLength(blob.size)
   expect(at.gets(blob)).toHaveLength(1)

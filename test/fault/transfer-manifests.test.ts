@@ -3,14 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { image, raw, single } from '../fake/content.ts'
 import type { FaultSpec } from '../fake/fault.ts'
 import { download, expectWhole } from './download.ts'
-import { auditStore, miB, type Scene, type SceneOptions, startScene } from './scene.ts'
+import { auditStore, impatient, miB, type Scene, type SceneOptions, startScene } from './scene.ts'
 
 const path = /\/manifests\//
 const bundle = image('app')
 const size = bundle.root.body.length
-const impatient: SceneOptions = {
-  options: { timeouts: { connectMs: 5_000, headersMs: 25_000, revalidateMs: 3_000, idleMs: 300 } },
-}
 
 async function startWithImage(options: SceneOptions = {}) {
   const at = await startScene(options)

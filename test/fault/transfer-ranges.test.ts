@@ -6,7 +6,8 @@ import { auditStore, kiB, miB, type Scene, startScene } from './scene.ts'
 const path = /\/blobs\//
 const size = 64 * miB
 
-const ask = (at: Scene, blob: { digest: string }, range: string) => download(at.blobUrl(blob), { headers: { range: `bytes=${range}` } })
+const ask = (at: Scene, blob: { digest: string }, range: string) =>
+  download(at.blobUrl(blob), { headers: { range: `bytes=${range}` } })
 
 function isRange({ headers }: { headers: { range?: string | undefined } }) {
   return headers.range !== undefined
@@ -24,7 +25,10 @@ async function expectFilled(at: Scene, blob: Awaited<ReturnType<Scene['listedBlo
 }
 
 describe('100 bytes from the end of a large cold blob', () => {
-  test.each(['plain', 'hub'] as const)('come with at most 1 MiB of upstream bytes (%s), and the fill follows', async registry => {
+  test.each([
+    'plain',
+    'hub',
+  ] as const)('come with at most 1 MiB of upstream bytes (%s), and the fill follows', async registry => {
     await using at = await startScene({ registry })
     const blob = at.blob('lazy', size)
     const reader = await openDownload(at.blobUrl(blob), { headers: { range: 'bytes=-100' } })
@@ -118,7 +122,9 @@ describe('while a blob is being fetched', () => {
     await using _ = at
     const long = ask(at, blob, `${20 * miB}-${30 * miB}`)
     const open = ask(at, blob, `${50 * miB}-`)
-    const several = download(at.blobUrl(blob), { headers: { range: `bytes=0-9,${40 * miB}-${40 * miB + 9}` } })
+    const several = download(at.blobUrl(blob), {
+      headers: { range: `bytes=0-9,${40 * miB}-${40 * miB + 9}` },
+    })
     fault.release()
     expectWhole(await long, blob, 20 * miB, 30 * miB + 1)
     expectWhole(await open, blob, 50 * miB)

@@ -482,6 +482,7 @@ describe('an image manifest whose layers are gone', () => {
     at.net.plain.put('app', 'v1', app)
     const layer = layerOf(app, 1).digest
     await at.warm('/v2/app/manifests/v1', `/v2/app/blobs/${layer}`)
+    await at.layover.stop() // what was answered is on disk from then on
     await rm(new Layout(at.layover.storePath).cached(layer))
     await at.layover.restart()
     at.net.fault({ host: 'plain.test', kind: 'refuse' })
@@ -506,6 +507,7 @@ describe('an image manifest whose layers are gone', () => {
     at.net.plain.put('app', 'v1', app)
     const layer = layerOf(app, 1).digest
     await at.warm('/v2/app/manifests/v1', `/v2/app/blobs/${layer}`)
+    await at.layover.stop() // what was answered is on disk from then on
     await rm(new Layout(at.layover.storePath).cached(layer))
     await at.layover.restart()
     expect((await at.ask('/v2/app/manifests/v1')).status).toBe(200)

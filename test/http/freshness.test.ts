@@ -70,6 +70,19 @@ describe('within its freshness', () => {
     ])
   })
 
+  test('a clock that is set back makes nothing fresh for longer', async () => {
+    await using at = await world()
+    at.clock.advance(24 * hour)
+    await at.warm(path, '/v2/app/tags/list')
+    at.clock.advance(-24 * hour)
+    await at.ask(path)
+    await at.ask('/v2/app/tags/list')
+    expect(asked(at.net)).toEqual([
+      'HEAD plain.test /v2/app/manifests/v1',
+      'GET plain.test /v2/app/tags/list',
+    ])
+  })
+
   test('a digest never ages and never causes a request', async () => {
     await using at = await world()
     const paths = [`/v2/app/manifests/${first.digest}`, `/v2/app/blobs/${layerOf(first).digest}`]
@@ -160,6 +173,44 @@ describe('a stale tag', () => {
     at.net.plain.put('app', 'v1', second)
     at.clock.advance(5 * minute)
     expect(digestOf(await at.ask(path))).toBe(second.digest)
+  })
+})
+
+describe('HEAD of a stale tag that has moved', () => {
+  async function moved() {
+    const at = await world()
+    await at.warm(path)
+    at.net.plain.put('app', 'v1', second)
+    at.clock.advance(5 * minute)
+    return at
+  }
+
+  test('brings the body along, so that an outage right after it finds the tag whole', async () => {
+    await using at = await moved()
+    const head = await at.ask(path, { method: 'HEAD' })
+    expect([head.status, digestOf(head), head.body.length]).toEqual([200, second.digest, 0])
+    at.net.fault({ host: 'plain.test', kind: 'refuse' })
+    at.clock.advance(10 * minute)
+    const stale = await at.ask(path)
+    expect([stale.status, digestOf(stale)]).toEqual([200, second.digest])
+    expect((await at.ask(`/v2/app/manifests/${second.digest}`)).status).toBe(200)
+  })
+
+  test('does not leave what is here for what upstream will not give', async () => {
+    await using at = await moved()
+    at.net.fault({ host: 'plain.test', method: 'GET', kind: 'rate-limited', form: 'hub' })
+    const head = await at.ask(path, { method: 'HEAD' })
+    expect([head.status, digestOf(head)]).toEqual([200, first.digest])
+    expect(head.headers.warning).toMatch(/^299 - "/)
+  })
+
+  test('fetches no body of a tag that was only ever asked with HEAD', async () => {
+    await using at = await world()
+    await at.ask(path, { method: 'HEAD' })
+    at.net.plain.put('app', 'v1', second)
+    at.clock.advance(5 * minute)
+    expect(digestOf(await at.ask(path, { method: 'HEAD' }))).toBe(second.digest)
+    expect(at.net.requests({ method: 'GET' })).toEqual([])
   })
 })
 

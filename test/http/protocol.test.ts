@@ -73,6 +73,19 @@ describe('/v2/', () => {
   })
 })
 
+test('a path may come encoded, and as a whole URL from who takes us for a proxy', async () => {
+  await using at = await world()
+  for (const path of [
+    '/v2/%61pp/manifests/%761',
+    'http://layover.example/v2/app/manifests/v1',
+    'HTTP://layover.example/v2/',
+  ]) {
+    expect([path, (await at.ask(path)).status]).toEqual([path, 200])
+  }
+  const tags = await at.ask('http://layover.example/v2/app/tags/list?n=0')
+  expect(JSON.parse(tags.body.toString())).toEqual({ name: 'app', tags: [] })
+})
+
 describe('headers', () => {
   test('of a manifest by tag', async () => {
     await using at = await world()
@@ -187,6 +200,23 @@ describe('HEAD', () => {
     }
   })
 
+  test('of a blob whose size upstream does not say has no Content-Length, and no wrong one', async () => {
+    await using at = await world()
+    const chunked = at.net.fault({ host: 'plain.test', kind: 'chunked' })
+    const path = `/v2/app/blobs/${layerOf(app, 1).digest}`
+    const { status, headers } = await at.ask(path, { method: 'HEAD' })
+    expect([status, headers['content-length'], headers['transfer-encoding']]).toEqual([
+      200,
+      undefined,
+      undefined,
+    ])
+    const { body } = await at.ask(path)
+    expect(body.length).toBe(90_000)
+    await chunked.off()
+    await at.warm(path)
+    expect((await at.ask(path, { method: 'HEAD' })).headers['content-length']).toBe('90000')
+  })
+
   test('is counted as sending no body', async () => {
     await using at = await world()
     const { headers } = await at.ask('/v2/app/manifests/v1', { method: 'HEAD' })
@@ -274,6 +304,23 @@ describe('bytes are never converted', () => {
     }
   })
 
+  test('upstream is asked in the same words whatever the client accepts, so that a tag has one digest', async () => {
+    await using at = await world()
+    for (const [method, accept] of [
+      ['HEAD', 'application/vnd.docker.distribution.manifest.v2+json'],
+      ['GET', 'application/vnd.oci.image.index.v1+json'],
+      ['GET', '*/*'],
+    ] as const) {
+      await at.ask('/v2/app/manifests/v1', { method, headers: { accept } })
+      at.clock.advance(5 * 60_000)
+    }
+    const accepts = new Set(at.net.requests().map(({ headers }) => headers.accept))
+    expect(accepts.size).toBe(1)
+    for (const type of ['oci.image.index', 'oci.image.manifest', 'manifest.list.v2', 'manifest.v2']) {
+      expect([...accepts].join()).toContain(type)
+    }
+  })
+
   test('Docker schema 1 is refused with an explanation and not kept', async () => {
     await using at = await world()
     at.net.plain.put('old', 'v1', schema1('old'))
@@ -303,8 +350,17 @@ describe('limits.manifest', () => {
       expect(message).toContain('plain.example')
       expect(detail).toMatchObject({ failure: 'too-large' })
     }
-    const received = at.net.requests().map(({ bodyBytes }) => bodyBytes)
-    expect(received.length).toBeGreaterThanOrEqual(2)
+  })
+
+  test('what is over it is not even received', async () => {
+    await using at = await world({ limits: { manifest: 100_000 } })
+    const MiB = 1024 * 1024
+    at.net.plain.put('huge', 'v1', single(raw(Buffer.alloc(64 * MiB, ' '), app.root.mediaType)))
+    at.net.fault({ host: 'plain.test', kind: 'chunked' })
+    expect((await at.ask('/v2/huge/manifests/v1')).status).toBe(503)
+    const [request] = at.net.requests()
+    await request?.closed
+    expect(request?.bodyBytes).toBeLessThan(16 * MiB)
   })
 
   test('one just below it passes', async () => {

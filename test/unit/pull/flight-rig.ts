@@ -54,7 +54,11 @@ export interface RigOptions {
   store?: typeof Store
 }
 
-export async function openRig({ at, clock = instantClock, store: StoreKind = Store }: RigOptions = {}): Promise<Rig> {
+export async function openRig({
+  at,
+  clock = instantClock,
+  store: StoreKind = Store,
+}: RigOptions = {}): Promise<Rig> {
   const dir = at === undefined ? await tempDir() : undefined
   const storePath = at ?? dir?.path ?? ''
   const log = createLogger('silent')

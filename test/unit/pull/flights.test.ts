@@ -1,5 +1,4 @@
 /** Flights: one fetch for all who want a blob, whatever happens on the way. */
-import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
 import {
@@ -19,6 +18,10 @@ import {
 } from './flight-rig.ts'
 
 const plain = { expectedSize: undefined, unverified: false }
+const mib = 1024 * 1024
+/** So large that a flight is not worth finishing at its start. */
+const large = Buffer.alloc(100 * mib, 'large')
+const largeDigest = digestOf(large)
 
 describe('a flight and its followers', () => {
   test('fifty followers make one request and read the same bytes', async () => {
@@ -399,9 +402,9 @@ describe('a refusal', () => {
 
   test('of a scope whose readers come back and go does not end the flight under the others', async () => {
     await using rig = await openRig()
-    const { content, digest } = someBlob(100 * 1024 * 1024)
     const bodies = [new PushedBody(), new PushedBody()] as const
-    const total = content.length
+    const total = large.length
+    const digest = largeDigest
     const refused = new ScriptedSource('a', answering(bodies[0], { total }), refusing('denied'))
     const old = [rig.flights.follow(digest, refused, plain), rig.flights.follow(digest, refused, plain)]
     const allowed = new ScriptedSource('b', answering(bodies[1], { total }))
@@ -413,17 +416,13 @@ describe('a refusal', () => {
     const returned = rig.flights.follow(digest, refused, plain)
     leaving.close()
     for (const follower of old) follower.close()
-    bodies[1].end(content)
+    bodies[1].end(large)
     expect((await readAll(returned)).length).toBe(total)
     returned.close()
   })
 })
 
 describe('a flight that nobody follows any more', () => {
-  const mib = 1024 * 1024
-  const large = randomBytes(100 * mib)
-  const digest = digestOf(large)
-
   test.each([
     [24 * mib, false],
     [25 * mib, true],
@@ -431,14 +430,14 @@ describe('a flight that nobody follows any more', () => {
     await using rig = await openRig()
     const body = new PushedBody()
     const source = new ScriptedSource('a', answering(body, { total: large.length }))
-    const follower = rig.flights.follow(digest, source, plain)
+    const follower = rig.flights.follow(largeDigest, source, plain)
     body.push(large.subarray(0, here))
-    await untilWritten(flightOf(rig, digest), here)
+    await untilWritten(flightOf(rig, largeDigest), here)
     follower.close()
-    expect(rig.flights.find(digest) !== undefined).toBe(goesOn)
+    expect(rig.flights.find(largeDigest) !== undefined).toBe(goesOn)
     if (goesOn) body.end(large.subarray(here))
     await rig.deps.background.settled()
-    expect(await rig.holds(digest)).toBe(goesOn)
+    expect(await rig.holds(largeDigest)).toBe(goesOn)
     expect(await rig.partials()).toHaveLength(goesOn ? 0 : 2)
   })
 
@@ -463,11 +462,11 @@ describe('a flight that nobody follows any more', () => {
     await using rig = await openRig()
     const body = new PushedBody()
     const source = new ScriptedSource('a', answering(body, { total: large.length }), giving(large))
-    const first = rig.flights.follow(digest, source, plain)
+    const first = rig.flights.follow(largeDigest, source, plain)
     body.push(large.subarray(0, mib))
-    await untilWritten(flightOf(rig, digest), mib)
+    await untilWritten(flightOf(rig, largeDigest), mib)
     first.close()
-    const second = rig.flights.follow(digest, source, plain)
+    const second = rig.flights.follow(largeDigest, source, plain)
     expect((await readAll(second)).equals(large)).toBe(true)
     expect(source.positions).toEqual([0, mib])
     second.close()
@@ -476,9 +475,9 @@ describe('a flight that nobody follows any more', () => {
   test('set off by nobody, is fetched to its end', async () => {
     await using rig = await openRig()
     const source = new ScriptedSource('a', giving(large))
-    rig.flights.fetch(digest, source, large.length)
+    rig.flights.fetch(largeDigest, source, large.length)
     await rig.deps.background.settled()
-    expect(await rig.holds(digest)).toBe(true)
+    expect(await rig.holds(largeDigest)).toBe(true)
   })
 })
 

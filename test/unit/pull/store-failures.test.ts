@@ -148,7 +148,11 @@ describe('a disk that fills up on the way', () => {
     await using rig = await openRig({ store: MomentarilyFullStore })
     const { content, digest } = someBlob(500_000)
     const elsewhere = new PushedBody()
-    const source = new ScriptedSource('a', giving(content), answering(elsewhere, { total: content.length, first: 400_000 }))
+    const source = new ScriptedSource(
+      'a',
+      giving(content),
+      answering(elsewhere, { total: content.length, first: 400_000 }),
+    )
     const follower = rig.flights.follow(digest, source, plain)
     const { got, error } = await readUntilBroken(follower)
     expect(error).toMatchObject({ failure: 'corrupt' })

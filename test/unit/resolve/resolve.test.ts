@@ -38,17 +38,41 @@ function resolved({ name, ns = null, prefix, locals = ['local/**'], registries =
 
 describe('a name', () => {
   test.each<[string, Asked, string]>([
-    ['containerd names the registry apart', { name: 'library/alpine', ns: 'docker.io' }, 'docker.io: library/alpine'],
+    [
+      'containerd names the registry apart',
+      { name: 'library/alpine', ns: 'docker.io' },
+      'docker.io: library/alpine',
+    ],
     ['containerd names another registry', { name: 'org/app', ns: 'ghcr.io' }, 'ghcr.io: org/app'],
-    ['a registry with a port', { name: 'team/app', ns: 'registry.corp:5000' }, 'registry.corp:5000: team/app'],
-    ['regclient names an alias', { name: 'library/alpine', ns: 'registry-1.docker.io' }, 'docker.io: library/alpine'],
-    ['BuildKit names it twice', { name: 'docker.io/library/alpine', ns: 'docker.io' }, 'docker.io: library/alpine'],
+    [
+      'a registry with a port',
+      { name: 'team/app', ns: 'registry.corp:5000' },
+      'registry.corp:5000: team/app',
+    ],
+    [
+      'regclient names an alias',
+      { name: 'library/alpine', ns: 'registry-1.docker.io' },
+      'docker.io: library/alpine',
+    ],
+    [
+      'BuildKit names it twice',
+      { name: 'docker.io/library/alpine', ns: 'docker.io' },
+      'docker.io: library/alpine',
+    ],
     ['k3s names it twice', { name: 'ghcr.io/org/app', ns: 'ghcr.io' }, 'ghcr.io: org/app'],
-    ['an ns in front of another registry is believed', { name: 'ghcr.io/org/app', ns: 'docker.io' }, 'docker.io: ghcr.io/org/app'],
+    [
+      'an ns in front of another registry is believed',
+      { name: 'ghcr.io/org/app', ns: 'docker.io' },
+      'docker.io: ghcr.io/org/app',
+    ],
     ['an ns wins over a prefix', { name: 'org/app', ns: 'ghcr.io', prefix: 'docker.io' }, 'ghcr.io: org/app'],
     ['an empty ns counts as none', { name: 'org/app', ns: '' }, 'docker.io: org/app'],
     ['our own name as ns counts as none', { name: 'ghcr.io/org/app', ns: 'mirror.corp' }, 'ghcr.io: org/app'],
-    ['our own name with a port as ns too', { name: 'alpine', ns: 'mirror.corp:8080' }, 'docker.io: library/alpine'],
+    [
+      'our own name with a port as ns too',
+      { name: 'alpine', ns: 'mirror.corp:8080' },
+      'docker.io: library/alpine',
+    ],
     ['a prefix', { name: 'org/app', prefix: 'ghcr.io' }, 'ghcr.io: org/app'],
     ['an alias as prefix', { name: 'alpine', prefix: 'index.docker.io' }, 'docker.io: library/alpine'],
     ['podman puts it into the name', { name: 'ghcr.io/org/app' }, 'ghcr.io: org/app'],
@@ -60,8 +84,16 @@ describe('a name', () => {
     ['library twice is left alone', { name: 'library/library' }, 'docker.io: library/library'],
     ['one part of another registry', { name: 'ghcr.io/app' }, 'ghcr.io: app'],
     ['a registry alone is a repository', { name: 'ghcr.io' }, 'docker.io: library/ghcr.io'],
-    ['a registry not configured goes to the default', { name: 'quay.io/org/app' }, 'docker.io: quay.io/org/app'],
-    ['a name like words of the API', { name: 'ghcr.io/manifests/blobs/tags' }, 'ghcr.io: manifests/blobs/tags'],
+    [
+      'a registry not configured goes to the default',
+      { name: 'quay.io/org/app' },
+      'docker.io: quay.io/org/app',
+    ],
+    [
+      'a name like words of the API',
+      { name: 'ghcr.io/manifests/blobs/tags' },
+      'ghcr.io: manifests/blobs/tags',
+    ],
   ])('%s', (_, asked, expected) => {
     expect(resolved(asked)).toBe(expected)
   })
@@ -102,15 +134,31 @@ describe('a local pattern', () => {
     ['under the default registry as prefix', { name: 'local/app', prefix: 'docker.io' }, 'local: local/app'],
     ['behind our own name as ns', { name: 'local/app', ns: 'mirror.corp' }, 'local: local/app'],
     ['named like one part of Docker Hub', { name: 'alpine', locals: ['*'] }, 'local: alpine'],
-    ['closing library/ for short names too', { name: 'alpine', locals: ['library/**'] }, 'local: library/alpine'],
+    [
+      'closing library/ for short names too',
+      { name: 'alpine', locals: ['library/**'] },
+      'local: library/alpine',
+    ],
     [
       'closing library/ of the named registry for short names too',
       { name: 'alpine', ns: 'docker.io', locals: ['docker.io/library/**'] },
       'local: docker.io/library/alpine',
     ],
-    ['naming a registry', { name: 'team/app', ns: 'ghcr.io', locals: ['ghcr.io/team/**'] }, 'local: ghcr.io/team/app'],
-    ['naming a registry in the name', { name: 'ghcr.io/team/app', locals: ['ghcr.io/team/**'] }, 'local: ghcr.io/team/app'],
-    ['naming the default for a bare name', { name: 'team/app', locals: ['docker.io/team/**'] }, 'local: docker.io/team/app'],
+    [
+      'naming a registry',
+      { name: 'team/app', ns: 'ghcr.io', locals: ['ghcr.io/team/**'] },
+      'local: ghcr.io/team/app',
+    ],
+    [
+      'naming a registry in the name',
+      { name: 'ghcr.io/team/app', locals: ['ghcr.io/team/**'] },
+      'local: ghcr.io/team/app',
+    ],
+    [
+      'naming the default for a bare name',
+      { name: 'team/app', locals: ['docker.io/team/**'] },
+      'local: docker.io/team/app',
+    ],
     [
       'naming a registry with a port',
       { name: 'app', ns: 'registry.corp:5000', locals: ['registry.corp:5000/*'] },
@@ -124,10 +172,18 @@ describe('a local pattern', () => {
 
   test.each<[string, Asked, string]>([
     ['another registry', { name: 'local/app', ns: 'ghcr.io' }, 'ghcr.io: local/app'],
-    ['another registry, though it matches any name', { name: 'team/app', ns: 'ghcr.io', locals: ['**', '*/team/**'] }, 'ghcr.io: team/app'],
+    [
+      'another registry, though it matches any name',
+      { name: 'team/app', ns: 'ghcr.io', locals: ['**', '*/team/**'] },
+      'ghcr.io: team/app',
+    ],
     ['names that only begin alike', { name: 'locals/app' }, 'docker.io: locals/app'],
     ['the bare component', { name: 'local' }, 'docker.io: library/local'],
-    ['the same name of a registry it does not name', { name: 'team/app', locals: ['ghcr.io/team/**'] }, 'docker.io: team/app'],
+    [
+      'the same name of a registry it does not name',
+      { name: 'team/app', locals: ['ghcr.io/team/**'] },
+      'docker.io: team/app',
+    ],
   ])('leaves %s alone', (_, asked, expected) => {
     expect(resolved(asked)).toBe(expected)
   })
@@ -135,6 +191,8 @@ describe('a local pattern', () => {
 
 test('only configured registries and their aliases can stand in a path', () => {
   const resolver = new Resolver(upstreams, [{ name: 'x', match: 'x/**' }], hosts)
-  for (const name of ['docker.io', 'index.docker.io', 'registry.corp:5000']) expect(resolver.knows(name)).toBe(true)
-  for (const name of ['', 'quay.io', 'mirror.corp', 'x', 'constructor', 'DOCKER.IO']) expect(resolver.knows(name)).toBe(false)
+  for (const name of ['docker.io', 'index.docker.io', 'registry.corp:5000'])
+    expect(resolver.knows(name)).toBe(true)
+  for (const name of ['', 'quay.io', 'mirror.corp', 'x', 'constructor', 'DOCKER.IO'])
+    expect(resolver.knows(name)).toBe(false)
 })

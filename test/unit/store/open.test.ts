@@ -39,7 +39,7 @@ describe('opening a store', () => {
 
   test.each([
     ['{"v":2}', 'has format 2, this program knows 1'],
-    ['{"v":"new"}', 'has format new, this program knows 1'],
+    ['{"v":"new"}', 'has format "new", this program knows 1'],
     ['{"v":0}', 'has format 0, this program knows 1'],
     ['', 'format.json is damaged: restore it, or remove it'],
     ['{"v":', 'format.json is damaged'],
@@ -59,7 +59,9 @@ describe('opening a store', () => {
     const root = dir.join('data')
     if (name !== '') await mkdir(root)
     await writeFile(name === '' ? root : dir.join('data', name), '')
-    expect(await refusal(root)).toBe(`cannot use the store at ${root}: something that is no folder is in the way`)
+    expect(await refusal(root)).toBe(
+      `cannot use the store at ${root}: something that is no folder is in the way`,
+    )
   })
 
   test('with a folder in the place of its lock is refused', async () => {
@@ -75,9 +77,12 @@ describe('opening a store', () => {
   })
 
   const root = process.getuid?.() === 0
-  test.skipIf(root)(`in a folder that may not be written is refused${root ? ' (root may write anywhere)' : ''}`, async () => {
-    await using dir = await tempDir()
-    await chmod(dir.path, 0o500)
-    expect(await refusal(dir.path)).toContain('it is not writable by this user')
-  })
+  test.skipIf(root)(
+    `in a folder that may not be written is refused${root ? ' (root may write anywhere)' : ''}`,
+    async () => {
+      await using dir = await tempDir()
+      await chmod(dir.path, 0o500)
+      expect(await refusal(dir.path)).toContain('it is not writable by this user')
+    },
+  )
 })

@@ -1,5 +1,5 @@
 /** Blobs on their way into the store, and what is left of them after a stop. */
-import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { dashed, digestOf } from '../../../src/oci/digest.ts'
 import { openTestStore } from './store-rig.ts'
@@ -89,7 +89,10 @@ describe('partial', () => {
 })
 
 /** A partial as a killed process leaves it. */
-async function leave(folder: string, { flight, bytes, note }: { flight: string; bytes: Buffer; note?: string }) {
+async function leave(
+  folder: string,
+  { flight, bytes, note }: { flight: string; bytes: Buffer; note?: string },
+) {
   await writeFile(`${folder}/${dashed(digest)}.${flight}`, bytes)
   if (note !== undefined) await writeFile(`${folder}/${dashed(digest)}.${flight}.note`, note)
 }
@@ -123,7 +126,11 @@ describe('partials left behind', () => {
     ['missing', undefined],
   ])('one whose note is %s is begun anew', async (_, note) => {
     await using rig = await openTestStore()
-    await leave(rig.store.layout.partials, { flight: 'a', bytes: content, ...(note === undefined ? {} : { note }) })
+    await leave(rig.store.layout.partials, {
+      flight: 'a',
+      bytes: content,
+      ...(note === undefined ? {} : { note }),
+    })
     const partial = await rig.store.begin(digest)
     expect(partial.written).toBe(0)
     expect(await partial.file.size()).toBe(0)
@@ -151,12 +158,14 @@ describe('partials left behind', () => {
     await again.discard()
   })
 
-  test('a partial that cannot be made leaves no claim behind', async () => {
+  test('one that cannot be gone on with is an error, and no obstacle once it is gone', async () => {
     await using rig = await openTestStore()
     const folder = rig.store.layout.partials
     await mkdir(`${folder}/${dashed(digest)}.a`)
     await writeFile(`${folder}/${dashed(digest)}.a.note`, '{"offset":1}')
     await expect(rig.store.begin(digest)).rejects.toThrow()
+    await rm(`${folder}/${dashed(digest)}.a`, { recursive: true })
+    await (await rig.store.begin(digest)).discard()
   })
 })
 

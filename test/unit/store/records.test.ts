@@ -54,7 +54,12 @@ describe('records', () => {
     const increment = async (): Promise<void> => {
       const found = await rig.records.read(rig.path)
       if (!found) throw new Error('the record is gone')
-      const done = await rig.records.replace(rig.path, numbered(Number(found.record.number) + 1), found.version, loose)
+      const done = await rig.records.replace(
+        rig.path,
+        numbered(Number(found.record.number) + 1),
+        found.version,
+        loose,
+      )
       return done ? undefined : increment()
     }
     await Promise.all(Array.from({ length: 50 }, increment))
@@ -91,23 +96,34 @@ describe('records', () => {
     await Promise.all(writing)
   })
 
-  test.each(['', '{"v":1,"numb', 'null', '7', '[]', '{"v":2}', '{}', '\0\0\0\0'])(
-    'one that reads %j is absent, is told of, and can be saved anew',
-    async text => {
-      await using rig = await openRecords()
-      await mkdir(dirname(rig.path), { recursive: true })
-      await writeFile(rig.path, text)
-      expect(await rig.records.read(rig.path)).toBeUndefined()
-      expect(rig.warnings.join('')).toContain('not readable')
-      await rig.records.save(rig.path, numbered(1), loose)
-      expect((await rig.records.read(rig.path))?.record.number).toBe(1)
-    },
-  )
+  test.each([
+    '',
+    '{"v":1,"numb',
+    'null',
+    '7',
+    '[]',
+    '{"v":2}',
+    '{}',
+    '\0\0\0\0',
+  ])('one that reads %j is absent, is told of, and can be saved anew', async text => {
+    await using rig = await openRecords()
+    await mkdir(dirname(rig.path), { recursive: true })
+    await writeFile(rig.path, text)
+    expect(await rig.records.read(rig.path)).toBeUndefined()
+    expect(rig.warnings.join('')).toContain('not readable')
+    await rig.records.save(rig.path, numbered(1), loose)
+    expect((await rig.records.read(rig.path))?.record.number).toBe(1)
+  })
 
   test('a failed write fails that caller only, and changes nothing', async () => {
     await using rig = await openRecords()
     await rig.records.save(rig.path, numbered(1), loose)
-    const odd = { v: 1, toJSON: () => { throw new Error('no JSON') } } as unknown as StoredRecord
+    const odd = {
+      v: 1,
+      toJSON: () => {
+        throw new Error('no JSON')
+      },
+    } as unknown as StoredRecord
     await expect(rig.records.save(rig.path, odd, loose)).rejects.toThrow('no JSON')
     expect((await rig.records.read(rig.path))?.record.number).toBe(1)
     await rig.records.save(rig.path, numbered(2), loose)
@@ -119,8 +135,9 @@ describe('records', () => {
     const { records, store } = rig
     const paths = ['a', 'b'].map(tag => store.layout.tag(key, tag as Tag))
     for (const path of paths) await records.save(path, numbered(1), loose)
-    const found = await Array.fromAsync(records.walk())
-    expect(found.map(segments => segments.join('/')).sort()).toEqual([
+    const found: string[] = []
+    for await (const segments of records.walk()) found.push(segments.join('/'))
+    expect(found.sort()).toEqual([
       'registry.test:5000/team/app/_tags/a',
       'registry.test:5000/team/app/_tags/b',
     ])

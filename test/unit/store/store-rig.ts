@@ -4,7 +4,9 @@ import { createMetrics } from '../../../src/observe/metrics.ts'
 import { openStore, type Store } from '../../../src/store/store.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
-export async function openTestStore(): Promise<{ store: Store; path: string; warnings: string[] } & AsyncDisposable> {
+export async function openTestStore(): Promise<
+  { store: Store; path: string; warnings: string[] } & AsyncDisposable
+> {
   const dir = await tempDir()
   const warnings: string[] = []
   const log = createLogger('warn', { write: line => warnings.push(line) })
