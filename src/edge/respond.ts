@@ -34,7 +34,9 @@ export function createResponder(pool: BufferPool, draining: () => boolean): Resp
 
 function writeHead(exchange: Exchange, { status, headers, content }: Answer, draining: boolean): void {
   const { response, facts, requestId } = exchange
-  const length = headers['content-length'] ?? (isHead(exchange) && content.kind === 'none' ? undefined : contentLength(content))
+  const length =
+    headers['content-length'] ??
+    (isHead(exchange) && content.kind === 'none' ? undefined : contentLength(content))
   response.writeHead(status, {
     'docker-distribution-api-version': 'registry/2.0',
     'x-content-type-options': 'nosniff',

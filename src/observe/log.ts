@@ -6,7 +6,7 @@ export type { Logger }
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** Times are ISO 8601. Values under keys that carry secrets never reach the line, wherever they stand. */
+/** Times are ISO 8601. No caller logs a secret; should one do, the usual names of secrets are blotted out two levels deep. */
 export function createLogger(level: LogLevel, destination?: { write(line: string): void }): Logger {
   const options = {
     level,

@@ -6,13 +6,14 @@ export const mediaTypes = {
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
   ociArtifact: 'application/vnd.oci.artifact.manifest.v1+json',
+  orasArtifact: 'application/vnd.cncf.oras.artifact.manifest.v1+json',
 } as const
 
 /**
  * Sent on every manifest request, HEAD and GET alike: upstreams that negotiate must give one digest for a tag,
  * whichever client asked first.
  */
-export const acceptManifests = `${Object.values(mediaTypes).join(', ')}, application/vnd.cncf.oras.artifact.manifest.v1+json, */*;q=0.1`
+export const acceptManifests = `${Object.values(mediaTypes).join(', ')}, */*;q=0.1`
 
 /** Whether a descriptor with this media type names a further manifest. */
 export function isManifestType(mediaType: string): boolean {

@@ -109,10 +109,10 @@ export class Blobs {
     const stored = await this.#deps.store.open(digest)
     // From here to the flight nothing is waited for: one that ended meanwhile would have left its bytes.
     const flight = this.#flights.find(digest)
-    const foreign = stored !== undefined || (flight && !flight.flies(scopeOf(target)))
-    if (foreign && !known) {
+    const ours = known || flight?.flies(scopeOf(target))
+    if (!ours && (stored ?? flight)) {
       stored?.file.release()
-      await this.#confirm(target, digest)
+      if (!(await this.#visible(target, digest))) await this.#confirm(target, digest) // a flight of ours may just have ended
       return this.#follow(target, digest, { known: true, unverified })
     }
     if (stored) return fromStore(stored, collapsed)

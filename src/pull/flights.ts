@@ -1,6 +1,7 @@
 /** The flights under way: at most one a digest, whoever asks. */
 import type { Digest } from '../oci/digest.ts'
 import { Semaphore } from '../stream/semaphore.ts'
+import { fill } from './fill.ts'
 import { Flight } from './flight.ts'
 import { Follower } from './follower.ts'
 import type { PullDeps } from './pull.ts'
@@ -35,18 +36,18 @@ export class Flights {
   follow(digest: Digest, source: Source, { expectedSize, unverified }: FollowOptions): Follower {
     const flight = this.find(digest)
     if (flight) return new Follower(flight, source, { unverified, lone: this.#lone })
-    const started = new Flight(this.#deps, digest, { expectedSize })
+    const started = new Flight(digest, { metrics: this.#deps.metrics, unattended: false })
     const follower = new Follower(started, source, { unverified, lone: this.#lone })
-    this.#run(started, source)
+    this.#run(started, source, expectedSize)
     return follower
   }
 
   /** Fetches the blob although nobody waits for it. */
   fetch(digest: Digest, source: Source, expectedSize: number | undefined): void {
     if (this.#stopping || this.find(digest)) return
-    const flight = new Flight(this.#deps, digest, { expectedSize, unattended: true })
+    const flight = new Flight(digest, { metrics: this.#deps.metrics, unattended: true })
     flight.enter(source)
-    this.#run(flight, source)
+    this.#run(flight, source, expectedSize)
     flight.leave()
   }
 
@@ -58,7 +59,7 @@ export class Flights {
   }
 
   /** A flight that ends is still putting its bytes away: the next one waits, to go on from them. */
-  #run(flight: Flight, source: Source): void {
+  #run(flight: Flight, source: Source, expectedSize: number | undefined): void {
     const { digest } = flight
     const { metrics, background } = this.#deps
     const before = this.#flights.get(digest)?.ended
@@ -68,9 +69,9 @@ export class Flights {
     metrics.flights.inc({ upstream: source.name })
     background.run(async () => {
       await before
-      await flight.run(() => {
-        if (this.#flights.get(digest) === entry) this.#flights.delete(digest)
-      })
+      await fill(this.#deps, flight, expectedSize)
+      if (this.#flights.get(digest) === entry) this.#flights.delete(digest)
+      flight.end()
       metrics.flights.dec({ upstream: source.name })
       ended.resolve()
     })

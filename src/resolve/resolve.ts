@@ -61,7 +61,8 @@ export class Resolver {
 
   /** The `ns` of a request, unless it is empty or one of our own names. */
   effectiveNs(ns: string | null): string | undefined {
-    return ns === null || ns === '' || this.#hosts.has(ns) ? undefined : ns
+    const host = ns?.toLowerCase()
+    return host === undefined || host === '' || this.#hosts.has(host) ? undefined : host
   }
 
   /**

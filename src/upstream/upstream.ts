@@ -118,8 +118,8 @@ export interface Upstream {
     options?: AskOptions,
   ): Promise<{ size: number | undefined; anonymous: boolean }>
   /**
-   * Resolves at upstream's headers. A range that upstream ignores comes back with `first: 0`;
-   * one that cannot be satisfied rejects with `corrupt`.
+   * Resolves at upstream's headers. A range that upstream ignores comes back with `first: 0`, one that begins at the
+   * blob's very end as an empty body; one that cannot be satisfied rejects with `corrupt`.
    */
   openBlob(repository: RepositoryName, digest: Digest, ask?: BlobAsk): Promise<BlobBody>
   listTags(

@@ -83,7 +83,7 @@ describe.each(positions)('upstream breaks off after %i bytes', position => {
 })
 
 test.each([
-  0,
+  1,
   64 * kiB,
   size - 1,
 ])('a stall after %i bytes: one whole right body once the idle time is over', async position => {
@@ -91,10 +91,16 @@ test.each([
   const blob = at.blob('stalled', size)
   at.net.fault({ kind: 'stall', at: position, path, times: 1 })
   expectWhole(await download(at.blobUrl(blob)), blob)
-  expect(at.gets(blob).map(({ headers }) => headers.range)).toEqual([
-    undefined,
-    position === 0 ? undefined : `bytes=${position}-`,
-  ])
+  expect(at.gets(blob).map(({ headers }) => headers.range)).toEqual([undefined, `bytes=${position}-`])
+  await expectKept(at, blob)
+})
+
+test('a stall before the first byte: nobody waits for it twice, and the next pull is right', async () => {
+  await using at = await startScene(impatient)
+  const blob = at.blob('stalled', size)
+  at.net.fault({ kind: 'stall', at: 0, path, times: 1 })
+  expect(expectHonest(await download(at.blobUrl(blob)), blob)).not.toBe('whole')
+  expectWhole(await download(at.blobUrl(blob)), blob)
   await expectKept(at, blob)
 })
 

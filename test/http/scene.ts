@@ -137,12 +137,14 @@ export function layerOf({ blobs }: Bundle, number = 0): StoredBlob {
   return blob
 }
 
-/** An object is kept a little after it was answered. */
+/** An object is kept a little after it was answered, and its flight ends when everything about it is written down. */
 async function untilHit(base: string, path: string): Promise<void> {
   await vi.waitFor(
     async () => {
       const { status, headers } = await ask(base, path)
       expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
+      const { body } = await ask(base, '/metrics')
+      expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
     },
     { timeout: 10_000, interval: 5 },
   )

@@ -1,0 +1,172 @@
+/** Fills a flight from upstream: asks one source after the other, goes on where one broke, and stores what is right. */
+import { algorithmOf } from '../oci/digest.ts'
+import type { Partial } from '../store/partial.ts'
+import type { BlobBody } from '../upstream/upstream.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { Flight } from './flight.ts'
+import { type FlightHash, openFlightHash } from './flight-hash.ts'
+import type { PullDeps } from './pull.ts'
+import { receive } from './receive.ts'
+import type { Source } from './source.ts'
+import { StoreFailure } from './store-failure.ts'
+
+/** Tries without progress. Before the first byte there is one more than one, since a pooled connection may be stale. */
+const maxTries = { beforeFirstByte: 2, after: 4 }
+const backOffMs = [0, 100, 1_000, 3_000]
+
+/**
+ * Never rejects. Resolves when the blob is in the store, or the flight has failed and its bytes are put away.
+ *
+ * @param expectedSize bytes, as a manifest lists the blob; an upstream that announces something else is refused
+ */
+export async function fill(deps: PullDeps, flight: Flight, expectedSize: number | undefined): Promise<void> {
+  let partial: Partial
+  try {
+    partial = await deps.store.begin(flight.digest)
+  } catch (cause) {
+    flight.fail(new StoreFailure('the store cannot take the blob', { cause }))
+    return
+  }
+  flight.opened(partial.file)
+  await new Fill(deps, { flight, partial, expectedSize }).run()
+}
+
+interface Filling {
+  flight: Flight
+  partial: Partial
+  expectedSize: number | undefined
+}
+
+class Fill {
+  readonly #deps: PullDeps
+  readonly #flight: Flight
+  readonly #partial: Partial
+  readonly #expectedSize: number | undefined
+  /** The bytes came without a credential of ours. */
+  #anonymous = false
+
+  constructor(deps: PullDeps, { flight, partial, expectedSize }: Filling) {
+    this.#deps = deps
+    this.#flight = flight
+    this.#partial = partial
+    this.#expectedSize = expectedSize
+  }
+
+  async run(): Promise<void> {
+    try {
+      using hash = openFlightHash(algorithmOf(this.#flight.digest), this.#partial)
+      const source = await this.#fetch(hash)
+      await this.#verify(source, hash)
+      await this.#commit(source)
+    } catch (error) {
+      await this.#giveUp(error)
+    }
+  }
+
+  /** Resolves, when the bytes are all here, with the source that gave the last of them. */
+  async #fetch(hash: FlightHash): Promise<Source> {
+    const partial = this.#partial
+    this.#flight.advance(partial.written, [])
+    for (let attempt = 0, fruitless = 0; ; attempt += 1) {
+      const source = this.#flight.source()
+      const before = partial.written
+      try {
+        // The last try wants everything: some upstreams refuse ranges.
+        const first = fruitless < maxTries.after - 1 ? before : 0
+        await this.#receive(source, hash, { first, attempt })
+        return source
+      } catch (error) {
+        if (isRefusal(error)) {
+          this.#flight.refuse(source, error)
+          continue
+        }
+        fruitless = partial.written > before ? 1 : fruitless + 1
+        if (!this.#mayGoOn(error, fruitless)) throw error
+        await this.#backOff(source, error, fruitless)
+      }
+    }
+  }
+
+  async #receive(source: Source, hash: FlightHash, ask: { first: number; attempt: number }): Promise<void> {
+    const flight = this.#flight
+    const partial = this.#partial
+    const body = await source.open(flight.digest, { ...ask, signal: flight.stopping })
+    try {
+      this.#announce(source, body)
+    } catch (error) {
+      body.body.destroy()
+      throw error
+    }
+    const { size } = flight
+    const advanced = (chunks: readonly Buffer[]) => flight.advance(partial.written, chunks)
+    await receive(body, { partial, hash, size, upstream: source.name, advanced })
+    if (size === undefined || partial.written >= size) return
+    const message = `${source.name} ended a blob after ${partial.written} of ${size} bytes`
+    throw new UpstreamError(source.name, 'unreachable', message)
+  }
+
+  /** Upstream's headers: the size is known before anything goes out. */
+  #announce({ name }: Source, { total, etag, anonymous }: BlobBody): void {
+    const expected = this.#expectedSize ?? this.#flight.size
+    if (expected !== undefined && total !== undefined && total !== expected) {
+      const message = `${name} announced ${total} bytes for a blob of ${expected}`
+      throw new UpstreamError(name, 'corrupt', message)
+    }
+    const size = total ?? expected
+    this.#anonymous = anonymous
+    this.#partial.note = {
+      ...(size === undefined ? {} : { total: size }),
+      ...(etag === undefined ? {} : { etag }),
+    }
+    this.#flight.announceSize(size)
+  }
+
+  async #verify({ name }: Source, hash: FlightHash): Promise<void> {
+    const { digest } = this.#flight
+    if ((await hash.digest()) === digest) return this.#flight.announceVerified()
+    throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${digest}`)
+  }
+
+  /** The followers have their bytes already: what fails from here on only means that the blob is not kept. */
+  async #commit(source: Source): Promise<void> {
+    const { digest } = this.#flight
+    try {
+      await this.#deps.store.commit(this.#partial)
+      await source.served(digest, this.#partial.written, this.#anonymous)
+    } catch (error) {
+      this.#deps.log.error({ digest, err: error }, 'a fetched blob could not be stored')
+    }
+  }
+
+  async #giveUp(error: unknown): Promise<void> {
+    const { digest, stopping } = this.#flight
+    this.#flight.fail(error instanceof Error ? error : new Error(String(error)))
+    const sound = stopping.aborted || (error instanceof UpstreamError && error.failure !== 'corrupt')
+    try {
+      await (sound && this.#partial.written > 0 ? this.#partial.keep() : this.#partial.discard())
+    } catch (cause) {
+      this.#deps.log.error({ digest, err: cause }, 'a partial blob could not be put away')
+    }
+  }
+
+  /** Another try, perhaps at another URL, may go on from where it broke. */
+  #mayGoOn(error: unknown, fruitless: number): boolean {
+    if (!(error instanceof UpstreamError) || this.#flight.stopping.aborted) return false
+    const begun = this.#partial.written > 0
+    if (fruitless >= (begun ? maxTries.after : maxTries.beforeFirstByte)) return false
+    if (error.failure === 'timeout') return begun // no client waits for headers through two time-outs
+    return ['unreachable', 'server-error', 'corrupt'].includes(error.failure)
+  }
+
+  async #backOff({ name }: Source, error: unknown, fruitless: number): Promise<void> {
+    const { digest, stopping } = this.#flight
+    const fields = { upstream: name, digest, received: this.#partial.written, err: error }
+    this.#deps.log.warn(fields, 'a blob broke off: going on with it')
+    await this.#deps.clock.sleep(backOffMs[fruitless] ?? 0, stopping)
+  }
+}
+
+/** What upstream says of one repository or credential, and not of the bytes. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof UpstreamError && error.personal
+}
