@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM node:24-trixie-slim AS build
 WORKDIR /build
-COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY package.json package-lock.json .npmrc ./
 # The one package with an install script brings a Node of its own; the image has one.
 RUN npm ci --ignore-scripts
 COPY scripts/build.ts scripts/build.ts
@@ -11,14 +11,13 @@ COPY upstreams.yaml ./
 RUN node -e "const { parseDocument } = require('yaml'), fs = require('fs'); \
   const file = parseDocument(fs.readFileSync('upstreams.yaml', 'utf8')); \
   file.setIn(['store', 'path'], '/data'); fs.writeFileSync('upstreams.yaml', String(file))"
-RUN npm prune --ignore-scripts --omit=dev && mkdir /data
+RUN mkdir /data
 
 # No shell and no package manager; runs with a read-only root, and writes to /data alone.
 FROM gcr.io/distroless/nodejs24-debian13:nonroot
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=build /build/package.json ./
-COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist dist
 COPY --from=build /build/upstreams.yaml /etc/layover/upstreams.yaml
 COPY --from=build --chown=65532:65532 /data /data

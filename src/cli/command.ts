@@ -1,7 +1,7 @@
 /** The command line: which subcommand, with which options. */
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type LogLevel, logLevels } from '../observe/log.ts'
+import { version } from '../runtime/version.ts'
 
 const usage = `layover: a pull-through caching OCI registry
 
@@ -26,7 +26,7 @@ export async function run(args: readonly string[]): Promise<number> {
       process.stdout.write(usage)
       return 0
     case 'version':
-      process.stdout.write(`${version()}\n`)
+      process.stdout.write(`${version}\n`)
       return 0
     case 'serve':
       return (await import('./serve.ts')).runServe(config, logLevel)
@@ -68,12 +68,4 @@ function parse(args: readonly string[]): Parsed | string {
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
-}
-
-/** Of the package this file belongs to, one folder above `src/` or `dist/`. */
-function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return manifest.version
 }

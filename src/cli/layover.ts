@@ -86,6 +86,7 @@ class Program implements Layover {
       log: this.#log,
       metrics: this.#metrics,
       maxConnections: this.#config.limits.connections,
+      stalledMs: () => this.#config.limits.stalledMs,
       probe: () => store.probe(),
       beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
       registry: () => this.#current(),

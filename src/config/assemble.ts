@@ -22,6 +22,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
       connections: limits.connections,
       drainMs: limits.drain,
       partialMs: limits.partial,
+      stalledMs: limits.stalled,
     },
     upstreams,
     local: file.local.map(entry => assembleLocal(entry, upstreams)),

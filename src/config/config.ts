@@ -28,6 +28,8 @@ export interface Limits {
   readonly drainMs: number
   /** How long the bytes of an unfinished fetch are kept to be continued. */
   readonly partialMs: number
+  /** How long a client may take no bytes of an answer before it is cut off. */
+  readonly stalledMs: number
 }
 
 export interface UpstreamConfig {

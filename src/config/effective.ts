@@ -18,6 +18,7 @@ export function effective(config: Config): unknown {
       connections: limits.connections,
       drain: formatDuration(limits.drainMs),
       partial: formatDuration(limits.partialMs),
+      stalled: formatDuration(limits.stalledMs),
     },
     upstreams: config.upstreams.map(effectiveUpstream),
     local: config.local,

@@ -74,6 +74,9 @@ const limits = z.strictObject({
   partial: lifetime
     .prefault('1d')
     .meta({ description: 'How long the bytes of an unfinished fetch are kept to be continued.' }),
+  stalled: timer({ min: 1 })
+    .prefault('2m')
+    .meta({ description: 'How long a client may take no bytes of an answer before it is cut off.' }),
   upload: notYet(size()).optional().meta({ description: 'The largest blob of a push.' }),
 })
 

@@ -13,23 +13,44 @@ export interface Responder {
   respond(exchange: Exchange, handling: Promise<Answer>): Promise<void>
 }
 
-/** @param draining whether connections are to be closed after their answer */
-export function createResponder(pool: BufferPool, draining: () => boolean): Responder {
+export interface ResponderDeps {
+  readonly pool: BufferPool
+  /** Whether connections are to be closed after their answer. */
+  readonly draining: () => boolean
+  /** How long a client may take no bytes of an answer. */
+  readonly stalledMs: () => number
+}
+
+export function createResponder(deps: ResponderDeps): Responder {
   return {
     async respond(exchange, handling) {
       const { response, facts } = exchange
       try {
-        const answer = await handling.catch((error: unknown) => errorAnswer(error, facts))
-        writeHead(exchange, answer, draining())
-        if (isHead(exchange)) discard(answer.content)
-        else await sendContent(exchange, answer.content, pool)
-        response.end()
+        await send(exchange, await handling, deps)
       } catch (error) {
         facts.error ??= error
-        response.destroy()
+        if (response.headersSent || response.destroyed) return void response.destroy()
+        await send(exchange, errorAnswer(error, facts), deps)
       }
     },
   }
+}
+
+async function send(
+  exchange: Exchange,
+  answer: Answer,
+  { pool, draining, stalledMs }: ResponderDeps,
+): Promise<void> {
+  const begin = () => writeHead(exchange, answer, draining())
+  if (isHead(exchange)) {
+    discard(answer.content)
+    begin()
+  } else {
+    await sendContent(exchange, answer.content, { pool, begin, stalledMs: stalledMs() })
+    // A body of no bytes has not begun yet.
+    if (!exchange.response.headersSent) begin()
+  }
+  exchange.response.end()
 }
 
 function writeHead(exchange: Exchange, { status, headers, content }: Answer, draining: boolean): void {

@@ -1,42 +1,44 @@
 /** Bodies onto the wire, no faster than the client takes them. */
-import { pipeline } from 'node:stream/promises'
 import type { ByteRange } from '../oci/range.ts'
 import type { BufferPool } from '../stream/buffer-pool.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import type { Content } from './answer.ts'
 import type { Exchange } from './exchange.ts'
+import { Wire, type WireOptions } from './wire.ts'
 
-/** Rejects when the bytes do not come or the client leaves; the response is then to be cut. */
-export async function sendContent(exchange: Exchange, content: Content, pool: BufferPool): Promise<void> {
-  switch (content.kind) {
-    case 'none':
-      return
-    case 'buffer':
-      return write(exchange, content.buffer)
-    case 'bytes':
-      return whileConnected(exchange, content.bytes, () => sendBytes(exchange, content, pool))
-    case 'parts':
-      return whileConnected(exchange, content.bytes, () => sendParts(exchange, content, pool))
-    case 'relay':
-      return sendRelay(exchange, content)
-  }
+export interface SendOptions extends WireOptions {
+  readonly pool: BufferPool
 }
 
-async function sendParts(
-  exchange: Exchange,
-  content: Content & { kind: 'parts' },
-  pool: BufferPool,
-): Promise<void> {
-  const { bytes, parts, closing } = content
-  for (const { heading, range } of parts) {
-    await write(exchange, heading)
-    await sendBytes(exchange, { bytes, range }, pool)
+/** Rejects when the bytes do not come or the client leaves. What was begun is then to be cut. */
+export async function sendContent(exchange: Exchange, content: Content, options: SendOptions): Promise<void> {
+  if (content.kind === 'none' || content.kind === 'buffer') return sendAtOnce(exchange, content, options)
+  using wire = new Wire(exchange, options)
+  const close = () => (content.kind === 'relay' ? content.relay.close() : content.bytes.close())
+  await whileConnected(exchange, close, () => sendStream(wire, content, options.pool))
+}
+
+type Streamed = Exclude<Content, { kind: 'none' | 'buffer' }>
+
+function sendAtOnce({ response, facts }: Exchange, content: Content, { begin }: SendOptions): void {
+  begin()
+  if (content.kind !== 'buffer') return
+  response.write(content.buffer)
+  facts.sentBytes += content.buffer.length
+}
+
+async function sendStream(wire: Wire, content: Streamed, pool: BufferPool): Promise<void> {
+  if (content.kind === 'bytes') return sendBytes(wire, content, pool)
+  if (content.kind === 'relay') return sendRelay(wire, content)
+  for (const { heading, range } of content.parts) {
+    await wire.write(heading)
+    await sendBytes(wire, { bytes: content.bytes, range }, pool)
   }
-  await write(exchange, closing)
+  await wire.write(content.closing)
 }
 
 /** Reads into one buffer while the other is being written. */
-async function sendBytes(exchange: Exchange, { bytes, range }: Wanted, pool: BufferPool): Promise<void> {
+async function sendBytes(wire: Wire, { bytes, range }: Wanted, pool: BufferPool): Promise<void> {
   const end = range === undefined ? Number.POSITIVE_INFINITY : range.last + 1
   let position = range?.first ?? 0
   let [front, back] = [pool.lend(), pool.lend()]
@@ -45,7 +47,7 @@ async function sendBytes(exchange: Exchange, { bytes, range }: Wanted, pool: Buf
     for (let chunk = await reading; chunk.length > 0; chunk = await reading) {
       position += chunk.length
       reading = read(bytes, back, { position, end })
-      await write(exchange, chunk)
+      await wire.write(chunk)
       ;[front, back] = [back, front]
     }
     if (range && position < end) throw new Error(`the bytes ended at ${position} of ${end}`)
@@ -61,11 +63,7 @@ interface Wanted {
   range: ByteRange | undefined
 }
 
-function read(
-  bytes: Bytes,
-  target: Buffer,
-  { position, end }: { position: number; end: number },
-): Promise<Buffer> {
+function read(bytes: Bytes, target: Buffer, { position, end }: Place): Promise<Buffer> {
   const room = target.subarray(0, Math.max(0, end - position))
   if (room.length === 0) return Promise.resolve(room)
   const reading = bytes.read(room, position)
@@ -73,46 +71,33 @@ function read(
   return reading
 }
 
-async function sendRelay(
-  { response, facts }: Exchange,
-  { relay, length }: Content & { kind: 'relay' },
-): Promise<void> {
-  relay.body.on('data', (chunk: Buffer) => {
-    facts.sentBytes += chunk.length
-  })
-  try {
-    await pipeline(relay.body, response, { end: false })
-    if (facts.sentBytes !== length)
-      throw new Error(`upstream sent ${facts.sentBytes} of ${length} bytes of a range`)
-  } finally {
-    relay.close()
-  }
+interface Place {
+  position: number
+  end: number
 }
 
-/** Gives up the bytes at the end, and as soon as the client leaves, so that nobody waits for a reader who is gone. */
+async function sendRelay(wire: Wire, { relay, length }: Content & { kind: 'relay' }): Promise<void> {
+  let sent = 0
+  for await (const chunk of relay.body as AsyncIterable<Buffer>) {
+    sent += chunk.length
+    if (sent > length) break
+    await wire.write(chunk)
+  }
+  if (sent !== length) throw new Error(`upstream sent ${sent} of ${length} bytes of a range`)
+}
+
+/** Lets go at the end, and as soon as the client leaves, so that nobody waits for a reader who is gone. */
 async function whileConnected(
   { response }: Exchange,
-  bytes: Bytes,
+  close: () => void,
   task: () => Promise<void>,
 ): Promise<void> {
-  const close = () => bytes.close()
   response.once('close', close)
   try {
     if (response.destroyed) throw new Error('the client has left')
     await task()
   } finally {
     response.off('close', close)
-    bytes.close()
+    close()
   }
-}
-
-/** Resolves when the socket has taken the chunk, so that its buffer may be used again. */
-function write({ response, facts }: Exchange, chunk: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    response.write(chunk, error => {
-      if (error) return reject(error)
-      facts.sentBytes += chunk.length
-      resolve()
-    })
-  })
 }

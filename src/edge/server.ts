@@ -19,6 +19,8 @@ export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScra
   /** Read for each request, so that a reload takes effect at once. */
   registry(): RegistryDeps
   readonly maxConnections: number
+  /** How long a client may take no bytes of an answer. */
+  readonly stalledMs: () => number
 }
 
 export interface Edge {
@@ -31,7 +33,11 @@ export interface Edge {
 export function createEdge(deps: EdgeDeps): Edge {
   const servers: Server[] = []
   let draining = false
-  const responder = createResponder(new BufferPool(), () => draining)
+  const responder = createResponder({
+    pool: new BufferPool(),
+    draining: () => draining,
+    stalledMs: deps.stalledMs,
+  })
   const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, {
     overrideGlobalObjects: false,
   })

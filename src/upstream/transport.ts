@@ -2,13 +2,13 @@
 import type { Dispatcher } from 'undici'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { version } from '../runtime/version.ts'
 import { AddressRefused } from './address.ts'
 import type { Agents } from './agent.ts'
 import type { Breaker } from './breaker.ts'
 import { failureOf, type Subject, translate } from './failure.ts'
 import { mark, nextMarks } from './loop.ts'
 import type { UpstreamError } from './upstream-error.ts'
-import { userAgent } from './version.ts'
 import { watch } from './watch.ts'
 
 export interface HttpRequest {
@@ -109,7 +109,7 @@ export class Transport {
   #headers(headers: HttpRequest['headers']): Record<string, string> {
     return {
       ...headers,
-      'user-agent': userAgent,
+      'user-agent': `layover/${version}`,
       'accept-encoding': 'identity',
       'cdn-loop': nextMarks(this.#loopId),
     }

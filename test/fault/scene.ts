@@ -38,6 +38,7 @@ export interface SceneOptions {
   options?: UpstreamSetting['options']
   credentials?: CredentialSource
   storePath?: string
+  limits?: Parameters<typeof startTestLayover>[0]['limits']
 }
 
 /** An upstream that stalls is given up after a second: less, and a busy machine would look like one. */
@@ -52,6 +53,7 @@ export async function startScene({
   options = {},
   credentials,
   storePath,
+  limits,
 }: SceneOptions = {}) {
   const clock = new HurriedClock()
   const net = await startInternet({ clock })
@@ -63,6 +65,7 @@ export async function startScene({
     lookup: net.lookup,
     upstreams: [upstream({ registry: host, isDefault: true, options: { urls, ...options } })],
     ...(storePath === undefined ? {} : { store: { path: storePath } }),
+    ...(limits === undefined ? {} : { limits }),
   })
   const at = (path: string) => `${layover.url}/v2/${repository}/${path}`
   return {

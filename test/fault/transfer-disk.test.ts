@@ -6,14 +6,14 @@ import { Containerd } from '../clients/containerd.ts'
 import { multiArch } from '../fake/content.ts'
 import { download, expectHonest, expectWhole, openDownload } from './download.ts'
 import { mayMount, readOnly, tinyDisk } from './mounts.ts'
-import { auditStore, kiB, miB, repository, type Scene, startScene } from './scene.ts'
+import { auditStore, kiB, miB, repository, type Scene, type SceneOptions, startScene } from './scene.ts'
 
 const path = /\/blobs\//
 const diskBytes = 16 * miB
 
-async function startOnTinyDisk() {
+async function startOnTinyDisk(options: SceneOptions = {}) {
   const disk = tinyDisk(diskBytes)
-  const at = await startScene({ storePath: disk.path })
+  const at = await startScene({ ...options, storePath: disk.path })
   return {
     ...at,
     disk,
@@ -47,6 +47,15 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
     const slow = await openDownload(at.blobUrl(blob))
     expectWhole(await download(at.blobUrl(blob)), blob)
     expectWhole(await slow.finish(), blob)
+  })
+
+  test('is pulled although readers who take no bytes hold all the places there are', async () => {
+    await using at = await startOnTinyDisk({ limits: { stalledMs: 500 } })
+    await at.disk.fill()
+    const blob = at.blob('too large', 40 * miB)
+    const paused = await Promise.all(Array.from({ length: 4 }, () => openDownload(at.blobUrl(blob))))
+    expectWhole(await download(at.blobUrl(blob)), blob)
+    for (const reader of paused) expect(expectHonest(await reader.finish(), blob)).toBe('broken')
   })
 
   test('gives ranges: short ones, long ones and open ones', async () => {

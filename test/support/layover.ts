@@ -96,6 +96,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       connections: 10_000,
       drainMs: 1_000,
       partialMs: 24 * 60 * minute,
+      stalledMs: 2 * minute,
       ...setting.limits,
     },
     upstreams: setting.upstreams,

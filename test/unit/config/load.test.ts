@@ -40,7 +40,13 @@ describe('the configuration in force', () => {
       hosts: [],
       publicUrl: undefined,
       store: { path: `${folder}/data` },
-      limits: { manifest: 4 * 2 ** 20, connections: 10_000, drainMs: 25_000, partialMs: 86_400_000 },
+      limits: {
+        manifest: 4 * 2 ** 20,
+        connections: 10_000,
+        drainMs: 25_000,
+        partialMs: 86_400_000,
+        stalledMs: 120_000,
+      },
       upstreams: [
         {
           options: {

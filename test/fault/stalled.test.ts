@@ -1,0 +1,30 @@
+/** Readers who take no bytes are cut off, and those who wait for upstream are not. */
+import { expect, test } from 'vitest'
+import { expectWhole, openDownload } from './download.ts'
+import { miB, startScene } from './scene.ts'
+
+test('a client that takes no bytes is cut off after limits.stalled', async () => {
+  await using at = await startScene({ limits: { stalledMs: 300 } })
+  const blob = at.blob('stored', 40 * miB)
+  expectWhole(await (await openDownload(at.blobUrl(blob))).finish(), blob)
+  const paused = await openDownload(at.blobUrl(blob))
+  await expect
+    .poll(() => at.layover.lines.some(({ aborted }) => aborted === true), { timeout: 10_000 })
+    .toBe(true)
+  expect(at.layover.lines.find(({ aborted }) => aborted === true)).toMatchObject({
+    error: 'the client took no bytes for 300 ms',
+    status: 200,
+  })
+  await paused.finish()
+})
+
+test('a client that waits for upstream is not cut off', async () => {
+  await using at = await startScene({ limits: { stalledMs: 1 } })
+  const blob = at.blob('held', 10 * miB)
+  const held = at.net.fault({ path: /blobs/, kind: 'stall', at: 5 * miB })
+  const reader = await openDownload(at.blobUrl(blob))
+  await held.reached
+  expect(await reader.take(4 * miB)).toBeGreaterThanOrEqual(4 * miB)
+  held.release()
+  expectWhole(await reader.finish(), blob)
+})
