@@ -1,10 +1,10 @@
 /** The flights under way: at most one a digest, whoever asks. */
 import type { Digest } from '../oci/digest.ts'
 import { Semaphore } from '../stream/semaphore.ts'
+import type { PullDeps } from './deps.ts'
 import { fill } from './fill.ts'
 import { Flight } from './flight.ts'
 import { Follower } from './follower.ts'
-import type { PullDeps } from './pull.ts'
 import type { Source } from './source.ts'
 
 /** Readers that go on without a flight because the disk failed, over all blobs. */
@@ -51,7 +51,7 @@ export class Flights {
     flight.leave()
   }
 
-  /** Ends all flights; what they have is kept. */
+  /** Ends all flights, keeping what they have; resolves when everything behind the answers has ended. */
   async stop(): Promise<void> {
     this.#stopping = true
     for (const { flight } of this.#flights.values()) flight.stop(new Error('Layover is stopping'))

@@ -5,8 +5,8 @@ import type { Descriptor } from '../oci/manifest.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { TagPage } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { PullDeps } from './deps.ts'
 import { collapsed, hit, missed, type Provenance } from './provenance.ts'
-import type { PullDeps } from './pull.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
 export interface TagsAnswer extends TagPage {

@@ -3,7 +3,7 @@ import type { ManifestEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
 import type { FetchedManifest } from '../upstream/upstream.ts'
-import type { PullDeps } from './pull.ts'
+import type { PullDeps } from './deps.ts'
 import { keyOf, type Target } from './target.ts'
 
 export class ManifestCache {
@@ -19,6 +19,7 @@ export class ManifestCache {
   async read(digest: Digest, size: number | undefined): Promise<Buffer | undefined> {
     const storing = this.#storing.get(digest)
     if (storing) return storing
+    if (size === undefined && (await this.#tooLarge(digest))) return undefined
     const body = await this.#deps.store.read(digest)
     if (body === undefined || size === undefined || body.length === size) return body
     this.#deps.log.error(
@@ -65,6 +66,11 @@ export class ManifestCache {
     const children = [...(view?.blobs ?? []), ...(view?.manifests ?? [])]
     this.#deps.background.run(() => this.#deps.catalog.putManifest(keyOf(target), digest, entry, children))
     return entry
+  }
+
+  /** Bytes under a digest need not be a manifest's: a layer is not to be read whole. */
+  async #tooLarge(digest: Digest): Promise<boolean> {
+    return ((await this.#deps.store.size(digest)) ?? 0) > this.#deps.limits.manifestBytes
   }
 
   /**

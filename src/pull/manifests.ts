@@ -6,10 +6,10 @@ import { type Reference, referenceText } from '../oci/reference.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { PullDeps } from './deps.ts'
 import { isFresh, judge } from './freshness.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
-import type { PullDeps } from './pull.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {

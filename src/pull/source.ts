@@ -1,7 +1,7 @@
 /** Where a flight's bytes come from. Today our own upstream request; a sibling process and another replica fit in here. */
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
-import type { PullDeps } from './pull.ts'
+import type { PullDeps } from './deps.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
 export interface Source {

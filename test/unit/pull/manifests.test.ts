@@ -1,6 +1,7 @@
 /** Pulling manifests: by tag as fresh as the policy wants it, stale when upstream fails, and each asked for once. */
 import { rm, writeFile } from 'node:fs/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { digestOf } from '../../../src/oci/digest.ts'
 import { parseReference } from '../../../src/oci/reference.ts'
 import { Manifests } from '../../../src/pull/manifests.ts'
 import type { UpstreamFailure } from '../../../src/upstream/upstream-error.ts'
@@ -163,6 +164,16 @@ describe('a digest', () => {
     expect((await at.get(digest)).body).toEqual(body)
     await at.settled()
     expect(await at.rig.deps.store.read(digest)).toEqual(body)
+  })
+
+  test('of a stored layer is not read into memory to find out that it is no manifest', async () => {
+    await using at = await openManifests()
+    const layer = Buffer.alloc(5 * 1024 * 1024)
+    const digest = digestOf(layer)
+    await at.rig.deps.store.put(digest, layer)
+    const read = vi.spyOn(at.rig.deps.store, 'read')
+    await expect(at.get(digest)).rejects.toMatchObject({ failure: 'not-found' })
+    expect(read).not.toHaveBeenCalled()
   })
 })
 

@@ -1,0 +1,24 @@
+/** What every part of a pull works with. */
+import type { Catalog } from '../index/catalog.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Store } from '../store/store.ts'
+import type { Background } from '../stream/background.ts'
+import type { Absences } from './absences.ts'
+
+export interface PullLimits {
+  /** Bytes of the largest manifest. */
+  readonly manifestBytes: number
+}
+
+export interface PullDeps {
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly limits: PullLimits
+  readonly background: Background
+  readonly absences: Absences
+}
