@@ -1,7 +1,7 @@
 /** Bodies onto the wire, no faster than the client takes them. */
 import type { ByteRange } from '../oci/range.ts'
 import type { BufferPool } from '../stream/buffer-pool.ts'
-import type { Bytes } from '../stream/bytes.ts'
+import { type Bytes, lengthOf } from '../stream/bytes.ts'
 import type { Content } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { Wire, type WireOptions } from './wire.ts'
@@ -44,10 +44,10 @@ async function sendBytes(wire: Wire, { bytes, range }: Wanted, pool: BufferPool)
   let [front, back] = [pool.lend(), pool.lend()]
   let reading = read(bytes, front, { position, end })
   try {
-    for (let chunk = await reading; chunk.length > 0; chunk = await reading) {
-      position += chunk.length
+    for (let chunks = await reading; chunks.length > 0; chunks = await reading) {
+      position += lengthOf(chunks)
       reading = read(bytes, back, { position, end })
-      await wire.write(chunk)
+      await wire.write(...chunks)
       ;[front, back] = [back, front]
     }
     if (range && position < end) throw new Error(`the bytes ended at ${position} of ${end}`)
@@ -63,9 +63,9 @@ interface Wanted {
   range: ByteRange | undefined
 }
 
-function read(bytes: Bytes, target: Buffer, { position, end }: Place): Promise<Buffer> {
+function read(bytes: Bytes, target: Buffer, { position, end }: Place): Promise<readonly Buffer[]> {
   const room = target.subarray(0, Math.max(0, end - position))
-  if (room.length === 0) return Promise.resolve(room)
+  if (room.length === 0) return Promise.resolve([])
   const reading = bytes.read(room, position)
   reading.catch(() => {}) // looked at once the write before it is done
   return reading

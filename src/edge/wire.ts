@@ -1,4 +1,5 @@
 /** The way of one answer's body to its client: the head goes out with the first bytes, and a client that stalls is cut off. */
+import { lengthOf } from '../stream/bytes.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface WireOptions {
@@ -20,19 +21,23 @@ export class Wire implements Disposable {
     this.#timer = setTimeout(() => this.#cut(stalledMs), stalledMs).unref()
   }
 
-  /** Resolves when the socket has taken the chunk, so that its buffer may be used again. Rejects when the client is gone. */
-  write(chunk: Buffer): Promise<void> {
+  /** Resolves when the socket has taken the chunks, so that their buffers may be used again. Rejects when the client is gone. */
+  write(...chunks: readonly Buffer[]): Promise<void> {
     const { response, facts } = this.#exchange
     if (!response.headersSent) this.#begin()
     this.#writing = true
     this.#timer.refresh()
     return new Promise((resolve, reject) => {
-      response.write(chunk, error => {
+      const taken = (error?: Error | null) => {
         this.#writing = false
         if (error) return reject(error)
-        facts.sentBytes += chunk.length
+        facts.sentBytes += lengthOf(chunks)
         resolve()
-      })
+      }
+      const last = chunks.length - 1
+      response.cork() // one system call for all of them
+      chunks.forEach((chunk, at) => response.write(chunk, at === last ? taken : undefined))
+      response.uncork()
     })
   }
 

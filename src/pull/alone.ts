@@ -63,18 +63,17 @@ export class Alone implements Bytes {
     return this.#body.total
   }
 
-  async read(target: Buffer, position: number): Promise<Buffer> {
+  async read(target: Buffer, position: number): Promise<readonly Buffer[]> {
     const { file, watermark } = this.#remains
-    if (file && position < watermark) {
-      return target.subarray(0, await file.read(target.subarray(0, watermark - position), position))
-    }
+    if (file && position < watermark) return file.readFrom(position, target.subarray(0, watermark - position))
     while (position >= this.#chunkEnd) {
       const { done, value } = await this.#tail.next()
-      if (done) return target.subarray(0, 0)
+      if (done) return []
       this.#chunk = value
       this.#chunkEnd += value.length
     }
-    return this.#chunk.subarray(this.#chunk.length - (this.#chunkEnd - position)).subarray(0, target.length)
+    const from = this.#chunk.length - (this.#chunkEnd - position)
+    return [this.#chunk.subarray(from, from + target.length)]
   }
 
   close(): void {

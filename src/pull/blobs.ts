@@ -259,7 +259,7 @@ function absenceKey(target: Target, digest: Digest): string {
 
 function fromStore({ file, size }: StoredBlob, provenance: Provenance): BlobAnswer {
   const bytes: Bytes = {
-    read: async (target, position) => target.subarray(0, await file.read(target, position)),
+    read: (target, position) => file.readFrom(position, target),
     close: () => file.release(),
   }
   return { kind: 'bytes', size, bytes, provenance }

@@ -84,9 +84,9 @@ export class Flight {
     return this.#file
   }
 
-  /** Bytes of the file that are still in memory, from the position on. */
-  recent(position: number): Buffer | undefined {
-    return this.#recent.at(position)
+  /** Bytes of the file that are still in memory, from the position on; none if they are not. */
+  recent(position: number, count: number): readonly Buffer[] {
+    return this.#recent.from(position, count)
   }
 
   /** Why this scope gets nothing of the flight, though others may. */

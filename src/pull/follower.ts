@@ -47,15 +47,14 @@ export class Follower implements Bytes {
     return (this.#alone ?? flight).size
   }
 
-  async read(target: Buffer, position: number): Promise<Buffer> {
+  async read(target: Buffer, position: number): Promise<readonly Buffer[]> {
     await this.#until(() => this.#visible() > position || this.#ended(position))
     if (this.#alone) return this.#alone.read(target, position)
     const count = Math.min(target.length, this.#visible() - position)
     const { file } = this.#flight
-    if (count <= 0 || !file) return target.subarray(0, 0)
-    const recent = this.#flight.recent(position)
-    if (recent) return recent.subarray(0, count)
-    return target.subarray(0, await file.read(target.subarray(0, count), position))
+    if (count <= 0 || !file) return []
+    const recent = this.#flight.recent(position, count)
+    return recent.length > 0 ? recent : file.readFrom(position, target.subarray(0, count))
   }
 
   close(): void {

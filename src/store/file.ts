@@ -40,6 +40,12 @@ export class SharedFile {
     })
   }
 
+  /** What `read` put into the target; no buffer at the end of the file. */
+  async readFrom(position: number, target: Buffer): Promise<readonly Buffer[]> {
+    const count = await this.read(target, position)
+    return count === 0 ? [] : [target.subarray(0, count)]
+  }
+
   /** Writes all of the chunks at the position; on an error some of them may be there. */
   async write(chunks: readonly Buffer[], position: number): Promise<void> {
     let rest = chunks

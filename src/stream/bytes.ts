@@ -2,11 +2,15 @@
 
 export interface Bytes {
   /**
-   * The bytes from `position` on: at least one, waited for if need be, or none at the end. They are the start of
-   * `target`, or, where they are in memory anyway, a buffer that others read too and nobody may change: never more
-   * than `target` has room for. Rejects when the bytes will not come.
+   * The bytes from `position` on, in order: at least one, waited for if need be, or no buffer at the end. They are the
+   * start of `target`, or, where they are in memory anyway, buffers that others read too and nobody may change: never
+   * more in all than `target` has room for. Rejects when the bytes will not come.
    */
-  read(target: Buffer, position: number): Promise<Buffer>
+  read(target: Buffer, position: number): Promise<readonly Buffer[]>
   /** Gives up the interest in the bytes. */
   close(): void
+}
+
+export function lengthOf(chunks: readonly Buffer[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0)
 }

@@ -30,14 +30,18 @@ export class Recent {
     }
   }
 
-  /** The rest of the chunk that holds the position, if it is still here. */
-  at(position: number): Buffer | undefined {
-    let start = this.#start
-    if (position < start) return undefined
+  /** The bytes from the position on, `count` at most; none if the position is not here any more. */
+  from(position: number, count: number): readonly Buffer[] {
+    if (position < this.#start) return []
+    const found: Buffer[] = []
+    let skip = position - this.#start
     for (const chunk of this.#chunks) {
-      if (position < start + chunk.length) return chunk.subarray(position - start)
-      start += chunk.length
+      if (count <= 0) break
+      const part = chunk.subarray(skip, skip + count)
+      skip = Math.max(0, skip - chunk.length)
+      count -= part.length
+      if (part.length > 0) found.push(part)
     }
-    return undefined
+    return found
   }
 }

@@ -5,7 +5,7 @@ import { multipart } from '../../../src/edge/multipart.ts'
 import type { Bytes } from '../../../src/stream/bytes.ts'
 
 const blob = Buffer.from('0123456789abcdefghij')
-const bytes: Bytes = { read: async () => blob, close: () => {} }
+const bytes: Bytes = { read: async () => [blob], close: () => {} }
 
 /** As it goes onto the wire. */
 function rendered(content: Content): string {

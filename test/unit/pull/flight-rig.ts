@@ -207,7 +207,7 @@ export async function readUntilBroken(bytes: Bytes): Promise<{ got: Buffer; erro
   let position = 0
   try {
     for (;;) {
-      const chunk = await bytes.read(Buffer.alloc(32 * 1024), position)
+      const chunk = Buffer.concat(await bytes.read(Buffer.alloc(32 * 1024), position))
       if (chunk.length === 0) return { got: Buffer.concat(chunks), error: undefined }
       chunks.push(Buffer.from(chunk))
       position += chunk.length
