@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 failed, 2 a mistake in the configuration or on the command
 export async function run(args: readonly string[]): Promise<number> {
   const parsed = parse(args)
   if (typeof parsed === 'string') {
-    process.stderr.write(`layover: ${parsed}\n\n${usage}`)
+    process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
     return 2
   }
   const { command, config, logLevel } = parsed
@@ -66,6 +66,7 @@ function parse(args: readonly string[]): Parsed | string {
       return { command, config, logLevel }
     return command === undefined ? 'say which command to run' : `there is no command ${command}`
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    const message = error instanceof Error ? error.message : String(error)
+    return message.replace(/\. To specify a positional.*/s, '') // Node's advice for what is no mistake of this kind
   }
 }

@@ -85,7 +85,7 @@ class Program implements Layover {
     const edge = createEdge({
       log: this.#log,
       metrics: this.#metrics,
-      maxConnections: this.#config.limits.connections,
+      maxConnections: () => this.#config.limits.connections,
       stalledMs: () => this.#config.limits.stalledMs,
       probe: () => store.probe(),
       beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
@@ -177,8 +177,12 @@ class Program implements Layover {
   async #reap(store: Store): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      const reaped = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
-      if (reaped > 0) this.#log.info({ files: reaped }, 'deleted what unfinished fetches had left behind')
+      try {
+        const reaped = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
+        if (reaped > 0) this.#log.info({ files: reaped }, 'deleted what unfinished fetches had left behind')
+      } catch (error) {
+        this.#log.error({ err: error }, 'what unfinished fetches left behind could not be looked through')
+      }
       await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
   }

@@ -2,7 +2,7 @@
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { Catalog } from '../index/catalog.ts'
-import { rebuildIndex } from '../index/reindex.ts'
+import { IndexLost, rebuildIndex } from '../index/reindex.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
@@ -17,13 +17,13 @@ export async function runReindex(configPath: string, logLevel: LogLevel): Promis
     const log = createLogger(logLevel)
     const store = await openStore(config.store.path, { log, metrics: createMetrics() })
     const index = await openSqliteIndex({ path: store.layout.index, clock: systemClock, log })
-    const counted = await rebuildIndex(store, new Catalog(index, store, systemClock))
+    const counted = await rebuildIndex(store, new Catalog(index, store, systemClock, { strict: true }))
     await index.close()
     store.close()
     log.info(counted, 'index rebuilt')
     return 0
   } catch (error) {
-    if (error instanceof ConfigError || error instanceof StoreUnusable) {
+    if (error instanceof ConfigError || error instanceof StoreUnusable || error instanceof IndexLost) {
       process.stderr.write(`${error.message}\n`)
       return error instanceof ConfigError ? 2 : 1
     }

@@ -26,8 +26,9 @@ export async function runServe(configPath: string, logLevel: LogLevel): Promise<
     process.stderr.write(`layover: ${startFailure(error)}\n`)
     return 1
   }
+  const stopped = untilStopped(layover, loaded, log) // takes signals before anybody is told that it listens
   announce(log, layover, loaded.config)
-  await untilStopped(layover, loaded, log)
+  await stopped
   return 0
 }
 
@@ -52,9 +53,9 @@ async function untilStopped(layover: Layover, loaded: LoadedConfig, log: Logger)
   })
   process.on('SIGHUP', () => watcher.reload())
   const signal = await stopSignal()
+  void stopSignal().then(() => process.exit(1))
   log.info({ signal }, 'stopping')
   watching.abort()
-  void stopSignal().then(() => process.exit(1))
   await layover.stop()
   log.info('stopped')
 }
@@ -82,10 +83,17 @@ function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Con
 
 function startFailure(error: unknown): string {
   if (error instanceof StoreUnusable) return error.message
-  const { code, address, port } = error as { code?: string; address?: string; port?: number }
+  const { code, hostname, address, port } = error as {
+    code?: string
+    /** A name that could not be resolved. */
+    hostname?: string
+    address?: string
+    port?: number
+  }
   const where = `${String(address)}:${String(port)}`
   if (code === 'EADDRINUSE') return `${where} is in use by another process: change \`listen\``
   if (code === 'EACCES') return `this user may not listen on ${where}: choose a port above 1023`
+  if (hostname !== undefined) return `${hostname} has no address (${String(code)}): change \`listen\``
   if (code === 'EADDRNOTAVAIL') return `${where} is no address of this machine: change \`listen\``
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -1,6 +1,7 @@
 /** The configuration file as YAML whose every value still knows its line and column. */
 import {
   type Document,
+  type ErrorCode,
   isAlias,
   isMap,
   isScalar,
@@ -18,6 +19,14 @@ export type Path = readonly (string | number)[]
 const maxAliases = 100
 const maxQuoted = 60
 
+const inQuotes = 'a text that begins so has to stand in quotes'
+
+/** In place of messages that quote what they complain of: a password may begin with `*` or `!`. */
+const ownWords: Readonly<Partial<Record<ErrorCode, string>>> = {
+  DUPLICATE_KEY: 'this key stands here twice',
+  TAG_RESOLVE_FAILED: `there is no such !tag; ${inQuotes}`,
+}
+
 export class ConfigDocument {
   readonly yaml: Document.Parsed
   readonly #text: string
@@ -33,14 +42,12 @@ export class ConfigDocument {
   syntaxProblems(): Problem[] {
     const { contents, errors, warnings } = this.yaml
     const problems = [...errors, ...warnings].map(({ code, message, pos }) =>
-      this.at(pos[0], '', code === 'DUPLICATE_KEY' ? 'this key stands here twice' : message),
+      this.at(pos[0], '', ownWords[code] ?? message),
     )
     visit(this.yaml, {
       Alias: (_, alias) => {
         if (!alias.resolve(this.yaml))
-          problems.push(
-            this.at(offsetOf(alias), '', `there is no &${alias.source} before this *${alias.source}`),
-          )
+          problems.push(this.at(offsetOf(alias), '', `there is no &name before this *name; ${inQuotes}`))
       },
     })
     if (problems.length > 0 || isMap(contents)) return problems
@@ -79,7 +86,8 @@ export class ConfigDocument {
       ? node.items.find(item => isScalar(item.key) && String(item.key.value) === key)
       : undefined
     const keyNode = isScalar(pair?.key) ? pair.key : node
-    return this.at(offsetOf(keyNode), formatPath([...path, key]), message)
+    const [name = ''] = key.split(':') // `password:secret` without a space is one key
+    return this.at(offsetOf(keyNode), formatPath([...path, name]), message)
   }
 
   /** What stands there, as it is written: references are not resolved, so that no secret shows. */

@@ -21,13 +21,15 @@ export function issueProblems(issues: readonly Issue[], document: ConfigDocument
   return issues.flatMap(issue => {
     const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step))
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map(key => document.problemAtKey(path, key, unknownKey(key, allowedKeys(path))))
+      return issue.keys.map(key => document.problemAtKey(path, key, unknownKey(key, path)))
     }
     return [document.problemAt(path, messageOf(issue, path) + foundOf(issue, path, document))]
   })
 }
 
-function unknownKey(key: string, allowed: readonly string[]): string {
+function unknownKey(key: string, path: Path): string {
+  if (key.includes(':')) return 'unknown key: expected a space behind the colon'
+  const allowed = allowedKeys(path)
   const near = allowed.find(name => distance(name, key) <= Math.min(2, key.length / 2))
   const advice = near === undefined ? '' : `, did you mean ${near}?`
   return `unknown key "${key.slice(0, 60)}"${advice} (allowed: ${allowed.join(', ')})`

@@ -48,6 +48,7 @@ export function breaches(raw: unknown): Breach[] {
       ...sharedByAccident(at, upstream),
       ...brokenIdentity(at, upstream),
       ...prefixedPatterns(at, upstream),
+      ...shortPatterns(at, upstream),
     ]),
     ...unnamedLocals(local),
   ]
@@ -163,6 +164,22 @@ function prefixedPatterns(at: number, { registry, aliases, allow, deny }: Entry)
         {
           path: ['upstreams', at, key, nth],
           message: `expected a pattern without the registry: leave out ${name}/`,
+        },
+      ]
+    }),
+  )
+}
+
+/** Docker Hub's `alpine` is `library/alpine`: a pattern without a slash would match nothing, and deny nothing. */
+function shortPatterns(at: number, { registry, allow, deny }: Entry): Breach[] {
+  if (registry !== hub) return []
+  return Object.entries({ allow, deny }).flatMap(([key, patterns]) =>
+    patterns.flatMap((pattern, nth) => {
+      if (pattern === undefined || pattern.includes('/') || pattern.includes('**')) return []
+      return [
+        {
+          path: ['upstreams', at, key, nth],
+          message: `expected a pattern with a slash, as every name on Docker Hub has one: library/${pattern}`,
         },
       ]
     }),

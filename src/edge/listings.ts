@@ -6,18 +6,24 @@ import { mediaTypes } from '../oci/media-type.ts'
 import { type Answer, json } from './answer.ts'
 import type { Call } from './call.ts'
 
+/** A larger `n` is cut down to it, and means the same: no repository has as many. */
+const mostTags = 1_000_000_000
+
 export async function answerTags({ exchange, resolved, pull, address }: Call): Promise<Answer> {
   if (resolved.kind === 'local')
     throw new RegistryError('NAME_UNKNOWN', `${resolved.repository} does not exist`)
   const { facts } = exchange
   const n = exchange.query.get('n')
   const last = exchange.query.get('last')
-  if (n !== null && !/^\d{1,9}$/.test(n))
+  if (n !== null && !/^\d+$/.test(n))
     throw new RegistryError('UNSUPPORTED', 'n must be a whole number', { status: 400 })
-  const page = { ...(n === null ? {} : { n }), ...(last === null ? {} : { last }) }
+  const limit = n === null ? undefined : Math.min(Number(n), mostTags)
+  const page = { ...(limit === undefined ? {} : { n: String(limit) }), ...(last === null ? {} : { last }) }
   const { tags, next, provenance } = await pull.listings.tags(resolved.target, page)
   facts.provenance = provenance
-  const answer = json({ name: resolved.target.repository, tags })
+  const name = resolved.target.repository
+  if (limit === 0) return json({ name, tags: [] }) // some upstreams do not care for `n`
+  const answer = json({ name, tags })
   if (!next) return answer
   const namespace = facts.namespace === undefined ? {} : { ns: facts.namespace }
   const query = new URLSearchParams({ ...next, ...namespace })

@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
-import { goesInCircles, withMarks } from '../upstream/loop.ts'
+import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { type Answer, json } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
@@ -30,7 +30,7 @@ export function answerRegistry(exchange: Exchange, deps: RegistryDeps): Promise<
     return Promise.reject(error)
   }
   if (!route) return undefined
-  const marks = exchange.request.headers['cdn-loop']?.toString() ?? ''
+  const marks = marksIn(exchange.request.headers['cdn-loop']?.toString() ?? '')
   if (goesInCircles(marks, deps.loopId)) return Promise.reject(inCircles())
   return withMarks(marks, () => answerRoute(exchange, route, deps))
 }

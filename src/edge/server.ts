@@ -18,7 +18,7 @@ const headersMs = 65_000
 export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScrape'> {
   /** Read for each request, so that a reload takes effect at once. */
   registry(): RegistryDeps
-  readonly maxConnections: number
+  readonly maxConnections: () => number
   /** How long a client may take no bytes of an answer. */
   readonly stalledMs: () => number
 }
@@ -40,6 +40,7 @@ export function createEdge(deps: EdgeDeps): Edge {
   })
   const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, {
     overrideGlobalObjects: false,
+    hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
   })
 
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -55,7 +56,10 @@ export function createEdge(deps: EdgeDeps): Edge {
         { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 },
         listener,
       )
-      server.maxConnections = deps.maxConnections
+      server.maxConnections = deps.maxConnections()
+      server.on('connection', () => {
+        server.maxConnections = deps.maxConnections() // as it is now, after a reload
+      })
       server.on('checkContinue', listener) // the answer comes without the body having been asked for
       server.listen(port, host)
       await once(server, 'listening')

@@ -36,7 +36,7 @@ export class Wire implements Disposable {
       }
       const last = chunks.length - 1
       response.cork() // one system call for all of them
-      chunks.forEach((chunk, at) => response.write(chunk, at === last ? taken : undefined))
+      for (const [at, chunk] of chunks.entries()) response.write(chunk, at === last ? taken : undefined)
       response.uncork()
     })
   }

@@ -4,6 +4,7 @@ import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
+import type { StoredRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import type { Answer, BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
 import { blobEntry, blobRecord, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
@@ -15,17 +16,20 @@ export class Catalog {
   readonly index: Index
   readonly #store: Store
   readonly #clock: Clock
+  readonly #strict: boolean
 
-  constructor(index: Index, store: Store, clock: Clock) {
+  /** @param strict a record that cannot be read is an error; else it counts as absent, and a pull goes on without it */
+  constructor(index: Index, store: Store, clock: Clock, { strict = false } = {}) {
     this.index = index
     this.#store = store
     this.#clock = clock
+    this.#strict = strict
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
     return settle(await this.index.tag(key, tag), async () => {
-      const found = await this.#store.records.read(this.#store.layout.tag(key, tag))
-      const entry = found && tagEntry(found.record)
+      const record = await this.#record(this.#store.layout.tag(key, tag))
+      const entry = record && tagEntry(record)
       if (entry) await this.index.putTag(key, tag, entry)
       return entry
     })
@@ -49,8 +53,8 @@ export class Catalog {
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
     return settle(await this.index.manifest(key, digest), async () => {
-      const found = await this.#store.records.read(this.#store.layout.manifest(key, digest))
-      const entry = found && manifestEntry(found.record)
+      const record = await this.#record(this.#store.layout.manifest(key, digest))
+      const entry = record && manifestEntry(record)
       if (entry) await this.index.putManifest(key, digest, entry)
       return entry
     })
@@ -70,8 +74,8 @@ export class Catalog {
 
   async blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
     return settle(await this.index.blob(key, digest), async () => {
-      const found = await this.#store.records.read(this.#store.layout.blob(key, digest))
-      const entry = found && blobEntry(found.record)
+      const record = await this.#record(this.#store.layout.blob(key, digest))
+      const entry = record && blobEntry(record)
       if (entry) await this.index.putBlob(key, digest, entry)
       return entry
     })
@@ -81,6 +85,10 @@ export class Catalog {
     await this.index.putBlob(key, digest, entry)
     const record = blobRecord(entry, this.#clock.now())
     await this.#store.records.save(this.#store.layout.blob(key, digest), record, cached)
+  }
+
+  async #record(path: string): Promise<StoredRecord | undefined> {
+    return this.#strict ? (await this.#store.records.read(path))?.record : this.#store.record(path)
   }
 }
 

@@ -60,6 +60,11 @@ export type Listing = 'tags' | 'manifests' | 'blobs' | 'referrers'
  * - writes may be lost in a crash, all after some moment, never one in the middle with a mark kept.
  */
 export interface Index {
+  /** Changes whenever entries may have been lost. */
+  readonly epoch: string
+  /** Whether what is written outlives the process; the index answers either way. */
+  readonly up: boolean
+
   tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>>
   putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void>
   dropTag(key: RepositoryKey, tag: Tag): Promise<void>
@@ -95,8 +100,12 @@ export interface Index {
     entry: ListingEntry,
   ): Promise<void>
 
-  /** From here on what is not in this listing of the repository is absent. */
-  markComplete(key: RepositoryKey, listing: Listing): Promise<void>
+  /**
+   * From here on what is not in this listing of the repository is absent.
+   *
+   * @param epoch of the index when the listing's first entry was put; the mark is void when it has changed since
+   */
+  markComplete(key: RepositoryKey, listing: Listing, epoch?: string): Promise<void>
 
   /** Puts what was written so far where a restart finds it. */
   flush(): Promise<void>

@@ -14,11 +14,23 @@ export interface Counted {
   blobs: number
 }
 
-const listings: readonly Listing[] = ['tags', 'manifests', 'blobs', 'referrers']
+/** Referrers of proxied repositories are upstream's to list: nobody puts them here. */
+const listings: readonly Listing[] = ['tags', 'manifests', 'blobs']
 
-/** Reads every record once. Marks a repository complete only after the last record of all was read. */
+/** The index lost what it was being filled with, or has no file to keep it in. */
+export class IndexLost extends Error {
+  override readonly name = 'IndexLost'
+}
+
+/**
+ * Reads every record once. Marks a repository complete only after the last record of all was read.
+ *
+ * @throws IndexLost
+ */
 export async function rebuildIndex(store: Store, catalog: Catalog): Promise<Counted> {
   const repositories = new Map<string, RepositoryKey>()
+  const { index } = catalog
+  const { epoch } = index
   const counted: Counted = { repositories: 0, tags: 0, manifests: 0, blobs: 0 }
   for await (const segments of store.records.walk()) {
     const found = parseRecordPath(segments)
@@ -27,10 +39,12 @@ export async function rebuildIndex(store: Store, catalog: Catalog): Promise<Coun
     await indexRecord(found, { store, catalog, counted })
   }
   for (const key of repositories.values()) {
-    for (const listing of listings) await catalog.index.markComplete(key, listing)
+    for (const listing of listings) await index.markComplete(key, listing, epoch)
   }
   counted.repositories = repositories.size
-  await catalog.index.flush()
+  await index.flush()
+  if (index.epoch !== epoch || !index.up)
+    throw new IndexLost('the index could not be kept on disk: see the log, and run it again')
   return counted
 }
 

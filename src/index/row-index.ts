@@ -30,6 +30,10 @@ export class RowIndex implements Index {
     return this.#rows.up
   }
 
+  get epoch(): string {
+    return this.#rows.epoch
+  }
+
   async tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
     return this.#entry(key, 'tags', tag)
   }
@@ -136,8 +140,8 @@ export class RowIndex implements Index {
     this.#rows.put(scope('listing', key, kind), query, row)
   }
 
-  async markComplete(key: RepositoryKey, listing: Listing): Promise<void> {
-    this.#rows.put(scope('complete', key), listing, { value: this.#rows.epoch })
+  async markComplete(key: RepositoryKey, listing: Listing, epoch = this.epoch): Promise<void> {
+    this.#rows.put(scope('complete', key), listing, { value: epoch })
   }
 
   async flush(): Promise<void> {

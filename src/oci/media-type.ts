@@ -19,3 +19,8 @@ export const acceptManifests = `${Object.values(mediaTypes).join(', ')}, */*;q=0
 export function isManifestType(mediaType: string): boolean {
   return (Object.values(mediaTypes) as string[]).includes(mediaType)
 }
+
+/** `type/subtype` in the characters of RFC 6838 §4.2: what stands in a manifest goes into a header. */
+export function isMediaType(text: string): boolean {
+  return /^[a-z0-9][\w!#$&^.+-]{0,126}\/[a-z0-9][\w!#$&^.+-]{0,126}$/i.test(text)
+}

@@ -16,7 +16,7 @@ export class Absences {
   /** Throws upstream's answer again if it was given a moment ago. */
   check(key: string): void {
     const known = this.#known.get(key)
-    if (known && this.#clock.now() < known.until) throw known.error
+    if (known && this.#clock.monotonic() < known.until) throw known.error
   }
 
   /** Runs the task unless its absence is known. Only upstream's own word is remembered: an outage is not. */
@@ -26,7 +26,7 @@ export class Absences {
       return await task()
     } catch (error) {
       if (error instanceof UpstreamError && error.absent && ttlMs > 0) {
-        this.#known.set(key, { error, until: this.#clock.now() + ttlMs })
+        this.#known.set(key, { error, until: this.#clock.monotonic() + ttlMs })
       }
       throw error
     }

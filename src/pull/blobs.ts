@@ -1,10 +1,11 @@
 /** Pulling blobs: from the store when this repository holds them, else along the one flight that fetches them. */
 import type { BlobEntry } from '../index/index.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { type ByteRange, type RangeSpec, resolveRange } from '../oci/range.ts'
 import type { StoredBlob } from '../store/store.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import { Coalescer } from '../stream/coalesce.ts'
+import { FileHasher } from '../stream/file-hasher.ts'
 import { Semaphore } from '../stream/semaphore.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
@@ -83,11 +84,14 @@ export class Blobs {
       throw error
     })
     if (!stored) return this.#absent(target, digest, { link, ranges })
-    if (link?.size !== undefined && link.size !== stored.size) {
-      await this.#dropDamaged(digest, { stored, expected: link.size })
-      return this.#absent(target, digest, { link, ranges })
-    }
-    return link || arriving ? fromStore(stored, hit) : this.#confirmed(target, digest, stored)
+    const mayHave = link ?? (arriving ? undefined : await this.#confirmed(target, digest, stored))
+    if (
+      mayHave &&
+      disagree(mayHave, stored) &&
+      !(await this.#settled(target, digest, { stored, link: mayHave }))
+    )
+      return this.#absent(target, digest, { link: mayHave, ranges })
+    return fromStore(stored, link || arriving ? hit : revalidated)
   }
 
   async #absent(target: Target, digest: Digest, { link, ranges }: Missing): Promise<BlobAnswer> {
@@ -187,10 +191,9 @@ export class Blobs {
   }
 
   /** The bytes are here for another repository: this one's upstream has to say that they are in it too. */
-  async #confirmed(target: Target, digest: Digest, stored: StoredBlob): Promise<BlobAnswer> {
+  async #confirmed(target: Target, digest: Digest, stored: StoredBlob): Promise<BlobEntry> {
     try {
-      await this.#confirm(target, digest)
-      return fromStore(stored, revalidated)
+      return await this.#confirm(target, digest)
     } catch (error) {
       stored.file.release()
       throw error
@@ -223,13 +226,31 @@ export class Blobs {
     return shared
   }
 
-  async #dropDamaged(
-    digest: Digest,
-    { stored, expected }: { stored: StoredBlob; expected: number },
-  ): Promise<void> {
-    this.#deps.log.error({ digest, expected, found: stored.size }, 'blob on disk is damaged: fetched again')
+  /**
+   * The link tells another size than the file has. The digest decides: a file that is right stays, and mends the link,
+   * so that no upstream's word can cost the others a blob; a damaged one is dropped.
+   */
+  async #settled(target: Target, digest: Digest, { stored, link }: Dispute): Promise<boolean> {
+    const { size } = stored
+    const sound = await isSound(digest, stored).catch((error: unknown) => {
+      stored.file.release()
+      throw error
+    })
+    if (sound) {
+      this.#deps.log.warn(
+        { digest, expected: link.size, found: size },
+        'upstream told a wrong size of a blob',
+      )
+      await this.#deps.catalog.putBlob(keyOf(target), digest, { ...link, size })
+      return true
+    }
+    this.#deps.log.error(
+      { digest, expected: link.size, found: size },
+      'blob on disk is damaged: fetched again',
+    )
     stored.file.release()
     await this.#deps.store.drop(digest)
+    return false
   }
 
   #guard<T>(target: Target, digest: Digest, task: () => Promise<T>): Promise<T> {
@@ -242,10 +263,30 @@ interface Missing {
   ranges: readonly RangeSpec[] | undefined
 }
 
+interface Dispute {
+  stored: StoredBlob
+  link: BlobEntry
+}
+
 interface Forwarding {
   range: ByteRange
   size: number
   release: () => void
+}
+
+function disagree(link: BlobEntry, stored: StoredBlob): boolean {
+  return link.size !== undefined && link.size !== stored.size
+}
+
+/** Off this thread: the file may be large. */
+async function isSound(digest: Digest, { file, size }: StoredBlob): Promise<boolean> {
+  const hasher = new FileHasher(algorithmOf(digest), file.fd)
+  try {
+    hasher.written(size)
+    return (await hasher.digest()) === hexOf(digest)
+  } finally {
+    hasher.close()
+  }
 }
 
 /** A flight whose bytes are all here is as good as the store. */

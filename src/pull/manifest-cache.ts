@@ -1,6 +1,6 @@
 /** Manifests in the store: kept as they came, with the links and children that make them and their blobs visible. */
 import type { ManifestEntry } from '../index/index.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
 import type { FetchedManifest } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
@@ -15,13 +15,15 @@ export class ManifestCache {
     this.#deps = deps
   }
 
-  /** The body, unless what lies on disk has another size than it should. */
+  /** The body, unless what lies on disk has another size than it should; without a size, another digest. */
   async read(digest: Digest, size: number | undefined): Promise<Buffer | undefined> {
     const storing = this.#storing.get(digest)
     if (storing) return storing
     if (size === undefined && (await this.#tooLarge(digest))) return undefined
     const body = await this.#deps.store.read(digest)
-    if (body === undefined || size === undefined || body.length === size) return body
+    if (body === undefined) return undefined
+    const sound = size === undefined ? digestOf(body, algorithmOf(digest)) === digest : body.length === size
+    if (sound) return body
     this.#deps.log.error(
       { digest, expected: size, found: body.length },
       'manifest on disk is damaged: fetched again',

@@ -33,10 +33,14 @@ export class SharedFile {
 
   /** Resolves with the number of bytes read: 0 at the end of the file. */
   read(target: Buffer, position: number): Promise<number> {
+    if (this.#users === 0) return Promise.reject(new Error('the file is closed'))
+    this.retain() // a number that is closed meanwhile may be another file's by the time it is read
     return new Promise((resolve, reject) => {
-      read(this.fd, target, 0, target.length, position, (error, count) =>
-        error ? reject(error) : resolve(count),
-      )
+      read(this.fd, target, 0, target.length, position, (error, count) => {
+        this.release()
+        if (error) reject(error)
+        else resolve(count)
+      })
     })
   }
 

@@ -9,6 +9,9 @@ import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
 import { Partial, readNote, removePartial, renamePartial, type StoredNote } from './partial.ts'
 
+/** A small file is written and renamed at once; one that is still there after so long is nobody's. */
+const scratchLifeMs = 3_600_000
+
 export class Partials {
   readonly #layout: Layout
   /** Paths that a flight of this process is writing. */
@@ -37,14 +40,25 @@ export class Partials {
     }
   }
 
-  /** Deletes what no flight has touched for so long. Resolves with how many were deleted. */
+  /**
+   * Deletes what no flight has touched for so long, and what a killed process was just writing. Resolves with how many
+   * were deleted.
+   */
   async reap(olderThanMs: number, now: number): Promise<number> {
+    const scratchMs = Math.max(olderThanMs, scratchLifeMs)
+    return (
+      (await this.#reapFolder(this.#layout.partials, olderThanMs, now)) +
+      (await this.#reapFolder(this.#layout.trash, scratchMs, now))
+    )
+  }
+
+  async #reapFolder(folder: string, olderThanMs: number, now: number): Promise<number> {
     let reaped = 0
-    for (const name of await readdir(this.#layout.partials)) {
-      const path = join(this.#layout.partials, name)
+    for (const name of await readdir(folder)) {
+      const path = join(folder, name)
       if (this.#open.has(path.replace(/\.note$/, ''))) continue
       const found = await statIfThere(path)
-      if (!found || now - found.mtimeMs < olderThanMs) continue
+      if (!found?.isFile() || now - found.mtimeMs < olderThanMs) continue
       await rm(path, { force: true })
       reaped += 1
     }

@@ -9,7 +9,8 @@ import type { Layout } from './layout.ts'
 import { openLayout } from './open.ts'
 import type { Partial } from './partial.ts'
 import { Partials } from './partials.ts'
-import { Records } from './records.ts'
+import { Records, type StoredRecord } from './records.ts'
+import { Unreadable } from './unreadable.ts'
 
 export interface StoredBlob {
   /** To be released by who opened it. */
@@ -30,6 +31,7 @@ export class Store {
   readonly #partials: Partials
   readonly #unlock: () => void
   readonly #metrics: Metrics
+  readonly #unreadable: Unreadable
 
   constructor(layout: Layout, unlock: () => void, { log, metrics }: { log: Logger; metrics: Metrics }) {
     this.layout = layout
@@ -37,37 +39,25 @@ export class Store {
     this.#partials = new Partials(layout)
     this.#unlock = unlock
     this.#metrics = metrics
+    this.#unreadable = new Unreadable(log)
   }
 
-  /** Undefined when the bytes are not here. An empty file where bytes are expected is the caller's to notice by `size`. */
+  /** Undefined when the bytes are not here, or cannot be read: a cache problem fails no pull (DESIGN §3). An empty file where bytes are expected is the caller's to notice by `size`. */
   async open(digest: Digest): Promise<StoredBlob | undefined> {
-    try {
-      const file = await SharedFile.open(this.layout.cached(digest), 'r')
+    return this.#ifReadable(this.layout.cached(digest), async path => {
+      const file = await SharedFile.open(path, 'r')
       return { file, size: await this.#sizeOpen(file) }
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined
-      throw error
-    }
+    })
   }
 
   /** Bytes; undefined when they are not here. */
   async size(digest: Digest): Promise<number | undefined> {
-    try {
-      return (await stat(this.layout.cached(digest))).size
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined
-      throw error
-    }
+    return this.#ifReadable(this.layout.cached(digest), async path => (await stat(path)).size)
   }
 
   /** The whole content, for manifests. */
   async read(digest: Digest): Promise<Buffer | undefined> {
-    try {
-      return await readFile(this.layout.cached(digest))
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return undefined
-      throw error
-    }
+    return this.#ifReadable(this.layout.cached(digest), path => readFile(path))
   }
 
   /** Durable when it resolves. The caller has verified the digest. */
@@ -92,7 +82,7 @@ export class Store {
     this.#count(partial.written)
   }
 
-  /** Deletes partials that no flight went on with for so long. */
+  /** Deletes partials that no flight went on with for so long, and other leavings of killed processes. */
   reapPartials(olderThanMs: number, now: number): Promise<number> {
     return this.#partials.reap(olderThanMs, now)
   }
@@ -104,6 +94,19 @@ export class Store {
 
   close(): void {
     this.#unlock()
+  }
+
+  /** A record of what an upstream gave. `records.read` is for those who must know why there is none. */
+  async record(path: string): Promise<StoredRecord | undefined> {
+    return this.#ifReadable(path, async () => (await this.records.read(path))?.record)
+  }
+
+  async #ifReadable<T>(path: string, read: (path: string) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await read(path)
+    } catch (error) {
+      return isCode(error, 'ENOENT') ? undefined : this.#unreadable.report(path, error)
+    }
   }
 
   async #sizeOpen(file: SharedFile): Promise<number> {

@@ -9,6 +9,9 @@ const gunzipCapped = promisify(gunzip)
 /** A body that only trickles is given up after this, however lively it looks to the idle time-out. */
 const maxReadMs = 5 * 60_000
 
+/** Somebody waits for the error that the text explains. */
+const maxPeekMs = 2_000
+
 export interface Limits {
   maxBytes: number
   signal: AbortSignal | undefined
@@ -60,6 +63,7 @@ async function readRaw(answer: HttpAnswer, subject: Subject, { maxBytes, signal 
 export async function peekText(answer: HttpAnswer): Promise<string> {
   const limit = 4 * 1024
   let text = ''
+  const slow = setTimeout(() => answer.body.destroy(), maxPeekMs).unref()
   try {
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       text += chunk.toString('utf8')
@@ -67,6 +71,8 @@ export async function peekText(answer: HttpAnswer): Promise<string> {
     }
   } catch {
     // what came is enough
+  } finally {
+    clearTimeout(slow)
   }
   return text.slice(0, limit)
 }

@@ -10,18 +10,25 @@ export function mark(loopId: string): string {
   return `layover;${loopId}`
 }
 
-/** Whether a request with these marks was here before, or has come too far. */
-export function goesInCircles(header: string, loopId: string): boolean {
-  const hops = header
+/**
+ * The marks of Layovers in a client's header. Those of others are not passed on: the answer to our request is for
+ * everybody, and a CDN that is shown marks of its own refuses.
+ */
+export function marksIn(header: string): readonly string[] {
+  return header
     .split(',')
     .map(part => part.replaceAll(/\s/g, ''))
-    .filter(part => part.startsWith('layover;'))
+    .filter(part => /^layover;[\w.-]{1,64}$/.test(part))
+}
+
+/** Whether a request with these marks was here before, or has come too far. */
+export function goesInCircles(hops: readonly string[], loopId: string): boolean {
   return hops.includes(mark(loopId)) || hops.length > maxHops
 }
 
 /** Everything that the task sets off, also behind its answer, carries the marks on. */
-export function withMarks<T>(header: string, task: () => T): T {
-  return header === '' ? task() : marks.run(header, task)
+export function withMarks<T>(hops: readonly string[], task: () => T): T {
+  return hops.length === 0 ? task() : marks.run(hops.join(', '), task)
 }
 
 /** The header for an upstream: the marks so far, and ours. */

@@ -1,7 +1,7 @@
 /** Manifests from an endpoint, checked before anybody sees them. */
 import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { isSchema1, viewManifest } from '../oci/manifest.ts'
-import { acceptManifests } from '../oci/media-type.ts'
+import { acceptManifests, isMediaType } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import { type Reference, referenceText } from '../oci/reference.ts'
 import { readBody } from './body.ts'
@@ -33,7 +33,7 @@ export async function headManifest(endpoint: Endpoint, ask: ManifestAsk): Promis
   const digest = headerOf(reply, 'docker-content-digest') ?? ''
   const length = headerOf(reply, 'content-length')
   discard(reply)
-  if (mediaType === 'text/html') throw notRegistry(reply)
+  if (mediaType === 'text/html' || (mediaType !== '' && !isMediaType(mediaType))) throw notRegistry(reply)
   return {
     digest: isDigest(digest) ? digest : undefined,
     mediaType: mediaType === '' ? 'application/octet-stream' : mediaType,
@@ -97,7 +97,7 @@ function checkedType(reply: Reply, body: Buffer): string {
     throw failureOf(subject, 'corrupt', message)
   }
   const mediaType = vagueTypes.has(told) ? (view?.mediaType ?? told) : told
-  if (!view || mediaType === 'text/html' || mediaType === '') throw notRegistry(reply)
+  if (!view || mediaType === 'text/html' || !isMediaType(mediaType)) throw notRegistry(reply)
   return mediaType
 }
 

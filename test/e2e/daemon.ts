@@ -12,20 +12,21 @@ export class Daemon implements AsyncDisposable {
   readonly #name: string
   readonly #child: ChildProcess
   readonly #events = new EventEmitter()
-  readonly #ended: Promise<unknown>
+  /** Resolves with the exit code once all output was read; null when a signal ended it or it never ran. */
+  readonly ended: Promise<number | null>
 
   constructor(command: string, args: readonly string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {
     this.#name = command
     const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
-    this.#ended = new Promise(resolve => {
+    this.ended = new Promise(resolve => {
       child.on('close', resolve)
       child.on('error', error => {
         this.lines.push(String(error))
-        resolve(error)
+        resolve(null)
       })
     })
-    void this.#ended.then(() => this.#events.emit('end'))
+    void this.ended.then(() => this.#events.emit('end'))
     this.#collect(child.stdout)
     this.#collect(child.stderr)
   }
@@ -40,7 +41,7 @@ export class Daemon implements AsyncDisposable {
   /** Aborted when the program ends, with what it said last. */
   get signal(): AbortSignal {
     const controller = new AbortController()
-    void this.#ended.then(() => controller.abort(this.#failure('ended')))
+    void this.ended.then(() => controller.abort(this.#failure('ended')))
     return controller.signal
   }
 
@@ -58,11 +59,15 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
+  send(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
   /** Asks it to end, insists after a while, and resolves when all its output was read. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM')
     const insist = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs)
-    await this.#ended
+    await this.ended
     clearTimeout(insist)
   }
 

@@ -81,11 +81,23 @@ describe('tags/list', () => {
     const none = await at.ask('/v2/docker.io/alpine/tags/list?n=0')
     expect([none.status, none.headers.link]).toEqual([200, undefined])
     expect(JSON.parse(none.body.toString())).toMatchObject({ tags: [] })
-    for (const n of ['-1', 'x', '1.5', '', '9999999999999']) {
+    const many = await at.ask('/v2/docker.io/alpine/tags/list?n=9999999999999')
+    expect(many.status).toBe(200)
+    for (const n of ['-1', 'x', '1.5', '']) {
       const answer = await at.ask(`/v2/docker.io/alpine/tags/list?n=${n}`)
       expect([n, answer.status]).toEqual([n, 400])
       errorOf(answer)
     }
+  })
+
+  test('n=0 ends at once, also where upstream does not care for n', async () => {
+    await using at = await world()
+    const body = { name: 'app', tags: ['v1', 'v2'] }
+    const headers = { link: '</v2/app/tags/list?last=v2>; rel="next"' }
+    at.net.fault({ kind: 'status', status: 200, body, headers, path: /tags/ })
+    const none = await at.ask('/v2/app/tags/list?n=0')
+    expect([none.status, none.headers.link]).toEqual([200, undefined])
+    expect(JSON.parse(none.body.toString())).toEqual({ name: 'app', tags: [] })
   })
 
   test('a page is kept for a while', async () => {

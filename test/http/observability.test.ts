@@ -1,5 +1,7 @@
 /** What can be seen from outside: log lines, metrics, health, loops; and what must never be seen. */
 import { rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test, vi } from 'vitest'
 import { image } from '../fake/content.ts'
 import { upstream } from '../support/layover.ts'
@@ -202,6 +204,15 @@ describe('health', () => {
     expect(at.net.requests()).toEqual([])
   })
 
+  test('is told to a load balancer that speaks HTTP/1.0 and sends no Host', async () => {
+    await using at = await world()
+    for (const page of pages) {
+      const socket = connect({ port: Number(new URL(at.layover.url).port), host: '127.0.0.1' })
+      socket.write(`GET ${page} HTTP/1.0\r\n\r\n`)
+      expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 /)
+    }
+  })
+
   test('is not ready without a store, but alive', async () => {
     await using at = await world()
     await rm(at.layover.storePath, { recursive: true })
@@ -312,6 +323,15 @@ describe('loops', () => {
     expect(at.net.requests()).toEqual([])
     const passed = await at.ask(manifest, { headers: { 'cdn-loop': 'layover;another, other.example' } })
     expect(passed.status).toBe(200)
+  })
+
+  test("marks of others are not passed on: a CDN that sees its own refuses, and that would be everybody's answer", async () => {
+    await using at = await world()
+    const header = `cdn.example; n=9, layover;another, ${'x'.repeat(5_000)}, layover;${'y'.repeat(5_000)}`
+    await at.ask(manifest, { headers: { 'cdn-loop': header } })
+    for (const { headers } of at.net.requests({ path: /manifests/ })) {
+      expect(headers['cdn-loop']).toMatch(/^layover;another, layover;[0-9a-f]+$/)
+    }
   })
 
   test('an upstream that is this very registry ends in 508 after one round', async () => {

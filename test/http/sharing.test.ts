@@ -45,6 +45,23 @@ describe('in an upstream with our credentials', () => {
   test.each([
     'GET',
     'HEAD',
+  ])("a wrong size in upstream's word, asked by %s, costs nobody the blob", async method => {
+    await using at = await world()
+    at.net.ecr.put('b', 'v1', app)
+    at.net.fault({ kind: 'headers', set: { 'content-length': '5' }, method: 'HEAD', path: /blobs/ })
+    await at.ask(blobOf('b'), { method })
+    at.net.clearRequests()
+    for (const repository of ['b', 'a', 'b']) {
+      const answer = await at.ask(blobOf(repository))
+      expect([answer.status, answer.headers['cache-status']]).toEqual([200, 'layover; hit'])
+      expect(answer.body.equals(bytes)).toBe(true)
+    }
+    expect(at.net.requests()).toEqual([])
+  })
+
+  test.each([
+    'GET',
+    'HEAD',
   ])('%s in a repository that does not hold it is 404, bytes here or not', async method => {
     await using at = await world()
     at.net.ecr.put('b', 'v1', image('other'))

@@ -175,6 +175,13 @@ describe('a mistake in the configuration', () => {
       ['1:44 upstreams[1].registry: a.test is taken by upstreams[0].registry'],
     ],
     [
+      'a pattern that no name on Docker Hub matches',
+      'upstreams: [{registry: docker.io, allow: ["**", library/*], deny: [alpine]}]',
+      [
+        '1:68 upstreams[0].deny[0]: expected a pattern with a slash, as every name on Docker Hub has one: library/alpine',
+      ],
+    ],
+    [
       "another's name as alias",
       'upstreams: [{registry: docker.io}, {registry: a.test, aliases: [index.docker.io]}]',
       ['1:65 upstreams[1].aliases[0]: index.docker.io is taken by upstreams[0].registry'],
@@ -273,6 +280,8 @@ upstreams:
   })
 })
 
+const inQuotes = 'a text that begins so has to stand in quotes'
+
 describe('a file that is no configuration', () => {
   test.each<[string, string, string]>([
     ['an empty file', '', '1:1 is empty; it needs `upstreams`'],
@@ -280,14 +289,29 @@ describe('a file that is no configuration', () => {
     ['a list', '- a\n', '1:1 expected keys such as `upstreams:`'],
     ['a sentence', 'hello there\n', '1:1 expected keys such as `upstreams:`'],
     ['a key that stands twice', 'hosts: []\nhosts: []\n', '2:1 this key stands here twice'],
-    ['an unknown alias', 'hosts: *mine\n', '1:8 there is no &mine before this *mine'],
-    ['an unknown tag', 'hosts: !env X\n', '1:8 Unresolved tag: !env'],
+    ['an unknown alias', 'hosts: *mine\n', `1:8 there is no &name before this *name; ${inQuotes}`],
+    ['an unknown tag', 'hosts: !env X\n', `1:8 there is no such !tag; ${inQuotes}`],
   ])('%s', async (_, yaml, line) => expect(await problemsOf(yaml)).toEqual([`upstreams.yaml:${line}`]))
 
   test('a syntax error is told with its place and without quoting the line, which may hold a secret', async () => {
     const [line, ...more] = await problemsOf('upstreams: [{registry: a.test, credentials: {token: s3cret}\n')
     expect(line).toMatch(/^upstreams\.yaml:\d+:\d+ /)
     expect([line, ...more].join()).not.toContain('s3cret')
+  })
+
+  test.each([
+    'password: *s3cret',
+    'password: !s3cret',
+    'password: &s3cret',
+    'password:s3cret: x',
+    'password: "a\\s3cret"',
+    'password: "a" s3cret',
+    'password: `s3cret',
+    'password: ${s3cret',
+    'password:\n      s3cret',
+  ])('a password that YAML takes for something else is not quoted: %j', async line => {
+    const lines = await problemsOf(inUpstream(`credentials:\n      username: u\n      ${line}`))
+    expect(lines.join('\n')).not.toContain('s3cret')
   })
 
   test('aliases that multiply are refused', async () => {

@@ -187,6 +187,19 @@ describe('reaping', () => {
     expect(await readFile(rig.store.layout.cached(digest))).toEqual(content)
   })
 
+  test('deletes what a killed process was just writing, and passes over folders that somebody put there', async () => {
+    await using rig = await openTestStore()
+    const { partials, trash } = rig.store.layout
+    await mkdir(`${partials}/folder`)
+    for (const path of [`${partials}/one.x`, `${trash}/new-old`, `${trash}/new-young`])
+      await writeFile(path, 'x')
+    for (const path of [`${partials}/folder`, `${partials}/one.x`, `${trash}/new-old`])
+      await utimes(path, new Date(0), new Date(0))
+    expect(await rig.store.reapPartials(1, Date.now())).toBe(2)
+    expect(await readdir(partials)).toEqual(['folder'])
+    expect(await readdir(trash)).toEqual(['new-young'])
+  })
+
   test('goes on when flights end meanwhile', async () => {
     await using rig = await openTestStore()
     const partials = await Promise.all(

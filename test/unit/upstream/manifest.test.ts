@@ -130,6 +130,17 @@ test('bytes of another digest than asked are corrupt, whatever upstream names', 
   expect(error.failure).toBe('corrupt')
 })
 
+test.each([
+  'a/b\r\nX-Evil: 1',
+  'application/vnd.\u4e2d+json',
+  'json',
+])('a type that can stand in no header makes no manifest: %j', async mediaType => {
+  const body = JSON.stringify({ schemaVersion: 2, mediaType })
+  await using site = await answering(200, { 'content-type': 'application/json' }, body)
+  const failure = failureOf(site.upstream.getManifest(repository, tag, { maxBytes }))
+  expect(await failure).toMatchObject({ failure: 'corrupt' })
+})
+
 test('Docker schema 1 is refused by name', async () => {
   const schema1 = '{"schemaVersion":1,"fsLayers":[]}'
   await using site = await answering(
