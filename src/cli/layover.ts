@@ -35,6 +35,9 @@ export interface Layover {
 /** How often what flights left behind is looked through, and how old it has to be to be deleted. */
 const reapEveryMs = 3_600_000
 
+/** How long a replaced upstream still begins requests for those who came before the reload. */
+const retiredMs = 600_000
+
 /** @throws StoreUnusable, or the system's error when an address cannot be listened on */
 export async function startLayover(config: Config, surroundings: Surroundings): Promise<Layover> {
   const layover = new Program(config, surroundings)
@@ -51,6 +54,8 @@ class Program implements Layover {
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
   readonly #upstreams = new Map<string, { config: UpstreamConfig; upstream: Upstream }>()
+  /** Replaced by a reload, and still finishing what they began. */
+  readonly #retired = new Set<Upstream>()
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -117,7 +122,8 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
-    await Promise.all([...this.#upstreams.values()].map(({ upstream }) => upstream.destroy()))
+    const current = [...this.#upstreams.values()].map(({ upstream }) => upstream)
+    await Promise.all([...current, ...this.#retired].map(upstream => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
   }
@@ -144,7 +150,7 @@ class Program implements Layover {
     const { registry } = config.options
     const known = this.#upstreams.get(registry)
     if (known && isDeepStrictEqual(known.config.options, config.options)) return known.upstream
-    if (known) this.#closeBehind(known.upstream)
+    if (known) void this.#closeBehind(known.upstream)
     const upstream = createUpstream(config.options, {
       clock: this.#clock,
       lookup: this.#lookup,
@@ -161,17 +167,21 @@ class Program implements Layover {
     for (const [registry, { upstream }] of this.#upstreams) {
       if (kept.has(registry)) continue
       this.#upstreams.delete(registry)
-      this.#closeBehind(upstream)
+      void this.#closeBehind(upstream)
     }
   }
 
-  /** Its transfers end first. */
-  #closeBehind(upstream: Upstream): void {
-    upstream
-      .close()
-      .catch((error: unknown) =>
-        this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream'),
-      )
+  /** Requests that were resolved to it still wait for a place, follow a redirect or go on after a break. */
+  async #closeBehind(upstream: Upstream): Promise<void> {
+    this.#retired.add(upstream)
+    try {
+      await this.#clock.sleep(retiredMs, this.#stopping.signal)
+      await upstream.close()
+      this.#retired.delete(upstream)
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return // the stop ends it
+      this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream')
+    }
   }
 
   async #reap(store: Store): Promise<void> {

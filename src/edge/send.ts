@@ -10,21 +10,30 @@ export interface SendOptions extends WireOptions {
   readonly pool: BufferPool
 }
 
+/** So much goes to the socket without watching whether the client takes it. */
+const smallBytes = 64 * 1024
+
 /** Rejects when the bytes do not come or the client leaves. What was begun is then to be cut. */
 export async function sendContent(exchange: Exchange, content: Content, options: SendOptions): Promise<void> {
-  if (content.kind === 'none' || content.kind === 'buffer') return sendAtOnce(exchange, content, options)
+  if (content.kind === 'none') return options.begin()
+  if (content.kind === 'buffer' && content.buffer.length <= smallBytes)
+    return sendSmall(exchange, content, options)
   using wire = new Wire(exchange, options)
+  if (content.kind === 'buffer') return await wire.write(content.buffer) // the wire must outlast it
   const close = () => (content.kind === 'relay' ? content.relay.close() : content.bytes.close())
   await whileConnected(exchange, close, () => sendStream(wire, content, options.pool))
 }
 
 type Streamed = Exclude<Content, { kind: 'none' | 'buffer' }>
 
-function sendAtOnce({ response, facts }: Exchange, content: Content, { begin }: SendOptions): void {
+function sendSmall(
+  { response, facts }: Exchange,
+  { buffer }: Content & { kind: 'buffer' },
+  { begin }: SendOptions,
+): void {
   begin()
-  if (content.kind !== 'buffer') return
-  response.write(content.buffer)
-  facts.sentBytes += content.buffer.length
+  response.write(buffer)
+  facts.sentBytes += buffer.length
 }
 
 async function sendStream(wire: Wire, content: Streamed, pool: BufferPool): Promise<void> {

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { BufferPool } from '../stream/buffer-pool.ts'
 import { type Witness, watch } from './access-log.ts'
@@ -43,11 +44,21 @@ export function createEdge(deps: EdgeDeps): Edge {
     hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
   })
 
-  const listener = (request: IncomingMessage, response: ServerResponse) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
+    if (request.socket.destroyed) return
     const exchange = openExchange(request, response)
     watch(exchange, deps)
     const answering = answerRegistry(exchange, deps.registry())
     void (answering ? responder.respond(exchange, answering) : pages(request, response))
+  }
+
+  const latest = new WeakMap<Socket, ServerResponse>()
+  /** Requests sent ahead wait for the answers before them: one connection never makes us hold more than one. */
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    const before = latest.get(request.socket)
+    latest.set(request.socket, response)
+    if (before === undefined || before.writableFinished) answer(request, response)
+    else before.once('close', () => answer(request, response))
   }
 
   return {

@@ -1,17 +1,18 @@
 /** Pulling blobs: from the store when this repository holds them, else along the one flight that fetches them. */
 import type { BlobEntry } from '../index/index.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import { type ByteRange, type RangeSpec, resolveRange } from '../oci/range.ts'
 import type { StoredBlob } from '../store/store.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import { Coalescer } from '../stream/coalesce.ts'
-import { FileHasher } from '../stream/file-hasher.ts'
 import { Semaphore } from '../stream/semaphore.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
+import { disagree, isSound } from './sound.ts'
 import { upstreamSource } from './source.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
@@ -206,6 +207,7 @@ export class Blobs {
       const { size, anonymous } = await this.#guard(target, digest, () =>
         target.upstream.headBlob(target.repository, digest),
       )
+      await this.#assertSize(target, digest, size)
       const entry = { size, isPublic: anonymous && target.upstream.options.access === 'public' }
       await this.#deps.catalog.index.putBlob(keyOf(target), digest, entry)
       this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
@@ -227,30 +229,36 @@ export class Blobs {
   }
 
   /**
-   * The link tells another size than the file has. The digest decides: a file that is right stays, and mends the link,
-   * so that no upstream's word can cost the others a blob; a damaged one is dropped.
+   * The link tells another size than the file has. The digest decides: a file that is right stays, so that no upstream's
+   * word can cost the others a blob, and upstream has to say again that it is there; a damaged one is dropped.
    */
   async #settled(target: Target, digest: Digest, { stored, link }: Dispute): Promise<boolean> {
-    const { size } = stored
-    const sound = await isSound(digest, stored).catch((error: unknown) => {
+    try {
+      if (await isSound(digest, stored)) {
+        await this.#confirm(target, digest)
+        return true
+      }
+    } catch (error) {
       stored.file.release()
       throw error
-    })
-    if (sound) {
-      this.#deps.log.warn(
-        { digest, expected: link.size, found: size },
-        'upstream told a wrong size of a blob',
-      )
-      await this.#deps.catalog.putBlob(keyOf(target), digest, { ...link, size })
-      return true
     }
-    this.#deps.log.error(
-      { digest, expected: link.size, found: size },
-      'blob on disk is damaged: fetched again',
-    )
     stored.file.release()
+    this.#deps.log.error({ digest, expected: link.size }, 'blob on disk is damaged: fetched again')
     await this.#deps.store.drop(digest)
     return false
+  }
+
+  /** Who tells a wrong size of a blob speaks of something else, such as a page to log in at. */
+  async #assertSize({ upstream }: Target, digest: Digest, size: number | undefined): Promise<void> {
+    const stored = await this.#deps.store.open(digest)
+    if (!stored) return
+    try {
+      if (size === undefined || stored.size === size || !(await isSound(digest, stored))) return
+    } finally {
+      stored.file.release()
+    }
+    const message = `${upstream.registry} told ${size} bytes for a blob of ${stored.size}`
+    throw new UpstreamError(upstream.registry, 'corrupt', message)
   }
 
   #guard<T>(target: Target, digest: Digest, task: () => Promise<T>): Promise<T> {
@@ -272,21 +280,6 @@ interface Forwarding {
   range: ByteRange
   size: number
   release: () => void
-}
-
-function disagree(link: BlobEntry, stored: StoredBlob): boolean {
-  return link.size !== undefined && link.size !== stored.size
-}
-
-/** Off this thread: the file may be large. */
-async function isSound(digest: Digest, { file, size }: StoredBlob): Promise<boolean> {
-  const hasher = new FileHasher(algorithmOf(digest), file.fd)
-  try {
-    hasher.written(size)
-    return (await hasher.digest()) === hexOf(digest)
-  } finally {
-    hasher.close()
-  }
 }
 
 /** A flight whose bytes are all here is as good as the store. */

@@ -167,7 +167,7 @@ export class Manifests {
   ): Promise<ManifestAnswer> {
     const now = this.#deps.clock.now()
     const verdict = judge(entry, failure, target.policy, now)
-    if (verdict === 'drop') await this.#deps.catalog.dropTag(keyOf(target), tag)
+    if (verdict === 'drop') await this.#dropTag(target, tag)
     const kept = verdict === 'serve' ? await this.#cache.whole(target, entry.digest) : undefined
     if (!kept) throw failure
     if (failure instanceof UpstreamError && failure.absent && entry.missingSince === undefined) {
@@ -176,6 +176,15 @@ export class Manifests {
     const detail = failure instanceof Error ? failure.message : String(failure)
     const provenance: Provenance = { outcome: 'stale', detail, ageMs: now - entry.checkedAt }
     return answer(entry.digest, kept.entry, { body: ask.head ? undefined : kept.body, provenance })
+  }
+
+  /** Upstream's word stands, whether or not the disk takes it down. */
+  async #dropTag(target: Target, tag: Tag): Promise<void> {
+    try {
+      await this.#deps.catalog.dropTag(keyOf(target), tag)
+    } catch (error) {
+      this.#deps.log.error({ tag, err: error }, 'a tag that upstream no longer has could not be dropped')
+    }
   }
 
   async #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: Pointed): Promise<TagEntry> {

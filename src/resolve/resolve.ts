@@ -83,7 +83,7 @@ export class Resolver {
     if (!known) throw unknownRegistry(registry, [...this.#upstreams.keys()])
     const given = parseRepositoryName(name)
     const full = withLibrary(known.upstream.registry, given)
-    for (const repository of new Set([given, full])) {
+    for (const repository of new Set([given, full, withoutLibrary(known.upstream.registry, full)])) {
       const local = this.#closed(known, repository)
       if (local) return local
     }
@@ -117,6 +117,12 @@ export class Resolver {
   #local(name: string): LocalNamespace | undefined {
     return this.#locals.find(({ match }) => matchesPattern(match, name))
   }
+}
+
+/** `library/alpine` is what clients make of `alpine`. */
+function withoutLibrary(registry: string, repository: RepositoryName): RepositoryName {
+  const short = registry === hub ? repository.replace(/^library\//, '') : repository
+  return short.includes('/') ? repository : parseRepositoryName(short)
 }
 
 function withLibrary(registry: string, repository: RepositoryName): RepositoryName {

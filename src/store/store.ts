@@ -32,6 +32,8 @@ export class Store {
   readonly #unlock: () => void
   readonly #metrics: Metrics
   readonly #unreadable: Unreadable
+  /** What was dropped and is still there, on a disk that may not be written: it counts as absent until it is replaced. */
+  readonly #undeletable = new Set<string>()
 
   constructor(layout: Layout, unlock: () => void, { log, metrics }: { log: Logger; metrics: Metrics }) {
     this.layout = layout
@@ -63,12 +65,19 @@ export class Store {
   /** Durable when it resolves. The caller has verified the digest. */
   async put(digest: Digest, content: Buffer): Promise<void> {
     await writeWhole(this.layout.cached(digest), content, { scratch: this.layout.trash, durable: true })
+    this.#undeletable.delete(this.layout.cached(digest))
     this.#count(content.length)
   }
 
   /** Deletes the bytes; who reads them goes on reading. */
   async drop(digest: Digest): Promise<void> {
-    await rm(this.layout.cached(digest), { force: true })
+    const path = this.layout.cached(digest)
+    try {
+      await rm(path, { force: true })
+    } catch (error) {
+      this.#undeletable.add(path)
+      this.#unreadable.report(path, error)
+    }
   }
 
   /** A file to fill for this digest; what an earlier flight left behind is its beginning. */
@@ -79,6 +88,7 @@ export class Store {
   /** Durable under its digest's name when it resolves. The caller has verified the digest. */
   async commit(partial: Partial): Promise<void> {
     await partial.commit()
+    this.#undeletable.delete(this.layout.cached(partial.digest))
     this.#count(partial.written)
   }
 
@@ -102,6 +112,7 @@ export class Store {
   }
 
   async #ifReadable<T>(path: string, read: (path: string) => Promise<T>): Promise<T | undefined> {
+    if (this.#undeletable.has(path)) return undefined
     try {
       return await read(path)
     } catch (error) {

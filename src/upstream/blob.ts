@@ -39,7 +39,7 @@ export async function headBlob(endpoint: Endpoint, ask: BlobRequest): Promise<Bl
   try {
     return await getFirstByte(endpoint, ask)
   } catch (error) {
-    if (!(error instanceof UpstreamError) || error.absent) throw error
+    if (!(error instanceof UpstreamError) || error.absent || error.failure === 'corrupt') throw error
     return { size: undefined, anonymous }
   }
 }
@@ -60,6 +60,7 @@ async function getFirstByte(endpoint: Endpoint, ask: BlobRequest): Promise<BlobH
   const reply = await endpoint.ask({ ...requestFor(ask), method: 'GET', headers, accept: [416] })
   discard(reply)
   const { status, anonymous } = reply
+  if (isPage(reply)) throw refusalFor(reply)
   if (status === 200) return { size: lengthOf(reply), anonymous }
   const total = contentRange(reply)?.total
   // A blob of no bytes has no first one: `416`, `Content-Range: bytes */0`.
@@ -109,6 +110,11 @@ function placeOf(
   if (span < 1 || (length !== undefined && length !== span)) return undefined
   if (part.total !== undefined && part.last >= part.total) return undefined
   return { first: part.first, total: part.total, length: length ?? span }
+}
+
+/** A gateway's page to log in at confirms nothing. A blob that really is HTML comes as the 206 that was asked for. */
+function isPage(reply: Reply): boolean {
+  return reply.status === 200 && (headerOf(reply, 'content-type') ?? '').toLowerCase().startsWith('text/html')
 }
 
 function requestFor({ repository, digest, signal }: BlobRequest): Omit<ResourceRequest, 'method'> {

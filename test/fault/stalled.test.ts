@@ -1,7 +1,9 @@
 /** Readers who take no bytes are cut off, and those who wait for upstream are not. */
+import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { image } from '../fake/content.ts'
 import { expectWhole, openDownload } from './download.ts'
-import { miB, startScene } from './scene.ts'
+import { miB, repository, startScene } from './scene.ts'
 
 test('a client that takes no bytes is cut off after limits.stalled', async () => {
   await using at = await startScene({ limits: { stalledMs: 300 } })
@@ -16,6 +18,21 @@ test('a client that takes no bytes is cut off after limits.stalled', async () =>
     status: 200,
   })
   await paused.finish()
+})
+
+test('a client that takes no bytes of a large manifest is cut off too', async () => {
+  await using at = await startScene({ limits: { stalledMs: 300 } })
+  const large = image('large', { layers: [10], padding: 3 * miB })
+  at.origin.put(repository, 'large', large)
+  const { port } = new URL(at.layover.url)
+  const socket = connect(Number(port), '127.0.0.1')
+  // Sent ahead, so that together they are more than the socket's buffers take.
+  const path = new URL(at.manifestUrl('large')).pathname
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(10))
+  await expect
+    .poll(() => at.layover.lines.some(({ aborted }) => aborted === true), { timeout: 10_000 })
+    .toBe(true)
+  socket.destroy()
 })
 
 test('a client that waits for upstream is not cut off', async () => {

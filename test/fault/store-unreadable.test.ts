@@ -1,11 +1,12 @@
 /** A store that cannot be read: every pull goes on as if nothing were there, and the log says so once. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { Layout } from '../../src/store/layout.ts'
 import { image } from '../fake/content.ts'
 import { layerOf, plain, type Scene, scene } from '../http/scene.ts'
+import { mayMount, readOnly } from './mounts.ts'
 
 const app = image('app', { layers: [100_000] })
 const manifest = '/v2/app/manifests/v1'
@@ -56,4 +57,27 @@ test('a damaged manifest is not given to a repository that asks for it for the f
   await writeFile(path, '')
   const found = await at.ask(`/v2/other/manifests/${app.root.digest}`)
   expect([found.status, found.body.equals(app.root.body)]).toEqual([200, true])
+})
+
+describe.skipIf(!mayMount)('(as root, who may mount) a disk that turned read-only', () => {
+  test('does not stand in the way of a blob that is damaged on it', async () => {
+    await using at = await startWithImage()
+    await at.warm(manifest, blob)
+    await writeFile(new Layout(at.layover.storePath).cached(parseDigest(layerOf(app).digest)), 'short')
+    using _ = readOnly(join(at.layover.storePath, 'cached'))
+    await expectPulls(at)
+    await at.layover.stop() // a disk that is in use cannot be taken away
+  })
+
+  test('does not keep upstream from saying that a tag is gone', async () => {
+    const policy = { onNotFound: { serveForMs: 0 } }
+    await using at = await scene({ upstreams: net => [plain(net, { policy })] })
+    at.net.plain.put('app', 'v1', app)
+    await at.warm(manifest)
+    at.net.fault({ kind: 'status', status: 404, path: /manifests/ })
+    at.clock.advance(3_600_000)
+    using _ = readOnly(join(at.layover.storePath, 'names'))
+    expect((await at.ask(manifest)).status).toBe(404)
+    await at.layover.stop()
+  })
 })

@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { image } from '../fake/content.ts'
 import { upstream } from '../support/layover.ts'
-import { hub, layerOf, plain, type SceneSetting, scene } from './scene.ts'
+import { hub, layerOf, plain, type Scene, type SceneSetting, scene } from './scene.ts'
 
 const MiB = 1024 * 1024
 const app = image('app', { layers: [4 * MiB] })
@@ -72,6 +72,46 @@ describe('a reload', () => {
     stall.release()
     const { status, body } = await reading
     expect([status, body.equals(whole)]).toEqual([200, true])
+  })
+})
+
+describe('a reload that changes an upstream', () => {
+  const changed = (at: Scene) => ({
+    ...at.layover.config,
+    upstreams: [
+      plain(at.net, { options: { timeouts: { connectMs: 1, headersMs: 2, revalidateMs: 3, idleMs: 4 } } }),
+    ],
+  })
+
+  test('fails no pull that waits for a place among the fills', async () => {
+    const concurrency = { fills: 1, bandwidth: 0 }
+    await using at = await scene({ upstreams: net => [plain(net, { options: { concurrency } })] })
+    const two = image('two', { layers: [MiB, MiB] })
+    at.net.plain.put('app', 'v1', two)
+    const stall = at.net.fault({ host: 'plain.test', path: /blobs/, kind: 'stall', at: 1, times: 1 })
+    const first = at.ask(`/v2/app/blobs/${layerOf(two, 0).digest}`)
+    await stall.reached
+    const second = at.ask(`/v2/app/blobs/${layerOf(two, 1).digest}`)
+    await vi.waitFor(async () =>
+      expect((await at.ask('/metrics')).body.toString()).toMatch(/^layover_flights\{.*\} 2/m),
+    )
+    await at.layover.reload(changed(at))
+    stall.release()
+    expect([(await first).status, (await second).status]).toEqual([200, 200])
+  })
+
+  test('leaves nothing open that a stop would not end', async () => {
+    await using at = await scene({ upstreams: net => [plain(net)] })
+    at.net.plain.put('app', 'v1', app)
+    const stall = at.net.fault({ host: 'plain.test', path: /manifests/, kind: 'stall', at: 1 })
+    const asking = at.ask('/v2/app/manifests/v1').catch(() => undefined)
+    await stall.reached
+    await at.layover.reload(changed(at))
+    await at.layover.stop()
+    await asking
+    const [hung] = at.net.requests({ path: /manifests/ })
+    await hung?.closed
+    expect(hung?.outcome).toBe('cut')
   })
 })
 

@@ -1,5 +1,6 @@
 /** The distribution protocol as clients see it: headers, HEAD, conditions, errors, refused writes. */
 import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import {
@@ -457,3 +458,18 @@ async function rawRequest({ layover }: Scene, lines: readonly string[]): Promise
   for await (const chunk of socket) text += String(chunk)
   return text
 }
+
+test('requests that are sent ahead wait for the answers before them', async () => {
+  await using at = await world()
+  const stall = at.net.fault({ kind: 'stall', at: 0, path: /blobs/ })
+  const socket = connect({ port: Number(new URL(at.layover.url).port), host: '127.0.0.1' })
+  const answers = text(socket)
+  const lines = ['Host: x', '', '']
+  socket.write([`GET /v2/app/blobs/${small.digest} HTTP/1.1`, ...lines].join('\r\n'))
+  socket.write(['GET /v2/app/manifests/v1 HTTP/1.1', 'Connection: close', ...lines].join('\r\n'))
+  await at.net.arrived({ path: /blobs/ })
+  expect((await at.ask('/livez')).status).toBe(200)
+  expect(at.net.requests({ path: /manifests/ })).toEqual([])
+  stall.release()
+  expect((await answers).match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2)
+})

@@ -140,6 +140,11 @@ describe('a local pattern', () => {
       'local: library/alpine',
     ],
     [
+      'of one component, which clients send with library/',
+      { name: 'library/team', ns: 'docker.io', locals: ['team'] },
+      'local: team',
+    ],
+    [
       'closing library/ of the named registry for short names too',
       { name: 'alpine', ns: 'docker.io', locals: ['docker.io/library/**'] },
       'local: docker.io/library/alpine',
