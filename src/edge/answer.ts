@@ -1,6 +1,6 @@
 /** What a handler answers: a value, so that one place turns it into bytes on the wire. */
 import type { ByteRange } from '../oci/range.ts'
-import type { Relay } from '../pull/blobs.ts'
+import type { Relay } from '../pull/forwards.ts'
 import type { Bytes } from '../stream/bytes.ts'
 
 export type Headers = Record<string, string>

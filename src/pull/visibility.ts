@@ -1,0 +1,75 @@
+/** Whether a repository holds a blob: known from its link, or confirmed by its upstream (DESIGN §3, visibility is apart from bytes). */
+import type { BlobEntry } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
+import { Coalescer } from '../stream/coalesce.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { PullDeps } from './deps.ts'
+import { isSound } from './sound.ts'
+import { keyOf, scopeOf, type Target } from './target.ts'
+
+export class Visibility {
+  readonly #deps: PullDeps
+  readonly #asking = new Coalescer<BlobEntry>()
+
+  constructor(deps: PullDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * The repository's link, or a public blob that a manifest of this repository lists.
+   *
+   * @throws UpstreamError not-allowed
+   */
+  async known(target: Target, digest: Digest): Promise<BlobEntry | undefined> {
+    target.upstream.assertAllowed(target.repository)
+    const key = keyOf(target)
+    const link = await this.#deps.catalog.blob(key, digest)
+    if (link || target.upstream.options.access !== 'public') return link
+    if ((await this.#deps.catalog.index.childSize(key, digest)) === undefined) return undefined
+    const shared = await this.#deps.catalog.index.publicBlob(key.registry, digest)
+    if (shared) this.#deps.background.run(() => this.#deps.catalog.putBlob(key, digest, shared))
+    return shared
+  }
+
+  /** Upstream's word that the repository holds the blob; makes the link. Rejects with an UpstreamError. */
+  confirm(target: Target, digest: Digest): Promise<BlobEntry> {
+    return this.#asking.run(`${scopeOf(target)}:${digest}`, () => this.#ask(target, digest)).result
+  }
+
+  /** Throws upstream's answer again if it said a moment ago that there is no such blob. */
+  assertNotAbsent(target: Target, digest: Digest): void {
+    this.#deps.absences.check(absenceKey(target, digest))
+  }
+
+  /** Runs a task that may learn from upstream that there is no such blob, and remembers it. */
+  guard<T>(target: Target, digest: Digest, task: () => Promise<T>): Promise<T> {
+    return this.#deps.absences.guard(absenceKey(target, digest), target.policy.notFoundForMs, task)
+  }
+
+  async #ask(target: Target, digest: Digest): Promise<BlobEntry> {
+    const { upstream, repository } = target
+    const { size, anonymous } = await this.guard(target, digest, () => upstream.headBlob(repository, digest))
+    await this.#assertSize(target, digest, size)
+    const entry = { size, isPublic: anonymous && upstream.options.access === 'public' }
+    await this.#deps.catalog.index.putBlob(keyOf(target), digest, entry)
+    this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
+    return entry
+  }
+
+  /** Who tells a wrong size of a blob speaks of something else, such as a page to log in at. */
+  async #assertSize({ upstream }: Target, digest: Digest, size: number | undefined): Promise<void> {
+    const stored = await this.#deps.store.open(digest)
+    if (!stored) return
+    try {
+      if (size === undefined || stored.size === size || !(await isSound(digest, stored))) return
+    } finally {
+      stored.file.release()
+    }
+    const message = `${upstream.registry} told ${size} bytes for a blob of ${stored.size}`
+    throw new UpstreamError(upstream.registry, 'corrupt', message)
+  }
+}
+
+function absenceKey(target: Target, digest: Digest): string {
+  return `${scopeOf(target)}:blob:${digest}`
+}
