@@ -118,7 +118,7 @@ function mixedForms(at: number, { url, urls, credentials }: Entry): Breach[] {
     .map(([key]) => ({ path: ['upstreams', at, key], message }))
 }
 
-/** DESIGN §8: our credentials are not everybody's because nobody thought of it. */
+/** Our credentials are not everybody's because nobody thought of it. */
 function sharedByAccident(at: number, { credentials, urls = [], allow, shareWithEveryone }: Entry): Breach[] {
   const holder = credentials ? -1 : urls.findIndex(url => url?.credentials !== undefined)
   if ((!credentials && holder < 0) || allow.length > 0 || shareWithEveryone === true) return []

@@ -1,5 +1,5 @@
 /**
- * The index answers quickly what the store's records say, and may be lost at any moment (DESIGN §5).
+ * The index answers quickly what the store's records say, and may be lost at any moment.
  * It knows three answers: present, absent and unknown. *Unknown* sends the asker to the records.
  */
 import type { Digest } from '../oci/digest.ts'
@@ -85,7 +85,7 @@ export interface Index {
   /** Tags in byte order after `last` (exclusive), at most `limit`. `unknown` without the mark for `tags`. */
   tags(key: RepositoryKey, page: { last: string | undefined; limit: number }): Promise<Answer<readonly Tag[]>>
 
-  /** What manifests of a repository list: remembered so that a public blob can be recognised (DESIGN §3). */
+  /** What manifests of a repository list: remembered so that a public blob can be recognised. */
   putChildren(key: RepositoryKey, children: readonly Descriptor[]): Promise<void>
   /** The size in bytes that a manifest of this repository lists the digest with, if one is known to list it. */
   childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined>

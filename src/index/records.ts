@@ -1,4 +1,4 @@
-/** The records of proxied repositories (DESIGN §5) and the index entries that they stand for. */
+/** The records of proxied repositories and the index entries that they stand for. */
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { StoredRecord } from '../store/records.ts'
 import type { BlobEntry, ManifestEntry, TagEntry } from './index.ts'

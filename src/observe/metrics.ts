@@ -1,4 +1,4 @@
-/** The metrics of DESIGN §1: names and labels are contracts. */
+/** The metrics: names and labels are contracts. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
 
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers'

@@ -1,5 +1,5 @@
 /**
- * One blob on its way here, for all who want it (DESIGN §3): how far it has come, and who waits for it. Followers read
+ * One blob on its way here, for all who want it: how far it has come, and who waits for it. Followers read
  * the growing file up to the watermark and never beyond; whoever fills the file announces here what it has done.
  */
 import type { Metrics } from '../observe/metrics.ts'

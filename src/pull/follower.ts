@@ -10,7 +10,7 @@ export class Follower implements Bytes {
   readonly #flight: Flight
   readonly #source: Source
   readonly #lone: Semaphore
-  /** A closed range of an unfinished blob is served as the bytes come (DESIGN §3). */
+  /** A closed range of an unfinished blob is served as the bytes come. */
   readonly #unverified: boolean
   readonly #leaving = new AbortController()
   readonly #left: Promise<void>

@@ -29,7 +29,7 @@ export class Manifests {
   readonly #deps: PullDeps
   readonly #cache: ManifestCache
   readonly #heads = new Coalescer<ManifestHead>()
-  readonly #fetches = new Coalescer<FetchedManifest>()
+  readonly #fetches = new Coalescer<Fetched>()
   readonly #checks = new Coalescer<Checked>()
 
   constructor(deps: PullDeps) {
@@ -207,24 +207,24 @@ export class Manifests {
   async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
     const key = `${scopeOf(target)}:${referenceText(reference)}`
     const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
-    const fetched = await result
-    const { digest, mediaType, body } = fetched
-    return { digest, mediaType, size: body.length, body, provenance: joined ? collapsed : missed }
+    const { manifest, brought } = await result
+    const { digest, mediaType, body } = manifest
+    return { digest, mediaType, size: body.length, body, provenance: joined || brought ? collapsed : missed }
   }
 
-  async #fetch(target: Target, reference: Reference): Promise<FetchedManifest> {
+  async #fetch(target: Target, reference: Reference): Promise<Fetched> {
     const brought = await this.#brought(target, reference)
-    if (brought) return brought
-    const fetched = await this.#guard(target, reference, () =>
+    if (brought) return { manifest: brought, brought: true }
+    const manifest = await this.#guard(target, reference, () =>
       target.upstream.getManifest(target.repository, reference, {
         maxBytes: this.#deps.limits.manifestBytes,
       }),
     )
-    this.#cache.keep(target, fetched)
-    const { digest, mediaType, body } = fetched
+    this.#cache.keep(target, manifest)
+    const { digest, mediaType, body } = manifest
     if (reference.kind === 'tag')
       await this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
-    return fetched
+    return { manifest, brought: false }
   }
 
   /** What another fetch brought after the asker had looked, and before it could join that one. */
@@ -254,6 +254,12 @@ export class Manifests {
     const key = `${scopeOf(target)}:${referenceText(reference)}`
     return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
   }
+}
+
+interface Fetched {
+  manifest: FetchedManifest
+  /** By another fetch that had just ended: upstream was not asked again. */
+  brought: boolean
 }
 
 type Pointed = Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'>

@@ -1,4 +1,4 @@
-/** Whether a repository holds a blob: known from its link, or confirmed by its upstream (DESIGN §3, visibility is apart from bytes). */
+/** Whether a repository holds a blob: known from its link, or confirmed by its upstream (visibility is apart from bytes). */
 import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Coalescer } from '../stream/coalesce.ts'

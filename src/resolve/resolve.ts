@@ -1,4 +1,4 @@
-/** What a request's name means: a repository of an upstream, or of a local namespace. Nothing else decides this (DESIGN §2). */
+/** What a request's name means: a repository of an upstream, or of a local namespace. Nothing else decides this. */
 import { RegistryError } from '../oci/errors.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/name.ts'
 import { matchesPattern } from '../oci/pattern.ts'

@@ -1,5 +1,5 @@
 /**
- * Where things lie in the store (DESIGN §5):
+ * Where things lie in the store:
  *
  *     format.json                       {"v":1}
  *     lock                              held by the process that owns the store

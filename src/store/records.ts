@@ -1,4 +1,4 @@
-/** The store's records: small JSON files that say what a repository holds (DESIGN §5). They are the truth; the index is not. */
+/** The store's records: small JSON files that say what a repository holds. They are the truth; the index is not. */
 import { createHash } from 'node:crypto'
 import { opendir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'

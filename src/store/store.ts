@@ -44,7 +44,7 @@ export class Store {
     this.#unreadable = new Unreadable(log)
   }
 
-  /** Undefined when the bytes are not here, or cannot be read: a cache problem fails no pull (DESIGN §3). An empty file where bytes are expected is the caller's to notice by `size`. */
+  /** Undefined when the bytes are not here, or cannot be read: a cache problem fails no pull. An empty file where bytes are expected is the caller's to notice by `size`. */
   async open(digest: Digest): Promise<StoredBlob | undefined> {
     return this.#ifReadable(this.layout.cached(digest), async path => {
       const file = await SharedFile.open(path, 'r')

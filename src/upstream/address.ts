@@ -1,4 +1,4 @@
-/** Which addresses may be connected to (DESIGN §8): an upstream must not be able to point us at our own network. */
+/** Which addresses may be connected to: an upstream must not be able to point us at our own network. */
 import type { LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { Lookup } from '../runtime/lookup.ts'

@@ -1,4 +1,4 @@
-/** From a registry's challenge to the `Authorization` of the next request, within the bounds of DESIGN §8. */
+/** From a registry's challenge to the `Authorization` of the next request, within the bounds of what may be trusted. */
 import type { Logger } from '../observe/log.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import { basicHeader, type Credential } from './credentials/credential.ts'

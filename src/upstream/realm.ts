@@ -1,4 +1,4 @@
-/** Which token realms may be sent the password of a registry (DESIGN §8): CVE-2026-33540 came of sending it anywhere. */
+/** Which token realms may be sent the password of a registry: CVE-2026-33540 came of sending it anywhere. */
 
 /** Registries whose realm is on another host, by their own documentation. */
 const knownRealms: Readonly<Record<string, string>> = {

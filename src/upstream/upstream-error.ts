@@ -1,4 +1,4 @@
-/** What can go wrong with an upstream, and the status each case gets when nothing is cached (DESIGN §1's table). */
+/** What can go wrong with an upstream, and the status each case gets when nothing is cached. */
 import { type ErrorCode, RegistryError } from '../oci/errors.ts'
 
 export type UpstreamFailure =

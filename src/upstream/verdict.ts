@@ -1,4 +1,4 @@
-/** What an answer of 400 and more means for the one who asked (DESIGN §1's table). */
+/** What an answer of 400 and more means for the one who asked. */
 import type { Clock } from '../runtime/clock.ts'
 import type { Grant } from './authorize.ts'
 import { peekText } from './body.ts'

@@ -1,4 +1,4 @@
-/** What a client gets when upstream gives no answer: DESIGN §1's table, and a cached tag in its place. */
+/** What a client gets when upstream gives no answer: the status table, and a cached tag in its place. */
 import { rm } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { UpstreamConfig } from '../../src/config/config.ts'

@@ -1,4 +1,4 @@
-/** How seldom upstream is asked: freshness, revalidation, negative answers, and what a restart keeps (DESIGN §3). */
+/** How seldom upstream is asked: freshness, revalidation, negative answers, and what a restart keeps. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-/** What a request's name means, in every form in which clients write it (DESIGN §2). */
+/** What a request's name means, in every form in which clients write it. */
 import { describe, expect, test } from 'vitest'
 import { image } from '../fake/content.ts'
 import type { Internet } from '../fake/internet.ts'

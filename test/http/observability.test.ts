@@ -29,7 +29,7 @@ async function lineOf({ layover }: Scene, requestId: string) {
 const idOf = ({ headers }: { headers: NodeJS.Dict<string | string[]> }) => String(headers['x-request-id'])
 
 describe('the access log', () => {
-  test('has a line for each request, with its fields of DESIGN §1', async () => {
+  test('has a line for each request, with all of its fields', async () => {
     await using at = await world()
     const headers = { 'user-agent': 'containerd/2.1.0' }
     const answer = await at.ask(`${manifest}?ns=docker.io`, { headers })
@@ -109,7 +109,7 @@ describe('/metrics', () => {
     )
   }
 
-  test('has the names and labels of DESIGN §1, and they move', async () => {
+  test('has its names and labels, and they move', async () => {
     await using at = await world()
     const answers = [await at.ask(manifest), await at.ask(manifest), await at.ask(blob)]
     answers.push(

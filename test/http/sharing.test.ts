@@ -1,4 +1,4 @@
-/** Who may see what is here, and what is fetched once for all who want it (DESIGN §3). */
+/** Who may see what is here, and what is fetched once for all who want it. */
 import { describe, expect, test } from 'vitest'
 import { Containerd } from '../clients/containerd.ts'
 import { readContent } from '../fake/bytes.ts'

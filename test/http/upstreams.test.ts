@@ -1,4 +1,4 @@
-/** Each registry's habits, met end to end: a client pulls through Layover and notices none of them (DESIGN §8). */
+/** Each registry's habits, met end to end: a client pulls through Layover and notices none of them. */
 import { describe, expect, test } from 'vitest'
 import { Containerd } from '../clients/containerd.ts'
 import { Podman } from '../clients/podman.ts'
