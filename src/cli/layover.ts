@@ -32,7 +32,7 @@ export interface Layover {
   stop(): Promise<void>
 }
 
-/** How often what flights left behind is looked through, and how old it has to be to be deleted. */
+/** How often what flights left behind is looked through. */
 const reapEveryMs = 3_600_000
 
 /** How long a replaced upstream still begins requests for those who came before the reload. */
@@ -53,7 +53,8 @@ class Program implements Layover {
   readonly #metrics = createMetrics({ defaults: true })
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
-  readonly #upstreams = new Map<string, { config: UpstreamConfig; upstream: Upstream }>()
+  /** By registry. */
+  readonly #upstreams = new Map<string, Upstream>()
   /** Replaced by a reload, and still finishing what they began. */
   readonly #retired = new Set<Upstream>()
   #config: Config
@@ -113,7 +114,7 @@ class Program implements Layover {
     if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
     this.#config = { ...config, listen: before.listen, store: before.store }
     if (this.#started) this.#registry = this.#assemble(this.#started.pull)
-    await this.#retire(config)
+    this.#retire(config)
   }
 
   async stop(): Promise<void> {
@@ -122,8 +123,7 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
-    const current = [...this.#upstreams.values()].map(({ upstream }) => upstream)
-    await Promise.all([...current, ...this.#retired].map(upstream => upstream.destroy()))
+    await Promise.all([...this.#upstreams.values(), ...this.#retired].map(upstream => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
   }
@@ -146,25 +146,24 @@ class Program implements Layover {
   }
 
   /** A client whose options did not change is kept, with its tokens and connections. */
-  #upstream(config: UpstreamConfig): Upstream {
-    const { registry } = config.options
-    const known = this.#upstreams.get(registry)
-    if (known && isDeepStrictEqual(known.config.options, config.options)) return known.upstream
-    if (known) void this.#closeBehind(known.upstream)
-    const upstream = createUpstream(config.options, {
+  #upstream({ options }: UpstreamConfig): Upstream {
+    const known = this.#upstreams.get(options.registry)
+    if (known && isDeepStrictEqual(known.options, options)) return known
+    if (known) void this.#closeBehind(known)
+    const upstream = createUpstream(options, {
       clock: this.#clock,
       lookup: this.#lookup,
       loopId: this.#loopId,
       log: this.#log,
       metrics: this.#metrics,
     })
-    this.#upstreams.set(registry, { config, upstream })
+    this.#upstreams.set(options.registry, upstream)
     return upstream
   }
 
-  async #retire({ upstreams }: Config): Promise<void> {
+  #retire({ upstreams }: Config): void {
     const kept = new Set(upstreams.map(({ options }) => options.registry))
-    for (const [registry, { upstream }] of this.#upstreams) {
+    for (const [registry, upstream] of this.#upstreams) {
       if (kept.has(registry)) continue
       this.#upstreams.delete(registry)
       void this.#closeBehind(upstream)

@@ -81,7 +81,7 @@ export class Manifests {
   async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
     const reference: Reference = { kind: 'tag', tag }
     const found = await (ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference))
-    if (ask.head) await this.#pointTag(target, tag, found)
+    if (ask.head) this.#pointTag(target, tag, found)
     return { ...found, provenance: { ...found.provenance, ageMs: 0 } }
   }
 
@@ -116,7 +116,7 @@ export class Manifests {
       const wanted = { head: ask.head && !(await this.#deps.catalog.manifest(keyOf(target), entry.digest)) }
       const found = await this.#moved(target, tag, head, wanted)
       return {
-        entry: await this.#pointTag(target, tag, found),
+        entry: this.#pointTag(target, tag, found),
         found: { ...found, provenance: { ...missed, ageMs: 0 } },
       }
     } catch (failure) {
@@ -187,11 +187,11 @@ export class Manifests {
     }
   }
 
-  async #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: Pointed): Promise<TagEntry> {
+  /** The index knows it at once, the record a little later. */
+  #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: Pointed): TagEntry {
     const now = this.#deps.clock.now()
     const entry: TagEntry = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
     const key = keyOf(target)
-    await this.#deps.catalog.index.putTag(key, tag, entry)
     this.#deps.background.run(() => this.#deps.catalog.moveTag(key, tag, entry))
     return entry
   }
@@ -205,7 +205,7 @@ export class Manifests {
   }
 
   async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
-    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    const key = questionOf(target, reference)
     const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
     const { manifest, brought } = await result
     const { digest, mediaType, body } = manifest
@@ -223,7 +223,7 @@ export class Manifests {
     this.#cache.keep(target, manifest)
     const { digest, mediaType, body } = manifest
     if (reference.kind === 'tag')
-      await this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
+      this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
     return { manifest, brought: false }
   }
 
@@ -243,7 +243,7 @@ export class Manifests {
 
   #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
     const ask = totalMs === undefined ? {} : { totalMs }
-    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    const key = questionOf(target, reference)
     return this.#heads.run(key, () =>
       this.#guard(target, reference, () => target.upstream.headManifest(target.repository, reference, ask)),
     ).result
@@ -251,7 +251,7 @@ export class Manifests {
 
   #guard<T>(target: Target, reference: Reference, task: () => Promise<T>): Promise<T> {
     target.upstream.assertAllowed(target.repository)
-    const key = `${scopeOf(target)}:${referenceText(reference)}`
+    const key = questionOf(target, reference)
     return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
   }
 }
@@ -265,6 +265,11 @@ interface Fetched {
 type Pointed = Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'>
 
 type Checked = { entry: TagEntry; found?: ManifestAnswer } | { failure: unknown }
+
+/** Who asks the same of the same upstream shares the answer. */
+function questionOf(target: Target, reference: Reference): string {
+  return `${scopeOf(target)}:${referenceText(reference)}`
+}
 
 function answer(
   digest: Digest,

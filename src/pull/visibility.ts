@@ -51,7 +51,6 @@ export class Visibility {
     const { size, anonymous } = await this.guard(target, digest, () => upstream.headBlob(repository, digest))
     await this.#assertSize(target, digest, size)
     const entry = { size, isPublic: anonymous && upstream.options.access === 'public' }
-    await this.#deps.catalog.index.putBlob(keyOf(target), digest, entry)
     this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
     return entry
   }
