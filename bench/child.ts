@@ -48,6 +48,10 @@ export class Child<C extends Calls<C>> implements AsyncDisposable {
     })
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   call<K extends keyof C & string>(
     name: K,
     argument: Parameters<C[K]>[0],

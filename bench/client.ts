@@ -1,10 +1,12 @@
 /** The clients of a run, as a process of their own. */
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { buffer } from 'node:stream/consumers'
+import { askMany, putMany } from './asking.ts'
 import { type BulkAsk, readBulk, type Transfer } from './bulk.ts'
 import { answerCalls } from './child.ts'
 import { Content, type ContentSpec } from './content.ts'
 import { nowMs } from './monotonic.ts'
+import { pushAll } from './pushing.ts'
 
 /** Nothing that is asked here should take longer; an answer that does is no answer. */
 const longestMs = 60_000
@@ -24,6 +26,10 @@ interface Ask {
 }
 
 export const calls = {
+  push: pushAll,
+  askMany,
+  putMany,
+
   /** So many readers at once. */
   bulk({ spec, readers, ...ask }: Bulk): Promise<Transfer[]> {
     const content = new Content(spec)

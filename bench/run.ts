@@ -13,7 +13,11 @@ import { firstByte } from './rows/first-byte.ts'
 import { fresh } from './rows/fresh.ts'
 import { herd } from './rows/herd.ts'
 import { idle } from './rows/idle.ts'
+import { listings } from './rows/listings.ts'
 import { outagesRow } from './rows/outages.ts'
+import { pushOneCore, pushTwoCores } from './rows/push.ts'
+import { pushMemory } from './rows/push-memory.ts'
+import { smallPushes } from './rows/small-pushes.ts'
 import { tail } from './rows/tail.ts'
 import { Site } from './site.ts'
 
@@ -29,6 +33,11 @@ const rows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   fresh,
   idle,
   boot,
+  'push-one-core': pushOneCore,
+  'push-two-cores': pushTwoCores,
+  'push-small': smallPushes,
+  'push-memory': pushMemory,
+  listings,
 }
 const results = new URL('results/', import.meta.url)
 const { values: options, positionals } = parseArgs({

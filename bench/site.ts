@@ -52,10 +52,11 @@ export class Site implements AsyncDisposable {
   }
 
   /** With an empty store, in front of the origin, unless told otherwise. */
-  async startLayover({ home = this.newPath(), upstreams }: StartOptions = {}): Promise<Layover> {
+  async startLayover({ home = this.newPath(), upstreams, cores }: StartOptions = {}): Promise<Layover> {
     return Layover.start({
       home,
       built: this.built,
+      cores,
       upstreams: upstreams ?? { [registry]: await this.#port },
     })
   }
@@ -109,6 +110,7 @@ export class Site implements AsyncDisposable {
 interface StartOptions {
   home?: string
   upstreams?: Record<string, number>
+  cores?: string | undefined
 }
 
 /** Where the store keeps it. */

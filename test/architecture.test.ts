@@ -10,6 +10,7 @@ const rows = [
   ['config'],
   ['edge'],
   ['resolve'],
+  ['push'],
   ['pull'],
   ['index'],
   ['store'],

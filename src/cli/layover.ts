@@ -5,10 +5,12 @@ import type { Config, UpstreamConfig } from '../config/config.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
+import { Holdings } from '../index/holdings.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { createPull, type Pull } from '../pull/pull.ts'
+import { createPush, type Push } from '../push/push.ts'
 import { Resolver } from '../resolve/resolve.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
@@ -74,20 +76,18 @@ class Program implements Layover {
     const background = new Background(error =>
       this.#log.error({ err: error }, 'work behind an answer failed'),
     )
-    const config = () => this.#config
-    const pull = createPull({
+    const deps = {
       store,
       catalog: new Catalog(index, store, this.#clock),
+      holdings: new Holdings({ index, store, clock: this.#clock }),
       clock: this.#clock,
       log: this.#log,
       metrics: this.#metrics,
       background,
-      limits: {
-        get manifestBytes() {
-          return config().limits.manifest
-        },
-      },
-    })
+    }
+    const limits = this.#limits()
+    const pull = createPull({ ...deps, limits })
+    const push = createPush({ ...deps, limits })
     const edge = createEdge({
       log: this.#log,
       metrics: this.#metrics,
@@ -97,15 +97,15 @@ class Program implements Layover {
       beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
       registry: () => this.#current(),
     })
-    this.#started = { store, pull, edge, closeIndex: () => index.close() }
-    this.#registry = this.#assemble(pull)
+    this.#started = { store, pull, push, edge, closeIndex: () => index.close() }
+    this.#registry = this.#assemble(this.#started)
     try {
       for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
     } catch (error) {
       await this.stop()
       throw error
     }
-    background.run(() => this.#reap(store))
+    background.run(() => this.#reap(store, push))
   }
 
   async reload(config: Config): Promise<void> {
@@ -113,7 +113,7 @@ class Program implements Layover {
     const fixed = (['listen', 'store'] as const).filter(key => !isDeepStrictEqual(before[key], config[key]))
     if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
     this.#config = { ...config, listen: before.listen, store: before.store }
-    if (this.#started) this.#registry = this.#assemble(this.#started.pull)
+    if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#retire(config)
   }
 
@@ -123,6 +123,7 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
+    started.push.uploads.stop()
     await Promise.all([...this.#upstreams.values(), ...this.#retired].map(upstream => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
@@ -133,7 +134,26 @@ class Program implements Layover {
     return this.#registry
   }
 
-  #assemble(pull: Pull): RegistryDeps {
+  /** Read each time, so that a reload takes effect at once. */
+  #limits() {
+    const limits = () => this.#config.limits
+    return {
+      get manifestBytes() {
+        return limits().manifest
+      },
+      get uploadBytes() {
+        return limits().upload
+      },
+      get uploadIdleMs() {
+        return limits().uploadIdleMs
+      },
+      get uploads() {
+        return limits().uploads
+      },
+    }
+  }
+
+  #assemble({ pull, push }: Started): RegistryDeps {
     const { upstreams, local, hosts, publicUrl } = this.#config
     const known = upstreams.map(upstream => ({
       upstream: this.#upstream(upstream),
@@ -142,7 +162,18 @@ class Program implements Layover {
       isDefault: upstream.isDefault,
     }))
     const publicPath = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
-    return { pull, resolver: new Resolver(known, local, hosts), publicPath, loopId: this.#loopId }
+    return {
+      pull,
+      push,
+      resolver: new Resolver(known, local, hosts),
+      publicPath,
+      loopId: this.#loopId,
+      limits: () => ({
+        stalledMs: this.#config.limits.stalledMs,
+        manifestBytes: this.#config.limits.manifest,
+        pageLimit: this.#config.limits.page,
+      }),
+    }
   }
 
   /** A client whose options did not change is kept, with its tokens and connections. */
@@ -183,14 +214,16 @@ class Program implements Layover {
     }
   }
 
-  async #reap(store: Store): Promise<void> {
+  async #reap(store: Store, push: Push): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       try {
-        const reaped = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
-        if (reaped > 0) this.#log.info({ files: reaped }, 'deleted what unfinished fetches had left behind')
+        const files = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
+        const uploads = await push.uploads.reap()
+        if (files + uploads > 0)
+          this.#log.info({ files, uploads }, 'deleted what unfinished fetches and uploads had left behind')
       } catch (error) {
-        this.#log.error({ err: error }, 'what unfinished fetches left behind could not be looked through')
+        this.#log.error({ err: error }, 'what was left unfinished could not be looked through')
       }
       await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
@@ -200,6 +233,7 @@ class Program implements Layover {
 interface Started {
   store: Store
   pull: Pull
+  push: Push
   edge: Edge
   closeIndex: () => Promise<void>
 }

@@ -77,7 +77,7 @@ function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Con
   for (const { host, port } of addresses) log.info({ host, port }, 'listening')
   log.info(
     { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
-    'anyone who can connect may pull; pushes and deletes are refused',
+    'anyone who can connect may pull; only this machine may push to local names and delete',
   )
 }
 

@@ -1,9 +1,10 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
+import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
-import type { Config, LocalConfig, UpstreamConfig } from './config.ts'
+import type { Config, UpstreamConfig } from './config.ts'
 import type { Credentials } from './credentials-schema.ts'
 import { hub, hubAliases, hubUrl } from './docker-hub.ts'
-import { defaultName } from './rules.ts'
+import { defaultName } from './local-rules.ts'
 import type { ConfigFile, LocalEntry } from './schema.ts'
 import type { UpstreamEntry } from './upstream-schema.ts'
 
@@ -23,6 +24,10 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
       drainMs: limits.drain,
       partialMs: limits.partial,
       stalledMs: limits.stalled,
+      upload: limits.upload,
+      uploadIdleMs: limits.uploadIdle,
+      uploads: limits.uploads,
+      page: limits.page,
     },
     upstreams,
     local: file.local.map(entry => assembleLocal(entry, upstreams)),
@@ -107,10 +112,10 @@ function sourceOf(
 
 /** A namespace under a registry's alias is one under the registry. */
 function assembleLocal(
-  { match, name = defaultName(match) ?? match }: LocalEntry,
+  { match, name = defaultName(match) ?? match, ...rules }: LocalEntry,
   upstreams: readonly UpstreamConfig[],
-): LocalConfig {
+): LocalNamespace {
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
-  return { name, match: known ? [known.options.registry, ...rest].join('/') : match }
+  return { name, match: known ? [known.options.registry, ...rest].join('/') : match, ...rules }
 }

@@ -1,5 +1,5 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
-import type { CachePolicy } from '../pull/target.ts'
+import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { UpstreamOptions } from '../upstream/upstream.ts'
 
 export interface Config {
@@ -11,7 +11,8 @@ export interface Config {
   readonly store: { readonly path: string }
   readonly limits: Limits
   readonly upstreams: readonly UpstreamConfig[]
-  readonly local: readonly LocalConfig[]
+  /** The first whose pattern matches a name has it. */
+  readonly local: readonly LocalNamespace[]
 }
 
 export interface ListenAddress {
@@ -28,8 +29,16 @@ export interface Limits {
   readonly drainMs: number
   /** How long the bytes of an unfinished fetch are kept to be continued. */
   readonly partialMs: number
-  /** How long a client may take no bytes of an answer before it is cut off. */
+  /** How long a client may take no bytes of an answer, or send none of a body, before it is cut off. */
   readonly stalledMs: number
+  /** Bytes of the largest blob that is pushed. */
+  readonly upload: number
+  /** How long an upload session that gets no bytes is kept. */
+  readonly uploadIdleMs: number
+  /** Open upload sessions. */
+  readonly uploads: number
+  /** Entries of one page of a listing. */
+  readonly page: number
 }
 
 export interface UpstreamConfig {
@@ -40,10 +49,4 @@ export interface UpstreamConfig {
   /** What our credentials can pull, everybody may. */
   readonly shareWithEveryone: boolean
   readonly policy: CachePolicy
-}
-
-export interface LocalConfig {
-  readonly name: string
-  /** Pattern over names; its first component may be a registry, by its name and not by an alias. */
-  readonly match: string
 }

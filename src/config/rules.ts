@@ -3,11 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
-
-export interface Breach {
-  path: Path
-  message: string
-}
+import { type Breach, emptyOverlays, shadowedLocals, unnamedLocals } from './local-rules.ts'
 
 const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
 const list = <T>(type: z.ZodType<T>) => z.array(maybe(type)).catch([])
@@ -30,15 +26,15 @@ const entry = z.object({
 const loose = z.object({
   hosts: list(z.string()),
   upstreams: list(entry),
-  local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()) })),
+  local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()), overlay: maybe(z.boolean()) })),
 })
 
 type Entry = z.output<typeof entry>
-type Local = z.output<typeof loose>['local']
 
 export function breaches(raw: unknown): Breach[] {
   const { hosts, upstreams, local } = loose.parse(raw)
   const entries = [...upstreams.entries()].filter((pair): pair is [number, Entry] => pair[1] !== undefined)
+  const registries = entries.map(([, upstream]) => upstream)
   return [
     ...ambiguousNames(hosts, entries),
     ...secondDefaults(entries),
@@ -51,6 +47,8 @@ export function breaches(raw: unknown): Breach[] {
       ...shortPatterns(at, upstream),
     ]),
     ...unnamedLocals(local),
+    ...shadowedLocals(local, registries),
+    ...emptyOverlays(local, registries),
   ]
 }
 
@@ -184,31 +182,4 @@ function shortPatterns(at: number, { registry, allow, deny }: Entry): Breach[] {
       ]
     }),
   )
-}
-
-function unnamedLocals(locals: Local): Breach[] {
-  const taken = new Map<string, number>()
-  return locals.flatMap((local, at): Breach[] => {
-    if (local?.match === undefined) return []
-    const name = local.name ?? defaultName(local.match)
-    if (name === undefined) {
-      return [
-        {
-          path: ['local', at],
-          message: 'expected `name`, since `match` does not begin with a name of its own',
-        },
-      ]
-    }
-    const other = taken.get(name)
-    if (other !== undefined)
-      return [{ path: ['local', at], message: `expected another \`name\`: ${name} is local[${other}]` }]
-    taken.set(name, at)
-    return []
-  })
-}
-
-/** The first component of a pattern, where it has no wildcard. */
-export function defaultName(match: string): string | undefined {
-  const [first = ''] = match.split('/')
-  return first.includes('*') ? undefined : first
 }

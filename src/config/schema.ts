@@ -10,7 +10,7 @@ import {
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
 import { upstream } from './upstream-schema.ts'
-import { choice, count, flag, lifetime, list, notYet, size, text, timer } from './values.ts'
+import { choice, count, flag, lifetime, list, notYet, positiveLifetime, size, text, timer } from './values.ts'
 
 const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0
 const plain = (form: string) => z.string().meta({ form })
@@ -63,7 +63,7 @@ const store = z.strictObject({
 const limits = z.strictObject({
   manifest: size({ min: 1, max: 2 ** 30 })
     .prefault('4MiB')
-    .meta({ description: 'The largest manifest; larger ones are refused, not buffered.' }),
+    .meta({ description: 'The largest manifest, pulled or pushed; larger ones are refused, not buffered.' }),
   connections: count(1_000_000)
     .default(10_000)
     .meta({ description: 'Open connections of clients, per address listened on.' }),
@@ -74,27 +74,49 @@ const limits = z.strictObject({
   partial: lifetime
     .prefault('1d')
     .meta({ description: 'How long the bytes of an unfinished fetch are kept to be continued.' }),
-  stalled: timer({ min: 1 })
-    .prefault('2m')
-    .meta({ description: 'How long a client may take no bytes of an answer before it is cut off.' }),
-  upload: notYet(size()).optional().meta({ description: 'The largest blob of a push.' }),
+  stalled: timer({ min: 1 }).prefault('2m').meta({
+    description:
+      'How long a client may take no bytes of an answer, or send none of a push, before it is cut off.',
+  }),
+  upload: size({ min: 1 })
+    .prefault('100GiB')
+    .meta({ description: 'The largest blob that may be pushed; a larger one is answered 413.' }),
+  uploadIdle: positiveLifetime.prefault('1d').meta({
+    description:
+      'How long an upload that gets no more bytes is kept to be continued, also over a restart; then what it brought is deleted.',
+  }),
+  uploads: count(1_000_000).default(10_000).meta({
+    description:
+      'Uploads open at once; above it new ones are answered 429, so that abandoned ones cannot pile up.',
+  }),
+  page: count(100_000).default(10_000).meta({
+    description:
+      'The most entries of one page of a listing (tags, referrers, catalog), whatever a client asks for; it follows `Link` to the rest.',
+  }),
 })
 
 const local = z.strictObject({
   match: text('pattern', parseLocalPattern).meta({
     description:
-      'Repository names that are ours and never asked for upstream. The first component may be a registry. **Required.**',
+      'Repository names that are ours. Bare ones are ours under the default upstream too; the first component may be a registry: `docker.io/team/**`. The first namespace that matches has the name. **Required.**',
   }),
   name: text('name', parseNamespaceName)
     .optional()
     .meta({ fallback: 'the first component of `match`', description: 'What it is called.' }),
-  overlay: notYet(flag, { what: '`true`', unless: value => value === false })
-    .optional()
-    .meta({ description: 'Looked up here first, then upstream.' }),
-  immutableTags: notYet(list(text('pattern', parseTagPattern)), { unless: isEmptyList })
-    .optional()
-    .meta({ description: 'Tags that cannot be moved or deleted.' }),
-  delete: notYet(flag).optional().meta({ description: 'Whether clients may delete.' }),
+  overlay: flag.default(false).meta({
+    description:
+      '`false`: these names are never asked for upstream. `true`: looked up here first, then at the registry that `match` names, or at the default upstream.',
+  }),
+  immutableTags: list(text('pattern', parseTagPattern)).prefault([]).meta({
+    description: 'Tags that, once pushed, can be neither moved nor deleted, nor the manifest they name.',
+  }),
+  delete: flag
+    .default(true)
+    .meta({ description: 'Whether clients may delete tags, manifests and blobs; `false`: 405.' }),
+  missingReferences: choice(['accept', 'refuse']).default('accept').meta({
+    description:
+      'A manifest is pushed whose config, layers or children are not in its repository: `accept` keeps it, so that an index may leave platforms out; `refuse` answers 400 and keeps nothing.',
+  }),
 })
 
 export const configSchema = z.strictObject({

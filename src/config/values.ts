@@ -44,6 +44,14 @@ export const lifetime = quantity(
   parseDuration,
 )
 
+/** Of what would never get anywhere with no time at all. */
+export const positiveLifetime = quantity(
+  'duration or `forever`',
+  'a duration such as 250ms, 5s, 5m, 1h, 7d or forever, more than 0',
+  parseDuration,
+  { min: 1 },
+)
+
 /** Milliseconds of a timer. */
 export function timer({ min = 1 }: { min?: number } = {}) {
   const expected = `a duration such as 250ms, 5s or 5m, ${min > 0 ? 'more than 0 and ' : ''}at most 1d`

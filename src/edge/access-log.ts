@@ -20,7 +20,8 @@ export function watch(exchange: Exchange, witness: Witness): void {
 }
 
 function count({ facts, response }: Exchange, seconds: number, metrics: Metrics): void {
-  const { kind, upstream, sentBytes } = facts
+  const { kind, write: operation, upstream, sentBytes } = facts
+  if (operation !== undefined) metrics.writes.inc({ operation, status: String(response.statusCode) })
   if (kind === undefined) return
   const labels = { upstream: upstream ?? '', kind, outcome: outcomeOf(facts.provenance?.outcome) }
   metrics.requests.inc({ ...labels, status: String(response.statusCode) })

@@ -1,5 +1,5 @@
 /** GET and HEAD of blobs, with ranges (distribution-spec, end-2; RFC 9110 §14). */
-import { type Digest, parseDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import {
   type ByteRange,
@@ -9,43 +9,44 @@ import {
   type RangeSpec,
   resolveRange,
 } from '../oci/range.ts'
-import type { BlobAnswer } from '../pull/blobs.ts'
-import type { Target } from '../pull/target.ts'
+import type { BlobAnswer, BlobHead } from '../pull/blobs.ts'
 import { type Answer, type Headers, noContent } from './answer.ts'
-import type { Call } from './call.ts'
+import { type Call, upstreamOf } from './call.ts'
 import { entityTag, notModified, rangeApplies } from './conditional.ts'
 import { isHead } from './exchange.ts'
 import { multipart } from './multipart.ts'
+import { wantedBlob } from './wanted.ts'
 
 export async function answerBlob(call: Call, text: string): Promise<Answer> {
-  const { exchange, resolved } = call
-  const digest = parseDigest(text)
-  exchange.facts.digest = digest
-  if (resolved.kind === 'local')
-    throw new RegistryError('BLOB_UNKNOWN', `${resolved.repository} holds no blob ${digest}`)
-  const unchanged = notModified(exchange.request.headers['if-none-match'], digest)
-  if (isHead(exchange) || unchanged) return answerHead(call, resolved.target, { digest, unchanged })
-  return answerGet(call, resolved.target, digest)
+  const { facts, request } = call.exchange
+  const digest = wantedBlob(text)
+  facts.digest = digest
+  const unchanged = notModified(request.headers['if-none-match'], digest)
+  if (isHead(call.exchange) || unchanged) return answerHead(call, digest, unchanged)
+  return answerGet(call, digest)
 }
 
-async function answerHead(
-  { exchange, pull }: Call,
-  target: Target,
-  { digest, unchanged }: { digest: Digest; unchanged: boolean },
-): Promise<Answer> {
-  const { size, provenance } = await pull.blobs.head(target, digest)
-  exchange.facts.provenance = provenance
+async function answerHead(call: Call, digest: Digest, unchanged: boolean): Promise<Answer> {
+  const { size, provenance } = await findHead(call, digest)
+  call.exchange.facts.provenance = provenance
   if (unchanged) return { status: 304, headers: blobHeaders(digest), content: noContent }
   const length: Headers = size === undefined ? {} : { 'content-length': String(size) }
   return { status: 200, headers: { ...blobHeaders(digest), ...length }, content: noContent }
 }
 
-async function answerGet({ exchange, pull }: Call, target: Target, digest: Digest): Promise<Answer> {
-  const { headers } = exchange.request
-  const specs = rangeApplies(headers['if-range']?.toString(), digest) ? parseRange(headers.range) : undefined
+async function findHead(call: Call, digest: Digest): Promise<BlobHead> {
+  const { resolved, pull } = call
+  const held = resolved.local && (await pull.local.blobHead(resolved.local, digest))
+  return held ?? pull.blobs.head(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest)
+}
+
+async function answerGet(call: Call, digest: Digest): Promise<Answer> {
+  const { facts, request } = call.exchange
+  const { 'if-range': ifRange, range } = request.headers
+  const specs = rangeApplies(ifRange?.toString(), digest) ? parseRange(range) : undefined
   if (specs && specs.length > maxRanges) throw badRange(`more than ${maxRanges} ranges in one request`)
-  const found = await pull.blobs.get(target, digest, specs)
-  exchange.facts.provenance = found.provenance
+  const found = await find(call, digest, specs)
+  facts.provenance = found.provenance
   if (found.kind === 'relay') return relayAnswer(found, digest)
   try {
     return bytesAnswer(found, digest, specs)
@@ -53,6 +54,16 @@ async function answerGet({ exchange, pull }: Call, target: Target, digest: Diges
     found.bytes.close()
     throw error
   }
+}
+
+async function find(
+  call: Call,
+  digest: Digest,
+  specs: readonly RangeSpec[] | undefined,
+): Promise<BlobAnswer> {
+  const { resolved, pull } = call
+  const held = resolved.local && (await pull.local.blob(resolved.local, digest))
+  return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
 }
 
 function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {

@@ -1,5 +1,7 @@
 /** What a handler is given: the request with its name resolved. */
+import { type ErrorCode, RegistryError } from '../oci/errors.ts'
 import type { Pull } from '../pull/pull.ts'
+import type { Target } from '../pull/target.ts'
 import type { Resolved } from '../resolve/resolve.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -9,4 +11,19 @@ export interface Call {
   readonly pull: Pull
   /** The path in front of `tags/list`, as the client addressed the repository, for links to further pages. */
   readonly address: string
+  /** Entries of one page of a listing at most. */
+  readonly pageLimit: number
+}
+
+/**
+ * Where to look for what is not held here; the log and the metrics are told so.
+ *
+ * @throws RegistryError with this code where the name is only local
+ */
+export function upstreamOf({ exchange, resolved }: Call, code: ErrorCode, what: string): Target {
+  const { local, upstream } = resolved
+  if (!upstream) throw new RegistryError(code, `${local?.repository} holds no ${what}`)
+  exchange.facts.upstream = upstream.upstream.registry
+  exchange.facts.repository = upstream.repository
+  return upstream
 }

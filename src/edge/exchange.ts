@@ -1,7 +1,7 @@
 /** One request and its answer, with what the log and the metrics will want to know of it. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Kind } from '../observe/metrics.ts'
+import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
 
 export interface Exchange {
@@ -18,10 +18,12 @@ export interface Exchange {
 }
 
 export interface Facts {
+  /** Of a read; what is written is counted as such. */
   kind?: Kind
+  write?: Write
   /** Registry of the upstream, or `local`. */
-  upstream?: string
-  repository?: string
+  upstream?: string | undefined
+  repository?: string | undefined
   reference?: string
   digest?: string
   provenance?: Provenance

@@ -1,63 +1,56 @@
-/** Tag lists and referrers (distribution-spec, end-8 and end-12). */
-import { parseDigest } from '../oci/digest.ts'
+/** Tag lists (distribution-spec, end-8). */
 import { RegistryError } from '../oci/errors.ts'
-import type { Descriptor } from '../oci/manifest.ts'
-import { mediaTypes } from '../oci/media-type.ts'
+import { isTag } from '../oci/name.ts'
+import { mergePages, pageOf, unlessAbsent } from '../pull/overlay.ts'
+import type { Local, Target } from '../pull/target.ts'
+import type { TagPage } from '../upstream/upstream.ts'
 import { type Answer, json } from './answer.ts'
 import type { Call } from './call.ts'
+import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
 
 /** A larger `n` is cut down to it, and means the same: no repository has as many. */
 const mostTags = 1_000_000_000
 
-export async function answerTags({ exchange, resolved, pull, address }: Call): Promise<Answer> {
-  if (resolved.kind === 'local')
-    throw new RegistryError('NAME_UNKNOWN', `${resolved.repository} does not exist`)
-  const { facts } = exchange
-  const n = exchange.query.get('n')
+export function answerTags(call: Call): Promise<Answer> {
+  const { local, upstream } = call.resolved
+  return local ? heldTags(call, local, upstream) : upstreamTags(call, upstream)
+}
+
+/** Cut into pages as upstream cuts them. */
+async function upstreamTags(call: Call, target: Target): Promise<Answer> {
+  const { exchange, pull } = call
+  const asked = pageAsked(exchange.query, mostTags)
   const last = exchange.query.get('last')
-  if (n !== null && !/^\d+$/.test(n))
-    throw new RegistryError('UNSUPPORTED', 'n must be a whole number', { status: 400 })
-  const limit = n === null ? undefined : Math.min(Number(n), mostTags)
-  const page = { ...(limit === undefined ? {} : { n: String(limit) }), ...(last === null ? {} : { last }) }
-  const { tags, next, provenance } = await pull.listings.tags(resolved.target, page)
-  facts.provenance = provenance
-  const name = resolved.target.repository
-  if (limit === 0) return json({ name, tags: [] }) // some upstreams do not care for `n`
-  const answer = json({ name, tags })
-  if (!next) return answer
-  const namespace = facts.namespace === undefined ? {} : { ns: facts.namespace }
-  const query = new URLSearchParams({ ...next, ...namespace })
-  const link = `<${address}/tags/list?${query.toString()}>; rel="next"`
-  return { ...answer, headers: { ...answer.headers, link } }
-}
-
-export async function answerReferrers({ exchange, resolved, pull }: Call, text: string): Promise<Answer> {
-  const subject = parseDigest(text)
-  exchange.facts.digest = subject
-  if (resolved.kind === 'local') return referrersAnswer([], wantedTypes(exchange.query))
-  const { referrers, provenance } = await pull.listings.referrers(resolved.target, subject)
+  const page = { ...(asked.isLimited ? { n: String(asked.limit) } : {}), ...(last === null ? {} : { last }) }
+  const { tags, next, provenance } = await pull.listings.tags(target, page)
   exchange.facts.provenance = provenance
-  return referrersAnswer(referrers, wantedTypes(exchange.query))
+  const name = target.repository
+  if (asked.limit === 0) return json({ name, tags: [] }) // some upstreams do not care for `n`
+  return withNext(call, json({ name, tags }), next)
 }
 
-/** containerd asks for several types at once; an unencoded `+` arrives as a space. */
-function wantedTypes(query: URLSearchParams): readonly string[] {
-  return query
-    .getAll('artifactType')
-    .filter(Boolean)
-    .map(type => type.replaceAll(' ', '+'))
+/** What is here, in an overlay together with everything that upstream has. */
+async function heldTags(call: Call, local: Local, upstream: Target | undefined): Promise<Answer> {
+  const { exchange, pull, pageLimit } = call
+  const asked = pageAsked(exchange.query, pageLimit)
+  const page = { last: asked.last, limit: asked.limit + 1 }
+  const held = await pull.local.tags(local, page)
+  const below = upstream && (await unlessAbsent(pull.listings.allTags(upstream)))
+  if (!held && !below) throw new RegistryError('NAME_UNKNOWN', `${local.repository} holds nothing`)
+  if (below) exchange.facts.provenance = below.provenance
+  const pages = [held ?? [], pageOf((below?.tags ?? []).filter(isTag), nameOf, page)]
+  const { shown, next } = cut(mergePages(pages, nameOf, page.limit), asked.limit)
+  const answer = json({ name: local.repository, tags: shown })
+  return withNext(call, answer, next && pageAfter(next, asked))
 }
 
-function referrersAnswer(referrers: readonly Descriptor[], types: readonly string[]): Answer {
-  const manifests =
-    types.length === 0
-      ? referrers
-      : referrers.filter(({ artifactType }) => types.includes(artifactType ?? ''))
-  const answer = json(
-    { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
-    { type: mediaTypes.ociIndex },
-  )
-  return types.length === 0
-    ? answer
-    : { ...answer, headers: { ...answer.headers, 'oci-filters-applied': 'artifactType' } }
+function nameOf(tag: string): string {
+  return tag
+}
+
+function withNext({ exchange, address }: Call, answer: Answer, next: TagPage['next']): Answer {
+  if (!next) return answer
+  const { namespace } = exchange.facts
+  const query = new URLSearchParams({ ...next, ...(namespace === undefined ? {} : { ns: namespace }) })
+  return { ...answer, headers: { ...answer.headers, ...linkTo(`${address}/tags/list`, query) } }
 }

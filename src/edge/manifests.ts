@@ -1,19 +1,17 @@
 /** GET and HEAD of manifests (distribution-spec, end-3). */
-import { RegistryError } from '../oci/errors.ts'
-import { parseReference } from '../oci/reference.ts'
+import { type Reference, referenceText } from '../oci/reference.ts'
+import type { ManifestAnswer } from '../pull/manifests.ts'
 import { type Answer, noContent } from './answer.ts'
-import type { Call } from './call.ts'
+import { type Call, upstreamOf } from './call.ts'
 import { entityTag, notModified } from './conditional.ts'
 import { isHead } from './exchange.ts'
+import { wantedManifest } from './wanted.ts'
 
-export async function answerManifest({ exchange, resolved, pull }: Call, text: string): Promise<Answer> {
-  const { facts, request } = exchange
-  const reference = parseReference(text)
+export async function answerManifest(call: Call, text: string): Promise<Answer> {
+  const { facts, request } = call.exchange
   facts.reference = text
-  if (resolved.kind === 'local')
-    throw new RegistryError('MANIFEST_UNKNOWN', `${resolved.repository} holds no manifest ${text}`)
-  const found = await pull.manifests.get(resolved.target, reference, { head: isHead(exchange) })
-  const { digest, mediaType, size, body, provenance } = found
+  const reference = wantedManifest(text)
+  const { digest, mediaType, size, body, provenance } = await find(call, reference)
   facts.digest = digest
   facts.provenance = provenance
   const headers = {
@@ -27,4 +25,13 @@ export async function answerManifest({ exchange, resolved, pull }: Call, text: s
   if (body === undefined)
     return { status: 200, headers: { ...headers, 'content-length': String(size) }, content: noContent }
   return { status: 200, headers, content: { kind: 'buffer', buffer: body } }
+}
+
+async function find(call: Call, reference: Reference): Promise<ManifestAnswer> {
+  const { exchange, resolved, pull } = call
+  const ask = { head: isHead(exchange) }
+  const held = resolved.local && (await pull.local.manifest(resolved.local, reference, ask))
+  if (held) return held
+  const upstream = upstreamOf(call, 'MANIFEST_UNKNOWN', `manifest ${referenceText(reference)}`)
+  return pull.manifests.get(upstream, reference, ask)
 }

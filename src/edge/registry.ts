@@ -1,24 +1,37 @@
 /** The distribution API: from a request to the handler of its operation. */
+
+import type { Write } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
+import type { Target } from '../pull/target.ts'
+import type { Push } from '../push/push.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
+import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
 import type { Exchange } from './exchange.ts'
-import { answerReferrers, answerTags } from './listings.ts'
+import { answerTags } from './listings.ts'
 import { answerManifest } from './manifests.ts'
+import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
+import { answerReferrers } from './referrers.ts'
 import { type Operation, parseRoute, type Route } from './route.ts'
+import { answerUpload, answerUploadStart } from './uploads.ts'
+
+type NamedOperation = Extract<Operation, { kind: 'manifest' | 'blob' | 'uploads' | 'tags' | 'referrers' }>
+type ReadOperation = Exclude<NamedOperation, { kind: 'uploads' }>
 
 export interface RegistryDeps {
   readonly pull: Pull
+  readonly push: Push
   readonly resolver: Resolver
   /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
   readonly publicPath: string
   /** Our mark in `CDN-Loop` (RFC 8586). */
   readonly loopId: string
+  readonly limits: () => Pick<PushCall, 'stalledMs' | 'manifestBytes'> & Pick<Call, 'pageLimit'>
 }
 
 /** Undefined when the path is none of the distribution API's. */
@@ -37,23 +50,25 @@ export function answerRegistry(exchange: Exchange, deps: RegistryDeps): Promise<
 
 async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps): Promise<Answer> {
   const { operation } = route
-  const isRead = exchange.request.method === 'GET' || exchange.request.method === 'HEAD'
-  if (operation.kind === 'ping') return isRead ? json({}) : refuseWrite(undefined)
-  if (operation.kind === 'catalog')
+  const isRead = isReading(exchange)
+  if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
+  if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover')
     throw new RegistryError('UNSUPPORTED', 'no catalog is kept', { status: 404 })
-  const ns = isRead ? deps.resolver.effectiveNs(exchange.query.get('ns')) : undefined
+  const ns =
+    isRead && operation.kind !== 'uploads' ? deps.resolver.effectiveNs(exchange.query.get('ns')) : undefined
   const resolved = deps.resolver.resolve({ ns, prefix: route.prefix, name: operation.name })
   noteNames(exchange, resolved, operation)
   if (ns !== undefined) exchange.facts.namespace = ns
-  if (!isRead) return refuseWrite(resolved)
   const address = `${deps.publicPath}${route.base}${operation.name}`
-  return answerRead({ exchange, resolved, pull: deps.pull, address }, operation)
+  if (isRead && operation.kind !== 'uploads')
+    return answerRead(
+      { exchange, resolved, pull: deps.pull, address, pageLimit: deps.limits().pageLimit },
+      operation,
+    )
+  return answerWrite({ exchange, resolved, deps, address }, operation)
 }
 
-async function answerRead(
-  call: Call,
-  operation: Exclude<Operation, { kind: 'ping' | 'catalog' }>,
-): Promise<Answer> {
+async function answerRead(call: Call, operation: ReadOperation): Promise<Answer> {
   try {
     switch (operation.kind) {
       case 'manifest':
@@ -64,32 +79,85 @@ async function answerRead(
         return await answerTags(call)
       case 'referrers':
         return await answerReferrers(call, operation.subject)
-      case 'uploads':
-        throw new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
     }
   } catch (error) {
-    throw call.resolved.kind === 'upstream' ? forClient(error, call.resolved.target.policy) : error
+    const { upstream } = call.resolved
+    throw upstream ? forClient(error, upstream.policy) : error
   }
 }
 
-function noteNames({ facts }: Exchange, resolved: Resolved, operation: Operation): void {
-  if (resolved.kind === 'local') {
-    facts.upstream = 'local'
-    facts.repository = resolved.repository
-  } else {
-    facts.upstream = resolved.target.upstream.registry
-    facts.repository = resolved.target.repository
-  }
-  if (operation.kind !== 'ping' && operation.kind !== 'catalog' && operation.kind !== 'uploads')
+interface Writing {
+  exchange: Exchange
+  resolved: Resolved
+  deps: RegistryDeps
+  address: string
+}
+
+/** Everything of a push, the state of an upload included. */
+async function answerWrite(
+  { exchange, resolved, deps, address }: Writing,
+  operation: NamedOperation,
+): Promise<Answer> {
+  const { request, facts } = exchange
+  const { local } = resolved
+  if (!local) return refuseMirrored(resolved.upstream, exchange)
+  const allowed = methodsOf(operation)
+  if (!allowed.includes(request.method ?? '')) return refuseMethod(allowed)
+  assertMayWrite(request)
+  facts.write = writeOf(operation, request.method)
+  const { push, resolver, limits } = deps
+  const resolve = (name: string) => resolver.resolve({ ns: undefined, prefix: undefined, name })
+  const beneath = resolved.upstream
+  const call: PushCall = { exchange, local, beneath, push, address, resolve, ...limits() }
+  if (operation.kind === 'uploads')
+    return operation.session === undefined ? answerUploadStart(call) : answerUpload(call, operation.session)
+  if (operation.kind === 'blob') return answerBlobDelete(call, operation.digest)
+  if (operation.kind === 'manifest' && request.method === 'PUT')
+    return answerManifestPut(call, operation.reference)
+  if (operation.kind === 'manifest') return answerManifestDelete(call, operation.reference)
+  return refuseMethod(allowed)
+}
+
+function writeOf({ kind }: NamedOperation, method: string | undefined): Write {
+  if (kind === 'uploads') return 'upload'
+  return method === 'PUT' ? 'manifest' : 'delete'
+}
+
+const readMethods = ['GET', 'HEAD']
+
+function methodsOf(operation: NamedOperation): readonly string[] {
+  if (operation.kind === 'manifest') return [...readMethods, 'PUT', 'DELETE']
+  if (operation.kind === 'blob') return [...readMethods, 'DELETE']
+  if (operation.kind !== 'uploads') return readMethods
+  return operation.session === undefined ? ['POST'] : [...readMethods, 'PATCH', 'PUT', 'DELETE']
+}
+
+function isReading({ request }: Exchange): boolean {
+  return request.method === 'GET' || request.method === 'HEAD'
+}
+
+function noteNames(
+  { facts, request }: Exchange,
+  { local, upstream }: Resolved,
+  operation: NamedOperation,
+): void {
+  facts.upstream = local ? 'local' : upstream?.upstream.registry
+  facts.repository = (local ?? upstream)?.repository
+  if (operation.kind !== 'uploads' && (request.method === 'GET' || request.method === 'HEAD'))
     facts.kind = operation.kind
 }
 
-function refuseWrite(resolved: Resolved | undefined): never {
-  const reason =
-    resolved?.kind === 'upstream'
-      ? `${resolved.target.upstream.registry} is mirrored here: push to it directly`
-      : 'this registry takes no pushes and deletes'
-  throw new RegistryError('UNSUPPORTED', reason, { headers: { allow: 'GET, HEAD' } })
+function refuseMirrored({ upstream }: Target, exchange: Exchange): never {
+  if (isReading(exchange)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
+  throw new RegistryError('UNSUPPORTED', `${upstream.registry} is mirrored here: push to it directly`, {
+    headers: { allow: readMethods.join(', ') },
+  })
+}
+
+function refuseMethod(allowed: readonly string[]): never {
+  throw new RegistryError('UNSUPPORTED', `this takes ${allowed.join(', ')}`, {
+    headers: { allow: allowed.join(', ') },
+  })
 }
 
 function inCircles(): RegistryError {

@@ -8,6 +8,10 @@ import { errorAnswer } from './error-answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
 import { sendContent } from './send.ts'
 
+/** How long, and for how many bytes, a client that sends too much is listened to. */
+const lingerMs = 1000
+const lingerBytes = 64 * 1024 * 1024
+
 export interface Responder {
   /** Never rejects. A body that breaks cuts the connection: nobody takes it for whole. */
   respond(exchange: Exchange, handling: Promise<Answer>): Promise<void>
@@ -50,7 +54,27 @@ async function send(
     // A body of no bytes has not begun yet.
     if (!exchange.response.headersSent) begin()
   }
+  if (bodyUnread(exchange)) await linger(exchange)
   exchange.response.end()
+}
+
+/**
+ * Takes what the client is still sending for a moment, and throws it away: closing at once would reset the connection,
+ * and a reset may reach the client before the answer does.
+ */
+async function linger({ request, response }: Exchange): Promise<void> {
+  response.flushHeaders()
+  if (request.headers.expect !== undefined) return // it waits for our word before it sends
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, lingerMs)
+  let room = lingerBytes
+  request.on('data', (chunk: Buffer) => {
+    room -= chunk.length
+    if (room < 0) resolve()
+  })
+  request.once('end', resolve).once('close', resolve).once('error', resolve)
+  await over
+  clearTimeout(timer)
 }
 
 function writeHead(exchange: Exchange, { status, headers, content }: Answer, draining: boolean): void {
@@ -62,7 +86,7 @@ function writeHead(exchange: Exchange, { status, headers, content }: Answer, dra
     'docker-distribution-api-version': 'registry/2.0',
     'x-content-type-options': 'nosniff',
     'x-request-id': requestId,
-    ...(length === undefined || status === 304 ? {} : { 'content-length': length }),
+    ...(length === undefined || status === 304 || status === 204 ? {} : { 'content-length': length }),
     ...(facts.namespace === undefined ? {} : { 'oci-namespace': facts.namespace }),
     ...(facts.provenance ? cacheHeaders(facts.provenance) : {}),
     ...headers,

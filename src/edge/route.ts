@@ -10,6 +10,14 @@ export type Operation =
   | { readonly kind: 'uploads'; readonly name: string; readonly session: string | undefined }
   | { readonly kind: 'tags'; readonly name: string }
   | { readonly kind: 'referrers'; readonly name: string; readonly subject: string }
+  | { readonly kind: 'discover'; readonly name: string | undefined }
+  | ExtensionOperation
+
+/** What Layover tells beyond the distribution API, below `_ext/`. */
+export type ExtensionOperation =
+  | { readonly kind: 'extension'; readonly what: 'repositories' }
+  | { readonly kind: 'extension'; readonly what: 'namespaces'; readonly repository: string }
+  | { readonly kind: 'extension'; readonly what: 'revisions' | 'uploads'; readonly name: string }
 
 export interface Route {
   /** A registry in front of `/v2/`, or in its place (`/docker.io/library/alpine/manifests/…`, a common slip). */
@@ -80,6 +88,9 @@ function hasOddComponent(path: string): boolean {
 
 function parseOperation(path: string): Operation | undefined {
   if (path === '_catalog') return { kind: 'catalog' }
+  if (path.startsWith('_ext/')) return parseExtension(path.slice('_ext/'.length))
+  const discover = /^(?:(.+)\/)?_oci\/ext\/discover$/.exec(path)
+  if (discover) return { kind: 'discover', name: discover[1] }
   const tags = /^(.+)\/tags\/list$/.exec(path)
   if (tags) return { kind: 'tags', name: tags[1] ?? '' }
   const uploads = /^(.+)\/blobs\/uploads(?:\/([^/]*))?$/.exec(path)
@@ -88,5 +99,13 @@ function parseOperation(path: string): Operation | undefined {
   if (what === 'manifests') return { kind: 'manifest', name, reference: id }
   if (what === 'blobs') return { kind: 'blob', name, digest: id }
   if (what === 'referrers') return { kind: 'referrers', name, subject: id }
+  return undefined
+}
+
+function parseExtension(path: string): ExtensionOperation | undefined {
+  if (path === '_repositories') return { kind: 'extension', what: 'repositories' }
+  const [, name = '', what] = /^(.+)\/_(namespaces|revisions|uploads)$/.exec(path) ?? []
+  if (what === 'namespaces') return { kind: 'extension', what, repository: name }
+  if (what === 'revisions' || what === 'uploads') return { kind: 'extension', what, name }
   return undefined
 }

@@ -14,6 +14,12 @@ export type Answer<T> =
   | { readonly answer: 'absent' }
   | { readonly answer: 'unknown' }
 
+/** Part of a listing in byte order: at most `limit` entries after `last`, which is exclusive and need not exist. */
+export interface Page<T extends string = string> {
+  readonly last: T | undefined
+  readonly limit: number
+}
+
 export interface TagEntry {
   readonly digest: Digest
   readonly mediaType: string
@@ -33,6 +39,10 @@ export interface ManifestEntry {
   readonly artifactType: string | undefined
   readonly subject: Digest | undefined
   readonly annotations: Readonly<Record<string, string>> | undefined
+  /** When it came. */
+  readonly at: number
+  /** When it was last asked for, as of the last hour. */
+  readonly pulledAt: number | undefined
   /** First fetched anonymously from a `public` upstream. */
   readonly isPublic: boolean
 }

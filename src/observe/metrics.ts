@@ -2,6 +2,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
 
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers'
+/** What a client changes. */
+export type Write = 'upload' | 'manifest' | 'delete'
 export type Outcome = 'hit' | 'miss' | 'stale' | 'revalidated' | 'collapsed' | 'bypass' | 'error'
 
 export const outcomes = ['hit', 'miss', 'stale', 'revalidated', 'collapsed', 'bypass', 'error'] as const
@@ -48,6 +50,7 @@ function requestMetrics({ counter, histogram }: Instruments) {
       ...how,
     ),
     responseBytes: counter('layover_response_bytes_total', 'Body bytes sent to clients', ...how),
+    writes: counter('layover_writes_total', 'Requests that push or delete', 'operation', 'status'),
   }
 }
 
@@ -89,6 +92,7 @@ function storeMetrics({ gauge }: Instruments) {
   return {
     flights: gauge('layover_flights', 'Blobs being fetched', 'upstream'),
     flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
+    uploads: gauge('layover_uploads', 'Upload sessions open'),
     storeBytes: gauge('layover_store_bytes', 'Bytes written to the store since the start', 'area'),
     storeObjects: gauge('layover_store_objects', 'Objects written to the store since the start', 'area'),
     indexUp: gauge('layover_index_up', 'Whether the index answers'),

@@ -20,6 +20,11 @@ export function looksLikeDigest(text: string): boolean {
   return text.length <= maxLength && text.includes(':')
 }
 
+/** Whether the text is a digest by the grammar, of an algorithm that we do not hash: nothing here can have it. */
+export function isForeignDigest(text: string): boolean {
+  return text.length <= maxLength && grammar.test(text) && !/^sha(?:256|512):/.test(text)
+}
+
 /** @throws RegistryError DIGEST_INVALID (400) for a malformed digest or an algorithm we do not hash. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text

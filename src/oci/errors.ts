@@ -2,7 +2,7 @@
 
 /**
  * Codes of the distribution specification (spec.md, "Error Codes"); `TAG_IMMUTABLE` is our extension.
- * The last four only appear with 5xx answers, whose bodies the specification leaves free.
+ * The last five only appear with 5xx answers, whose bodies the specification leaves free.
  */
 const statusByCode = {
   BLOB_UNKNOWN: 404,
@@ -21,6 +21,7 @@ const statusByCode = {
   UNAUTHORIZED: 401,
   UNSUPPORTED: 405,
   UNKNOWN: 500,
+  STORAGE_FULL: 507,
   UNAVAILABLE: 503,
   TIMEOUT: 504,
   LOOP: 508,

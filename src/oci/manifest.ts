@@ -14,6 +14,11 @@ export interface Descriptor {
 export interface ManifestView {
   /** The `mediaType` field, or the type inferred from the fields present. */
   readonly mediaType: string | undefined
+  /** The `mediaType` field alone. */
+  readonly declaredType: string | undefined
+  readonly schemaVersion: unknown
+  /** It has fields of an image and of an index, so that two readers could take it for different things. */
+  readonly isAmbiguous: boolean
   readonly artifactType: string | undefined
   readonly subject: Descriptor | undefined
   readonly annotations: Readonly<Record<string, string>> | undefined
@@ -21,6 +26,8 @@ export interface ManifestView {
   readonly blobs: readonly Descriptor[]
   /** Child manifests of an index. */
   readonly manifests: readonly Descriptor[]
+  /** What a registry has to hold so that it can be pulled whole: not what other hosts distribute, and not the subject. */
+  readonly required: readonly Descriptor[]
 }
 
 /** A view of the body, or undefined when it is no JSON object. Unknown fields and odd descriptors are passed over. */
@@ -30,8 +37,12 @@ export function viewManifest(body: Uint8Array): ManifestView | undefined {
   const children = descriptors(json.manifests)
   const config = descriptor(json.config)
   const layers = [...descriptors(json.layers), ...descriptors(json.blobs)]
+  const declaredType = text(json.mediaType)
   return {
-    mediaType: text(json.mediaType) ?? inferMediaType(json),
+    mediaType: declaredType ?? inferMediaType(json),
+    declaredType,
+    schemaVersion: json.schemaVersion,
+    isAmbiguous: json.manifests !== undefined && (json.layers !== undefined || json.config !== undefined),
     artifactType: text(json.artifactType) ?? config?.mediaType,
     subject: descriptor(json.subject),
     annotations: stringMap(json.annotations),
@@ -41,7 +52,21 @@ export function viewManifest(body: Uint8Array): ManifestView | undefined {
       ...children.filter(child => !isManifestType(child.mediaType)),
     ],
     manifests: children.filter(child => isManifestType(child.mediaType)),
+    required: [json.config, json.layers, json.blobs, json.manifests].flatMap(distributed),
   }
+}
+
+/** Descriptors of what is not to be had from elsewhere. */
+function distributed(value: unknown): Descriptor[] {
+  const here = (Array.isArray(value) ? value : [value]).filter(
+    item => isObject(item) && !Array.isArray(item.urls) && !isForeign(text(item.mediaType)),
+  )
+  return descriptors(here)
+}
+
+/** Layers that a licence keeps out of registries. */
+function isForeign(mediaType = ''): boolean {
+  return mediaType.includes('.nondistributable.') || mediaType.includes('.foreign.')
 }
 
 /** Docker's signed schema 1 has no digest of its own bytes that clients agree on; containerd and we refuse it. */

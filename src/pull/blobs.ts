@@ -2,7 +2,7 @@
 import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RangeSpec } from '../oci/range.ts'
-import type { StoredBlob } from '../store/store.ts'
+import type { StoredBlob } from '../store/contents.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'

@@ -1,11 +1,11 @@
 /** Fills a flight from upstream: asks one source after the other, goes on where one broke, and stores what is right. */
 import { algorithmOf } from '../oci/digest.ts'
 import type { Partial } from '../store/partial.ts'
+import { type GrowingHash, openHash } from '../stream/growing-hash.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'
-import { type FlightHash, openFlightHash } from './flight-hash.ts'
 import { receive } from './receive.ts'
 import type { Source } from './source.ts'
 import { StoreFailure } from './store-failure.ts'
@@ -54,7 +54,9 @@ class Fill {
 
   async run(): Promise<void> {
     try {
-      using hash = openFlightHash(algorithmOf(this.#flight.digest), this.#partial)
+      const { file, written } = this.#partial
+      const algorithm = algorithmOf(this.#flight.digest)
+      using hash = openHash(algorithm, { file, from: written, expected: this.#expectedSize })
       const source = await this.#fetch(hash)
       await this.#verify(source, hash)
       await this.#commit(source)
@@ -64,7 +66,7 @@ class Fill {
   }
 
   /** Resolves, when the bytes are all here, with the source that gave the last of them. */
-  async #fetch(hash: FlightHash): Promise<Source> {
+  async #fetch(hash: GrowingHash): Promise<Source> {
     const partial = this.#partial
     this.#flight.advance(partial.written, [])
     for (let attempt = 0, fruitless = 0; ; attempt += 1) {
@@ -87,7 +89,7 @@ class Fill {
     }
   }
 
-  async #receive(source: Source, hash: FlightHash, ask: { first: number; attempt: number }): Promise<void> {
+  async #receive(source: Source, hash: GrowingHash, ask: { first: number; attempt: number }): Promise<void> {
     const flight = this.#flight
     const partial = this.#partial
     const body = await source.open(flight.digest, { ...ask, signal: flight.stopping })
@@ -121,7 +123,7 @@ class Fill {
     this.#flight.announceSize(size)
   }
 
-  async #verify({ name }: Source, hash: FlightHash): Promise<void> {
+  async #verify({ name }: Source, hash: GrowingHash): Promise<void> {
     const { digest } = this.#flight
     if ((await hash.digest()) === digest) return this.#flight.announceVerified()
     throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${digest}`)

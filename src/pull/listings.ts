@@ -1,4 +1,5 @@
 /** Tag lists and referrers of upstream repositories: asked anew after a while, and kept for when upstream is gone. */
+import { isDeepStrictEqual } from 'node:util'
 import type { ListingEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
@@ -9,12 +10,21 @@ import type { PullDeps } from './deps.ts'
 import { collapsed, hit, missed, type Provenance } from './provenance.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
+/** A whole list of tags has to come to an end; upstream is not asked for more. */
+const mostTags = 100_000
+const mostTagPages = 1_000
+
 export interface TagsAnswer extends TagPage {
   readonly provenance: Provenance
 }
 
 export interface ReferrersAnswer {
   readonly referrers: readonly Descriptor[]
+  readonly provenance: Provenance
+}
+
+export interface AllTags {
+  readonly tags: readonly string[]
   readonly provenance: Provenance
 }
 
@@ -37,6 +47,19 @@ export class Listings {
       ask,
     })
     return { ...(JSON.parse(body) as TagPage), provenance }
+  }
+
+  /** All of them, in upstream's order. That there are none is remembered as other absences are. */
+  async allTags(target: Target): Promise<AllTags> {
+    const { body, provenance } = await this.#get(target, {
+      kind: 'tags',
+      query: 'all',
+      ask: () =>
+        this.#deps.absences.guard(`${scopeOf(target)}:tags`, target.policy.notFoundForMs, () =>
+          everyTag(target),
+        ),
+    })
+    return { tags: JSON.parse(body) as string[], provenance }
   }
 
   /** All of them, unfiltered. */
@@ -85,6 +108,25 @@ export class Listings {
     if (ageMs > target.policy.maxStaleMs) throw error
     return { body: known.body, provenance: { outcome: 'stale', detail: error.message, ageMs } }
   }
+}
+
+async function everyTag({ upstream, repository }: Target): Promise<string[]> {
+  const tags = new Set<string>()
+  let query: TagPage['next'] = {}
+  for (let pages = 0; query; pages += 1) {
+    if (pages === mostTagPages || tags.size > mostTags) {
+      const message = `${upstream.registry} lists more than ${mostTags} tags of ${repository}, or in more than ${mostTagPages} pages`
+      throw new UpstreamError(upstream.registry, 'too-large', message)
+    }
+    const page: TagPage = await upstream.listTags(repository, query)
+    for (const tag of page.tags) tags.add(tag)
+    if (isDeepStrictEqual(page.next, query)) {
+      const message = `${upstream.registry} goes round in circles with the tags of ${repository}`
+      throw new UpstreamError(upstream.registry, 'corrupt', message)
+    }
+    query = page.next
+  }
+  return [...tags]
 }
 
 interface Wanted {

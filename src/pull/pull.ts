@@ -1,26 +1,31 @@
 /** The orchestration of a pull: what is here is served, what is not is fetched once. */
+import type { Holdings } from '../index/holdings.ts'
 import { Absences } from './absences.ts'
 import { Blobs } from './blobs.ts'
 import type { PullDeps } from './deps.ts'
 import { Flights } from './flights.ts'
 import { Listings } from './listings.ts'
+import { LocalPull } from './local.ts'
 import { Manifests } from './manifests.ts'
 
 export interface Pull {
   readonly manifests: Manifests
   readonly blobs: Blobs
   readonly listings: Listings
+  /** What was pushed here. */
+  readonly local: LocalPull
   /** Ends the flights, keeping their bytes, and waits for what is being stored. */
   stop(): Promise<void>
 }
 
-export function createPull(given: Omit<PullDeps, 'absences'>): Pull {
+export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdings: Holdings }): Pull {
   const deps: PullDeps = { ...given, absences: new Absences(given.clock) }
   const flights = new Flights(deps)
   return {
     manifests: new Manifests(deps),
     blobs: new Blobs(deps, flights),
     listings: new Listings(deps),
+    local: new LocalPull(given),
     stop: () => flights.stop(),
   }
 }

@@ -1,8 +1,9 @@
 /** From upstream's body into the partial file: hashing, writing and receiving overlap. */
 import type { Partial } from '../store/partial.ts'
+import type { GrowingHash } from '../stream/growing-hash.ts'
+import { WriteBehind } from '../stream/write-behind.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import type { FlightHash } from './flight-hash.ts'
 import { StoreFailure } from './store-failure.ts'
 
 /** So much may wait for the disk before upstream has to. */
@@ -10,7 +11,7 @@ const maxPendingBytes = 1024 * 1024
 
 interface Receiving {
   partial: Partial
-  hash: FlightHash
+  hash: GrowingHash
   upstream: string
   /** Bytes of the whole blob, where known. */
   size: number | undefined
@@ -29,7 +30,7 @@ export async function receive(body: BlobBody, receiving: Receiving): Promise<voi
       `${upstream} answered a range from ${partial.written} with one from ${body.first}`,
     )
   }
-  const writer = new Writer(receiving)
+  const writer = new WriteBehind({ append: appending(receiving), maxPendingBytes })
   const { written } = partial
   let position = body.first
   try {
@@ -46,51 +47,16 @@ export async function receive(body: BlobBody, receiving: Receiving): Promise<voi
   }
 }
 
-class Writer {
-  readonly #receiving: Receiving
-  #waiting: Buffer[] = []
-  #waitingBytes = 0
-  #writing: Promise<void> | undefined
-  #failure: StoreFailure | undefined
-
-  constructor(receiving: Receiving) {
-    this.#receiving = receiving
-  }
-
-  /** Resolves when more may be pushed. After a failure nothing is written any more: it would lie in the wrong place. */
-  async push(chunk: Buffer): Promise<void> {
-    if (this.#failure) throw this.#failure
-    this.#waiting.push(chunk)
-    this.#waitingBytes += chunk.length
-    this.#writing ??= this.#write()
-    if (this.#waitingBytes >= maxPendingBytes) await this.#writing
-    if (this.#failure) throw this.#failure
-  }
-
-  /** Resolves when everything pushed is in the file. */
-  async end(): Promise<void> {
-    await this.#writing
-    if (this.#failure) throw this.#failure
-  }
-
-  /** Writes batch after batch until nothing waits. Never rejects. */
-  async #write(): Promise<void> {
-    const { partial, hash, advanced } = this.#receiving
+function appending({ partial, hash, advanced }: Receiving) {
+  return async (batch: readonly Buffer[]): Promise<void> => {
     try {
-      while (this.#waiting.length > 0) {
-        const batch = this.#waiting
-        this.#waiting = []
-        this.#waitingBytes = 0
-        const written = partial.append(batch)
-        hash.update(batch)
-        await written
-        hash.written(partial.written)
-        advanced(batch)
-      }
+      const written = partial.append(batch)
+      hash.update(batch)
+      await written
     } catch (cause) {
-      this.#failure = new StoreFailure('the store cannot take more of the blob', { cause })
-    } finally {
-      this.#writing = undefined
+      throw new StoreFailure('the store cannot take more of the blob', { cause })
     }
+    hash.written(partial.written)
+    advanced(batch)
   }
 }

@@ -1,19 +1,16 @@
 /** Whether a stored blob is what its name says. */
 import type { BlobEntry } from '../index/index.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
-import type { StoredBlob } from '../store/store.ts'
-import { FileHasher } from '../stream/file-hasher.ts'
+import { algorithmOf, type Digest } from '../oci/digest.ts'
+import type { StoredBlob } from '../store/contents.ts'
+import { openHash } from '../stream/growing-hash.ts'
 
 /** Off this thread: the file may be large. */
 export async function isSound(digest: Digest, { file, size }: StoredBlob): Promise<boolean> {
-  const hasher = new FileHasher(algorithmOf(digest), file.fd)
+  using hash = openHash(algorithmOf(digest), { file, from: size, expected: size })
   try {
-    hasher.written(size)
-    return (await hasher.digest()) === hexOf(digest)
+    return (await hash.digest()) === digest
   } catch {
     return false // what cannot be read is as good as damaged
-  } finally {
-    hasher.close()
   }
 }
 

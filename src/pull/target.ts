@@ -1,6 +1,6 @@
-/** What is asked of whom: a repository of an upstream, with the rules under which it is cached. */
+/** What is asked of whom: a repository of an upstream or of a local namespace, with the rules that hold there. */
 import type { RepositoryName } from '../oci/name.ts'
-import type { RepositoryKey } from '../store/layout.ts'
+import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 /** Times are milliseconds. */
@@ -23,6 +23,31 @@ export interface Target {
   readonly upstream: Upstream
   readonly policy: CachePolicy
   readonly repository: RepositoryName
+}
+
+/** Names that are ours: pushed here, and asked for upstream only where `overlay` says so. */
+export interface LocalNamespace {
+  readonly name: string
+  /** Pattern over names; its first component may be a registry, by its name and not by an alias. */
+  readonly match: string
+  /** Reads look here first and then upstream. */
+  readonly overlay: boolean
+  /** Patterns of tags that cannot be moved or deleted. */
+  readonly immutableTags: readonly string[]
+  /** Whether clients may delete tags, manifests and blobs. */
+  readonly delete: boolean
+  /** What becomes of a manifest whose config, layers or children are not in its repository. */
+  readonly missingReferences: 'accept' | 'refuse'
+}
+
+export interface Local {
+  readonly namespace: LocalNamespace
+  /** One name for every spelling: `docker.io/team/app` where the pattern names a registry, else without. */
+  readonly repository: RepositoryName
+}
+
+export function localKey({ repository }: Local): RepositoryKey {
+  return { registry: localRegistry, repository }
 }
 
 export function keyOf({ upstream, repository }: Target): RepositoryKey {

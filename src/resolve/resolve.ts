@@ -1,8 +1,9 @@
-/** What a request's name means: a repository of an upstream, or of a local namespace. Nothing else decides this. */
+/** What a request's name means: a repository of an upstream, of a local namespace, or both. Nothing else decides this. */
 import { RegistryError } from '../oci/errors.ts'
-import { parseRepositoryName, type RepositoryName } from '../oci/name.ts'
+import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../oci/name.ts'
 import { matchesPattern } from '../oci/pattern.ts'
-import type { CachePolicy, Target } from '../pull/target.ts'
+import type { CachePolicy, Local, LocalNamespace, Target } from '../pull/target.ts'
+import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 /** A registry that clients may name. */
@@ -14,12 +15,6 @@ export interface KnownUpstream {
   readonly isDefault: boolean
 }
 
-export interface LocalNamespace {
-  readonly name: string
-  /** Pattern over names; its first component may be a registry. */
-  readonly match: string
-}
-
 export interface RequestName {
   /** As `effectiveNs` gave it. */
   readonly ns: string | undefined
@@ -28,18 +23,21 @@ export interface RequestName {
   readonly name: string
 }
 
+/** Both: an overlay, which reads look into first. A local name without an upstream is asked for nowhere else. */
 export type Resolved =
-  | { readonly kind: 'local'; readonly namespace: LocalNamespace; readonly repository: RepositoryName }
-  | { readonly kind: 'upstream'; readonly target: Target }
+  | { readonly local: Local; readonly upstream?: Target }
+  | { readonly local?: undefined; readonly upstream: Target }
 
 /** Docker Hub keeps its official images under `library/`, which people leave out. */
 const hub = 'docker.io'
 
 export class Resolver {
-  readonly #upstreams = new Map<string, KnownUpstream>()
+  readonly upstreams: readonly KnownUpstream[]
+  readonly locals: readonly LocalNamespace[]
+  /** By the registry's name and its aliases. */
+  readonly #known = new Map<string, KnownUpstream>()
   readonly #default: KnownUpstream | undefined
   readonly #hosts: ReadonlySet<string>
-  readonly #locals: readonly LocalNamespace[]
 
   constructor(
     upstreams: readonly KnownUpstream[],
@@ -47,22 +45,28 @@ export class Resolver {
     hosts: readonly string[],
   ) {
     for (const known of upstreams) {
-      for (const name of [known.upstream.registry, ...known.aliases]) this.#upstreams.set(name, known)
+      for (const name of [known.upstream.registry, ...known.aliases]) this.#known.set(name, known)
     }
+    this.upstreams = upstreams
+    this.locals = locals
     this.#default = upstreams.find(({ isDefault }) => isDefault)
-    this.#locals = locals
     this.#hosts = new Set(hosts)
   }
 
   /** Whether this is the name of a configured registry, so that it can stand in a path. */
   knows(registry: string): boolean {
-    return this.#upstreams.has(registry)
+    return this.#known.has(registry)
   }
 
   /** The `ns` of a request, unless it is empty or one of our own names. */
   effectiveNs(ns: string | null): string | undefined {
     const host = ns?.toLowerCase()
     return host === undefined || host === '' || this.#hosts.has(host) ? undefined : host
+  }
+
+  /** The name under which every client can ask for it: `docker.io/library/nginx`, `local/team/app`. */
+  fullName({ registry, repository }: RepositoryKey): string {
+    return registry === localRegistry ? repository : `${registry}/${repository}`
   }
 
   /**
@@ -74,55 +78,75 @@ export class Resolver {
     if (ns !== undefined) return this.#named(ns, withoutPrefix(request.name, ns))
     if (request.prefix !== undefined) return this.#named(request.prefix, request.name)
     const [first, rest] = splitFirst(request.name)
-    if (rest !== undefined && this.#upstreams.has(first)) return this.#named(first, rest)
-    return this.#bare(parseRepositoryName(request.name))
+    if (rest !== undefined && this.#known.has(first)) return this.#named(first, rest)
+    if (this.#default) return this.#named(this.#default.upstream.registry, request.name)
+    return this.#withoutDefault(parseRepositoryName(request.name))
   }
 
   #named(registry: string, name: string): Resolved {
-    const known = this.#upstreams.get(registry)
-    if (!known) throw unknownRegistry(registry, [...this.#upstreams.keys()])
-    const given = parseRepositoryName(name)
-    const full = withLibrary(known.upstream.registry, given)
-    for (const repository of new Set([given, full, withoutLibrary(known.upstream.registry, full)])) {
-      const local = this.#closed(known, repository)
-      if (local) return local
-    }
+    const known = this.#known.get(registry)
+    if (!known) throw unknownRegistry(registry, [...this.#known.keys()])
+    const repository = parseRepositoryName(this.#withoutRegistry(known, name))
     const { upstream, policy } = known
-    return { kind: 'upstream', target: { upstream, policy, repository: full } }
+    const target = () => ({ upstream, policy, repository: withLibrary(upstream.registry, repository) })
+    const inner = known === this.#default ? this.#ofAnother(repository) : undefined
+    if (inner) return inner
+    const local = this.#local(known, repository)
+    if (!local) return { upstream: target() }
+    return local.namespace.overlay ? { local, upstream: target() } : { local }
   }
 
-  /** A local namespace in the place of a registry's: one that names it, or a bare one in front of the default. */
-  #closed(known: KnownUpstream, repository: RepositoryName): Resolved | undefined {
-    const { registry } = known.upstream
-    const qualified = `${registry}/${repository}` as RepositoryName
-    const naming = this.#locals.find(
-      ({ match }) => match.startsWith(`${registry}/`) && matchesPattern(match, qualified),
-    )
-    if (naming) return { kind: 'local', namespace: naming, repository: qualified }
-    const bare = known === this.#default ? this.#local(repository) : undefined
-    return bare && { kind: 'local', namespace: bare, repository }
-  }
-
-  /** A local name never leaves for the default upstream: nobody out there can take its place. */
-  #bare(repository: RepositoryName): Resolved {
-    const namespace = this.#local(repository)
-    if (namespace) return { kind: 'local', namespace, repository }
-    if (this.#default) return this.#named(this.#default.upstream.registry, repository)
+  #withoutDefault(repository: RepositoryName): Resolved {
+    const local = this.#local(undefined, repository)
+    if (local) return { local }
     throw new RegistryError(
       'NAME_UNKNOWN',
       `${repository} names no registry and none is configured as the default`,
     )
   }
 
-  #local(name: string): LocalNamespace | undefined {
-    return this.#locals.find(({ match }) => matchesPattern(match, name))
+  /** The registry's host may stand in front once more: ahead of an alias, or because a client repeats it. */
+  #withoutRegistry(known: KnownUpstream, name: string): string {
+    const [first, rest] = splitFirst(name)
+    const isRepeated = rest !== undefined && /[.:]/.test(first) && this.#known.get(first) === known
+    return isRepeated ? this.#withoutRegistry(known, rest) : name
+  }
+
+  /** `ghcr.io/team/app` is a local name under the default registry too, where a pattern names ghcr.io. */
+  #ofAnother(name: RepositoryName): Resolved | undefined {
+    const [first, rest] = splitFirst(name)
+    const known = this.#known.get(first)
+    if (rest === undefined || !known || known === this.#default) return undefined
+    const resolved = this.#named(known.upstream.registry, rest)
+    return resolved.local && resolved
+  }
+
+  /**
+   * The first namespace that takes the name, and the one name that the repository has in it however it was written.
+   * A pattern that names a registry takes names of that registry; a bare one takes names of the default, so that
+   * nobody out there can take their place.
+   */
+  #local(known: KnownUpstream | undefined, repository: RepositoryName): Local | undefined {
+    const registry = known?.upstream.registry
+    const bare = spellings(registry, repository)
+    const qualified = bare.map(name => `${registry}/${name}` as RepositoryName)
+    for (const namespace of this.locals) {
+      const namesIt = registry !== undefined && namespace.match.startsWith(`${registry}/`)
+      if (!namesIt && known !== this.#default) continue
+      const names = namesIt ? qualified : bare
+      const kept = names.find(name => matchesPattern(namespace.match, name))
+      if (kept) return { namespace, repository: kept }
+    }
+    return undefined
   }
 }
 
-/** `library/alpine` is what clients make of `alpine`. */
-function withoutLibrary(registry: string, repository: RepositoryName): RepositoryName {
-  const short = registry === hub ? repository.replace(/^library\//, '') : repository
-  return short.includes('/') ? repository : parseRepositoryName(short)
+/** `library/alpine` is what clients make of `alpine`: two names of one repository, the full one first. */
+function spellings(registry: string | undefined, repository: RepositoryName): RepositoryName[] {
+  if (registry !== hub) return [repository]
+  const short = repository.replace(/^library\//, '')
+  if (short.includes('/')) return [repository]
+  return [`library/${short}`, short].filter(isRepositoryName)
 }
 
 function withLibrary(registry: string, repository: RepositoryName): RepositoryName {

@@ -1,87 +1,99 @@
 /** Files that appear whole or not at all. */
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, rename, rm } from 'node:fs/promises'
+import { link, rename, unlink } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { SharedFile } from './file.ts'
+import { Folders } from './folders.ts'
+import type { Layout } from './layout.ts'
+import { isCode } from './system-error.ts'
 
-/** Makes what was created, renamed or removed in a folder survive a power cut. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
+// Each durable write waits for several of these: `node:fs/promises` takes twice the time for one.
+const linkAsync = promisify(link)
+const renameAsync = promisify(rename)
+const unlinkAsync = promisify(unlink)
 
-/** Creates the folder; each one it had to make is synced into its parent. */
-export async function ensureFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
-  if (first === undefined) return
-  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
-}
-
-export interface WriteOptions {
-  /** Folder on the same file system for the file until it is whole. */
-  scratch: string
+export interface Durability {
   /** Content and name survive a power cut when the promise resolves. */
-  durable: boolean
+  readonly durable: boolean
 }
 
-/** Writes the file and puts it under its name, replacing what was there. */
-export async function writeWhole(
-  path: string,
-  content: Uint8Array | string,
-  options: WriteOptions,
-): Promise<void> {
-  const written = await writeScratch(content, options)
-  try {
-    await ensureFolder(dirname(path))
-    await rename(written, path)
-  } catch (error) {
-    await rm(written, { force: true })
-    throw error
+export class WholeFiles {
+  readonly folders: Folders
+  /** Folder on the same file system for a file until it is whole. */
+  readonly #scratch: string
+
+  constructor(layout: Layout) {
+    this.folders = new Folders(layout.root)
+    this.#scratch = layout.trash
   }
-  if (options.durable) await syncFolder(dirname(path))
-}
 
-/** As `writeWhole`, but resolves with false and changes nothing when the name is taken. */
-export async function createWhole(
-  path: string,
-  content: Uint8Array | string,
-  options: WriteOptions,
-): Promise<boolean> {
-  const written = await writeScratch(content, options)
-  try {
-    await ensureFolder(dirname(path))
-    await link(written, path)
-  } catch (error) {
-    if (isCode(error, 'EEXIST')) return false
-    throw error
-  } finally {
-    await rm(written, { force: true })
+  /** Writes the file and puts it under its name, replacing what was there. */
+  async write(path: string, content: Uint8Array | string, { durable }: Durability): Promise<void> {
+    const written = await this.#writeScratch(content, durable)
+    try {
+      await this.move(written, path, { durable })
+    } catch (error) {
+      await unlinkAsync(written).catch(() => {}) // what failed is told of; it may have been moved already
+      throw error
+    }
   }
-  if (options.durable) await syncFolder(dirname(path))
-  return true
-}
 
-async function writeScratch(
-  content: Uint8Array | string,
-  { scratch, durable }: WriteOptions,
-): Promise<string> {
-  const path = join(scratch, `new-${randomUUID()}`)
-  const file = await open(path, 'wx')
-  try {
-    await file.writeFile(content)
-    if (durable) await file.datasync()
-  } catch (error) {
-    await rm(path, { force: true })
-    throw error
-  } finally {
-    await file.close()
+  /** As `write`, but resolves with false and changes nothing when the name is taken. */
+  async create(path: string, content: Uint8Array | string, { durable }: Durability): Promise<boolean> {
+    const written = await this.#writeScratch(content, durable)
+    let created = false
+    try {
+      created = await this.link(written, path)
+    } finally {
+      await Promise.all([
+        unlinkAsync(written),
+        created && durable ? this.folders.sync(dirname(path)) : undefined,
+      ])
+    }
+    return created
   }
-  return path
+
+  /** Puts a file of the store, whose content is on disk, under another name, replacing what was there. */
+  async move(from: string, to: string, { durable }: Durability): Promise<void> {
+    const folder = dirname(to)
+    await this.folders.into(folder, () => renameAsync(from, to))
+    if (durable) await this.folders.sync(folder)
+  }
+
+  /** One more name for a file, not synced; resolves with false when the name is taken. */
+  async link(from: string, to: string): Promise<boolean> {
+    try {
+      await this.folders.into(dirname(to), () => linkAsync(from, to))
+      return true
+    } catch (error) {
+      if (isCode(error, 'EEXIST')) return false
+      throw error
+    }
+  }
+
+  /** A name for a file on its way. */
+  scratch(): string {
+    return join(this.#scratch, `new-${randomUUID()}`)
+  }
+
+  async #writeScratch(content: Uint8Array | string, durable: boolean): Promise<string> {
+    const path = this.scratch()
+    const file = await SharedFile.open(path, 'wx+')
+    try {
+      await file.write([bytesOf(content)], 0)
+      if (durable) await file.sync()
+    } catch (error) {
+      await unlinkAsync(path).catch(() => {}) // reaped later
+      throw error
+    } finally {
+      file.release()
+    }
+    return path
+  }
 }
 
-export function isCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+function bytesOf(content: Uint8Array | string): Buffer {
+  if (typeof content === 'string') return Buffer.from(content)
+  return Buffer.from(content.buffer, content.byteOffset, content.byteLength)
 }

@@ -1,11 +1,15 @@
 /** A file opened once and shared: closed when the last of its users has let go. */
-import { close, fdatasync, fstat, open, read, writev } from 'node:fs'
+import { close, constants, fdatasync, fstat, ftruncate, open, read, writev } from 'node:fs'
 import { promisify } from 'node:util'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 const fstatAsync = promisify(fstat)
+const ftruncateAsync = promisify(ftruncate)
+
+/** For reading and writing, made when it is not there. */
+export const openOrMake = constants.O_RDWR | constants.O_CREAT
 
 export class SharedFile {
   readonly fd: number
@@ -16,7 +20,7 @@ export class SharedFile {
   }
 
   /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
-  static async open(path: string, flags: 'r' | 'r+' | 'wx+'): Promise<SharedFile> {
+  static async open(path: string, flags: 'r' | 'r+' | 'wx+' | typeof openOrMake): Promise<SharedFile> {
     return new SharedFile(await openAsync(path, flags, 0o644))
   }
 
@@ -33,15 +37,13 @@ export class SharedFile {
 
   /** Resolves with the number of bytes read: 0 at the end of the file. */
   read(target: Buffer, position: number): Promise<number> {
-    if (this.#users === 0) return Promise.reject(new Error('the file is closed'))
-    this.retain() // a number that is closed meanwhile may be another file's by the time it is read
-    return new Promise((resolve, reject) => {
-      read(this.fd, target, 0, target.length, position, (error, count) => {
-        this.release()
-        if (error) reject(error)
-        else resolve(count)
-      })
-    })
+    return this.#using(
+      () =>
+        new Promise((resolve, reject) => {
+          const done = (error: Error | null, count: number) => (error ? reject(error) : resolve(count))
+          read(this.fd, target, 0, target.length, position, done)
+        }),
+    )
   }
 
   /** What `read` put into the target; no buffer at the end of the file. */
@@ -61,17 +63,35 @@ export class SharedFile {
   }
 
   async size(): Promise<number> {
-    return (await fstatAsync(this.fd)).size
+    return (await this.#using(() => fstatAsync(this.fd))).size
   }
 
   sync(): Promise<void> {
-    return fdatasyncAsync(this.fd)
+    return this.#using(() => fdatasyncAsync(this.fd))
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#using(() => ftruncateAsync(this.fd, size))
   }
 
   #writeSome(chunks: readonly Buffer[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      writev(this.fd, chunks, position, (error, count) => (error ? reject(error) : resolve(count)))
-    })
+    return this.#using(
+      () =>
+        new Promise((resolve, reject) => {
+          writev(this.fd, chunks, position, (error, count) => (error ? reject(error) : resolve(count)))
+        }),
+    )
+  }
+
+  /** A number that is closed meanwhile may be another file's by the time it is used. */
+  async #using<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#users === 0) throw new Error('the file is closed')
+    this.retain()
+    try {
+      return await task()
+    } finally {
+      this.release()
+    }
   }
 }
 

@@ -4,7 +4,9 @@
  *     format.json                       {"v":1}
  *     lock                              held by the process that owns the store
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
+ *     pushed/<alg>/ab/<hex>             bytes from pushes and mounts, some of them hard links of cached ones
  *     partial/<alg>-<hex>.<flight>      bytes on their way, with <…>.note beside them
+ *     uploads/<id>/session.json data    bytes being pushed, and whose they are
  *     trash/                            whatever is being deleted
  *     names/<registry>/<name>/_tags/<tag> _manifests/<alg>-<hex> _blobs/<alg>-<hex> _referrers/<subject>/<alg>-<hex>
  *     index.sqlite                      rebuildable
@@ -13,7 +15,10 @@ import { join } from 'node:path'
 import { algorithmOf, type Digest, dashed, hexOf } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/name.ts'
 
-/** A repository of one registry; `registry` is `_local` for local namespaces. */
+/** Stands where the registry's name would, for repositories of local namespaces. */
+export const localRegistry = '_local'
+
+/** A repository of one registry, or of a local namespace. */
 export interface RepositoryKey {
   readonly registry: string
   readonly repository: RepositoryName
@@ -42,6 +47,10 @@ export class Layout {
     return join(this.root, 'partial')
   }
 
+  get uploads(): string {
+    return join(this.root, 'uploads')
+  }
+
   get trash(): string {
     return join(this.root, 'trash')
   }
@@ -51,31 +60,60 @@ export class Layout {
   }
 
   cached(digest: Digest): string {
-    const hex = hexOf(digest)
-    return join(this.root, 'cached', algorithmOf(digest), hex.slice(0, 2), hex)
+    return this.#content('cached', digest)
+  }
+
+  pushed(digest: Digest): string {
+    return this.#content('pushed', digest)
+  }
+
+  /** The folder of an upload session. */
+  upload(id: string): string {
+    return join(this.uploads, id)
   }
 
   partial(digest: Digest, flight: string): string {
     return join(this.partials, `${dashed(digest)}.${flight}`)
   }
 
+  repository(key: RepositoryKey): string {
+    return join(this.names, key.registry, key.repository)
+  }
+
+  tags(key: RepositoryKey): string {
+    return join(this.repository(key), '_tags')
+  }
+
+  manifests(key: RepositoryKey): string {
+    return join(this.repository(key), '_manifests')
+  }
+
+  blobs(key: RepositoryKey): string {
+    return join(this.repository(key), '_blobs')
+  }
+
+  referrers(key: RepositoryKey, subject: Digest): string {
+    return join(this.repository(key), '_referrers', dashed(subject))
+  }
+
   tag(key: RepositoryKey, tag: Tag): string {
-    return join(this.#repository(key), '_tags', tag)
+    return join(this.tags(key), tag)
   }
 
   manifest(key: RepositoryKey, digest: Digest): string {
-    return join(this.#repository(key), '_manifests', dashed(digest))
+    return join(this.manifests(key), dashed(digest))
   }
 
   blob(key: RepositoryKey, digest: Digest): string {
-    return join(this.#repository(key), '_blobs', dashed(digest))
+    return join(this.blobs(key), dashed(digest))
   }
 
   referrer(key: RepositoryKey, subject: Digest, referrer: Digest): string {
-    return join(this.#repository(key), '_referrers', dashed(subject), dashed(referrer))
+    return join(this.referrers(key, subject), dashed(referrer))
   }
 
-  #repository(key: RepositoryKey): string {
-    return join(this.names, key.registry, key.repository)
+  #content(area: 'cached' | 'pushed', digest: Digest): string {
+    const hex = hexOf(digest)
+    return join(this.root, area, algorithmOf(digest), hex.slice(0, 2), hex)
   }
 }

@@ -2,8 +2,9 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
-import { isCode, writeWhole } from './durable.ts'
+import { WholeFiles } from './durable.ts'
 import { Layout } from './layout.ts'
+import { isCode } from './system-error.ts'
 
 /** The store cannot be used; the message is one line for the person who starts the program. */
 export class StoreUnusable extends Error {
@@ -16,7 +17,7 @@ const formatVersion = 1
 export async function openLayout(root: string): Promise<{ layout: Layout; unlock: () => void }> {
   const layout = new Layout(root)
   try {
-    for (const folder of [layout.partials, layout.trash, layout.names])
+    for (const folder of [layout.partials, layout.uploads, layout.trash, layout.names])
       await mkdir(folder, { recursive: true })
     return await lockChecked(layout)
   } catch (error) {
@@ -42,10 +43,8 @@ async function checkFormat(layout: Layout): Promise<void> {
     text = await readFile(layout.format, 'utf8')
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error
-    return writeWhole(layout.format, `${JSON.stringify({ v: formatVersion })}\n`, {
-      scratch: layout.trash,
-      durable: true,
-    })
+    const format = `${JSON.stringify({ v: formatVersion })}\n`
+    return new WholeFiles(layout).write(layout.format, format, { durable: true })
   }
   const v = versionIn(text)
   if (v === formatVersion) return

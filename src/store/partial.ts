@@ -1,10 +1,10 @@
 /** A blob on its way into the store: a growing file with a note of how much of it survives an unclean stop. */
 import { readFile, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
-import { ensureFolder, syncFolder, writeWhole } from './durable.ts'
+import type { Cached } from './cached.ts'
+import type { WholeFiles } from './durable.ts'
 import type { SharedFile } from './file.ts'
-import type { Layout } from './layout.ts'
+import { GrowingFile } from './growing-file.ts'
 
 /** What is known of the whole from upstream's headers; kept so that a later process can go on. */
 export interface PartialNote {
@@ -13,8 +13,10 @@ export interface PartialNote {
   readonly etag?: string
 }
 
-/** After so many bytes the file is synced on the way, so that a crash costs no more than this. */
-const syncEvery = 64 * 1024 * 1024
+export interface PartialDeps {
+  readonly files: WholeFiles
+  readonly cached: Cached
+}
 
 export interface BegunPartial {
   digest: Digest
@@ -31,28 +33,30 @@ export interface BegunPartial {
 export class Partial {
   readonly digest: Digest
   readonly file: SharedFile
+  readonly #growing: GrowingFile
   readonly #path: string
-  readonly #layout: Layout
-  #note: PartialNote
-  #written: number
-  #synced: number
-  #syncing: Promise<void> = Promise.resolve()
+  readonly #deps: PartialDeps
   readonly #closed: () => void
+  #note: PartialNote
+  #noting: Promise<void> = Promise.resolve()
 
-  constructor(layout: Layout, begun: BegunPartial) {
-    this.digest = begun.digest
-    this.file = begun.file
-    this.#layout = layout
-    this.#path = begun.path
-    this.#note = begun.note
-    this.#written = begun.written
-    this.#synced = begun.written
-    this.#closed = begun.closed
+  constructor(deps: PartialDeps, { digest, path, file, note, written, closed }: BegunPartial) {
+    this.digest = digest
+    this.file = file
+    this.#deps = deps
+    this.#path = path
+    this.#note = note
+    this.#closed = closed
+    this.#growing = new GrowingFile(file, {
+      written,
+      synced: written,
+      onSynced: offset => this.#noteBehind(offset),
+    })
   }
 
   /** Bytes that are in the file, from its start. */
   get written(): number {
-    return this.#written
+    return this.#growing.written
   }
 
   get note(): PartialNote {
@@ -64,36 +68,39 @@ export class Partial {
   }
 
   /** Appends. Syncs now and then, without being waited for. Rejects with the system's error. */
-  async append(chunks: readonly Buffer[]): Promise<void> {
-    await this.file.write(chunks, this.#written)
-    for (const chunk of chunks) this.#written += chunk.length
-    if (this.#written - this.#synced >= syncEvery) this.#syncBehind()
+  append(chunks: readonly Buffer[]): Promise<void> {
+    return this.#growing.append(chunks)
   }
 
   /** Everything written is on disk under the digest's name when this resolves. The caller has verified it. */
   commit(): Promise<void> {
     return this.#end(async () => {
-      await this.file.sync()
-      const target = this.#layout.cached(this.digest)
-      await ensureFolder(dirname(target))
-      await rename(this.#path, target)
-      await syncFolder(dirname(target))
+      await this.#growing.sync()
+      await this.#deps.cached.adopt(this.digest, this.#path, this.written)
+      await this.#noting
       await rm(notePath(this.#path), { force: true })
     })
   }
 
   /** Leaves the bytes for a later flight to go on from. */
   keep(): Promise<void> {
-    return this.#end(() => this.#sync())
+    return this.#end(async () => {
+      await this.#growing.sync()
+      await this.#noting
+      await this.#writeNote(this.written)
+    })
   }
 
   discard(): Promise<void> {
-    return this.#end(() => removePartial(this.#path))
+    return this.#end(async () => {
+      await this.#growing.settled()
+      await this.#noting
+      await removePartial(this.#path)
+    })
   }
 
   async #end(task: () => Promise<void>): Promise<void> {
     try {
-      await this.#syncing
       await task()
     } finally {
       this.file.release()
@@ -101,17 +108,14 @@ export class Partial {
     }
   }
 
-  #syncBehind(): void {
-    this.#synced = this.#written
-    // A failed sync only means that a crash costs more; commit and keep sync again and report.
-    this.#syncing = this.#syncing.then(() => this.#sync()).catch(() => {})
+  /** A note that could not be written only means that a crash costs more. */
+  #noteBehind(offset: number): void {
+    this.#noting = this.#noting.then(() => this.#writeNote(offset)).catch(() => {})
   }
 
-  async #sync(): Promise<void> {
-    const offset = this.#written
-    await this.file.sync()
-    await writeNote(this.#path, { offset, ...this.#note }, this.#layout)
-    this.#synced = offset
+  #writeNote(offset: number): Promise<void> {
+    const note: StoredNote = { offset, ...this.#note }
+    return this.#deps.files.write(notePath(this.#path), JSON.stringify(note), { durable: false })
   }
 }
 
@@ -122,10 +126,6 @@ export interface StoredNote extends PartialNote {
 
 function notePath(path: string): string {
   return `${path}.note`
-}
-
-function writeNote(path: string, note: StoredNote, layout: Layout): Promise<void> {
-  return writeWhole(notePath(path), JSON.stringify(note), { scratch: layout.trash, durable: false })
 }
 
 /** The note beside a partial; undefined when there is none, or none that can be believed. */

@@ -4,21 +4,30 @@ import type { Stats } from 'node:fs'
 import { readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
-import { isCode } from './durable.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
-import { Partial, readNote, removePartial, renamePartial, type StoredNote } from './partial.ts'
+import {
+  Partial,
+  type PartialDeps,
+  readNote,
+  removePartial,
+  renamePartial,
+  type StoredNote,
+} from './partial.ts'
+import { isCode } from './system-error.ts'
 
 /** A small file is written and renamed at once; one that is still there after so long is nobody's. */
 const scratchLifeMs = 3_600_000
 
 export class Partials {
   readonly #layout: Layout
+  readonly #deps: PartialDeps
   /** Paths that a flight of this process is writing. */
   readonly #open = new Set<string>()
 
-  constructor(layout: Layout) {
+  constructor(layout: Layout, deps: PartialDeps) {
     this.#layout = layout
+    this.#deps = deps
   }
 
   /**
@@ -33,7 +42,7 @@ export class Partials {
       const adopted = await this.#adopt(digest, path)
       const file = await SharedFile.open(path, adopted ? 'r+' : 'wx+')
       const { offset = 0, ...note } = adopted ?? {}
-      return new Partial(this.#layout, { digest, path, file, note, written: offset, closed })
+      return new Partial(this.#deps, { digest, path, file, note, written: offset, closed })
     } catch (error) {
       closed()
       throw error
@@ -41,28 +50,18 @@ export class Partials {
   }
 
   /**
-   * Deletes what no flight has touched for so long, and what a killed process was just writing. Resolves with how many
-   * were deleted.
+   * Deletes what no flight has touched for so long, and what a killed process was just writing or deleting. Resolves
+   * with how many were deleted.
    */
   async reap(olderThanMs: number, now: number): Promise<number> {
-    const scratchMs = Math.max(olderThanMs, scratchLifeMs)
-    return (
-      (await this.#reapFolder(this.#layout.partials, olderThanMs, now)) +
-      (await this.#reapFolder(this.#layout.trash, scratchMs, now))
-    )
-  }
-
-  async #reapFolder(folder: string, olderThanMs: number, now: number): Promise<number> {
-    let reaped = 0
-    for (const name of await readdir(folder)) {
-      const path = join(folder, name)
-      if (this.#open.has(path.replace(/\.note$/, ''))) continue
-      const found = await statIfThere(path)
-      if (!found?.isFile() || now - found.mtimeMs < olderThanMs) continue
-      await rm(path, { force: true })
-      reaped += 1
-    }
-    return reaped
+    const partials = await oldIn(this.#layout.partials, now - olderThanMs)
+    const trash = await oldIn(this.#layout.trash, now - Math.max(olderThanMs, scratchLifeMs))
+    const doomed = [
+      ...partials.filter(({ path, isFile }) => isFile && !this.#open.has(path.replace(/\.note$/, ''))),
+      ...trash,
+    ]
+    for (const { path } of doomed) await rm(path, { force: true, recursive: true })
+    return doomed.length
   }
 
   async #adopt(digest: Digest, path: string) {
@@ -110,4 +109,14 @@ async function statIfThere(path: string): Promise<Stats | undefined> {
     if (isCode(error, 'ENOENT')) return undefined
     throw error
   }
+}
+
+async function oldIn(folder: string, beforeMs: number): Promise<{ path: string; isFile: boolean }[]> {
+  const old = []
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const found = await statIfThere(path)
+    if (found && found.mtimeMs <= beforeMs) old.push({ path, isFile: found.isFile() })
+  }
+  return old
 }

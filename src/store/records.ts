@@ -1,10 +1,11 @@
 /** The store's records: small JSON files that say what a repository holds. They are the truth; the index is not. */
 import { createHash } from 'node:crypto'
 import { opendir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Logger } from '../observe/log.ts'
-import { createWhole, isCode, writeWhole } from './durable.ts'
+import type { Durability, WholeFiles } from './durable.ts'
 import type { Layout } from './layout.ts'
+import { isCode } from './system-error.ts'
 
 /** Every record carries its format version. */
 export interface StoredRecord {
@@ -17,12 +18,14 @@ export type Version = string
 
 export class Records {
   readonly #layout: Layout
+  readonly #files: WholeFiles
   readonly #log: Logger
   /** The last write under way for a path: writes of one record follow each other. */
   readonly #writing = new Map<string, Promise<unknown>>()
 
-  constructor(layout: Layout, log: Logger) {
+  constructor(layout: Layout, files: WholeFiles, log: Logger) {
     this.#layout = layout
+    this.#files = files
     this.#log = log
   }
 
@@ -41,31 +44,29 @@ export class Records {
   }
 
   /** Resolves with false when there is a record already; it is left alone. Durable: survives a power cut. */
-  create(path: string, record: StoredRecord, { durable }: { durable: boolean }): Promise<boolean> {
-    return this.#afterOthers(path, () => createWhole(path, JSON.stringify(record), this.#options(durable)))
+  create(path: string, record: StoredRecord, durability: Durability): Promise<boolean> {
+    return this.#afterOthers(path, () => this.#files.create(path, JSON.stringify(record), durability))
   }
 
   /** Resolves with false when the record is no longer the version that was read. */
-  replace(
-    path: string,
-    record: StoredRecord,
-    version: Version,
-    { durable }: { durable: boolean },
-  ): Promise<boolean> {
+  replace(path: string, record: StoredRecord, version: Version, durability: Durability): Promise<boolean> {
     return this.#afterOthers(path, async () => {
       if ((await this.read(path))?.version !== version) return false
-      await writeWhole(path, JSON.stringify(record), this.#options(durable))
+      await this.#files.write(path, JSON.stringify(record), durability)
       return true
     })
   }
 
   /** Creates or replaces, whatever is there: for records whose newest value is always right. */
-  save(path: string, record: StoredRecord, { durable }: { durable: boolean }): Promise<void> {
-    return this.#afterOthers(path, () => writeWhole(path, JSON.stringify(record), this.#options(durable)))
+  save(path: string, record: StoredRecord, durability: Durability): Promise<void> {
+    return this.#afterOthers(path, () => this.#files.write(path, JSON.stringify(record), durability))
   }
 
-  remove(path: string): Promise<void> {
-    return this.#afterOthers(path, () => rm(path, { force: true }))
+  remove(path: string, { durable }: Durability = { durable: false }): Promise<void> {
+    return this.#afterOthers(path, async () => {
+      await rm(path, { force: true })
+      if (durable) await this.#syncFolderOf(path)
+    })
   }
 
   /** Path segments below `names/` of every record, in no order. */
@@ -73,8 +74,12 @@ export class Records {
     yield* walkFolder(this.#layout.names, [])
   }
 
-  #options(durable: boolean) {
-    return { scratch: this.#layout.trash, durable }
+  async #syncFolderOf(path: string): Promise<void> {
+    try {
+      await this.#files.folders.sync(dirname(path))
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error // without a folder there never was a record
+    }
   }
 
   #afterOthers<T>(path: string, task: () => Promise<T>): Promise<T> {

@@ -1,23 +1,18 @@
 /** The store: bytes by digest and the records about them, on local disk. */
-import { readFile, rm, stat } from 'node:fs/promises'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isCode, writeWhole } from './durable.ts'
-import { SharedFile } from './file.ts'
+import { Cached } from './cached.ts'
+import { Contents, type ReadableContents, type StoredBlob } from './contents.ts'
+import { WholeFiles } from './durable.ts'
 import type { Layout } from './layout.ts'
 import { openLayout } from './open.ts'
 import type { Partial } from './partial.ts'
 import { Partials } from './partials.ts'
+import { Pushed } from './pushed.ts'
 import { Records, type StoredRecord } from './records.ts'
 import { Unreadable } from './unreadable.ts'
-
-export interface StoredBlob {
-  /** To be released by who opened it. */
-  readonly file: SharedFile
-  /** Bytes. */
-  readonly size: number
-}
+import { UploadFiles } from './upload.ts'
 
 /** @throws StoreUnusable */
 export async function openStore(root: string, deps: { log: Logger; metrics: Metrics }): Promise<Store> {
@@ -25,59 +20,58 @@ export async function openStore(root: string, deps: { log: Logger; metrics: Metr
   return new Store(layout, unlock, deps)
 }
 
-export class Store {
+export class Store implements ReadableContents {
   readonly layout: Layout
   readonly records: Records
+  /** What local repositories hold. */
+  readonly pushed: Pushed
+  readonly uploads: UploadFiles
+  readonly #files: WholeFiles
+  readonly #cached: Cached
+  readonly #pushedBytes: Contents
   readonly #partials: Partials
   readonly #unlock: () => void
-  readonly #metrics: Metrics
   readonly #unreadable: Unreadable
-  /** What was dropped and is still there, on a disk that may not be written: it counts as absent until it is replaced. */
-  readonly #undeletable = new Set<string>()
 
   constructor(layout: Layout, unlock: () => void, { log, metrics }: { log: Logger; metrics: Metrics }) {
+    const files = new WholeFiles(layout)
+    const contentsOf = (area: 'cached' | 'pushed') =>
+      new Contents({ files, metrics, area, pathOf: digest => layout[area](digest) })
     this.layout = layout
-    this.records = new Records(layout, log)
-    this.#partials = new Partials(layout)
+    this.#files = files
     this.#unlock = unlock
-    this.#metrics = metrics
     this.#unreadable = new Unreadable(log)
+    this.#cached = new Cached(contentsOf('cached'), this.#unreadable)
+    this.#pushedBytes = contentsOf('pushed')
+    this.records = new Records(layout, files, log)
+    this.pushed = new Pushed({ files, contents: this.#pushedBytes, cached: this.#cached })
+    this.uploads = new UploadFiles({ layout, pushed: this.#pushedBytes })
+    this.#partials = new Partials(layout, { files, cached: this.#cached })
   }
 
   /** Undefined when the bytes are not here, or cannot be read: a cache problem fails no pull. An empty file where bytes are expected is the caller's to notice by `size`. */
   async open(digest: Digest): Promise<StoredBlob | undefined> {
-    return this.#ifReadable(this.layout.cached(digest), async path => {
-      const file = await SharedFile.open(path, 'r')
-      return { file, size: await this.#sizeOpen(file) }
-    })
+    return (await this.#cached.open(digest)) ?? this.#ifPushed(digest, from => from.open(digest))
   }
 
   /** Bytes; undefined when they are not here. */
   async size(digest: Digest): Promise<number | undefined> {
-    return this.#ifReadable(this.layout.cached(digest), async path => (await stat(path)).size)
+    return (await this.#cached.size(digest)) ?? this.#ifPushed(digest, from => from.size(digest))
   }
 
   /** The whole content, for manifests. */
   async read(digest: Digest): Promise<Buffer | undefined> {
-    return this.#ifReadable(this.layout.cached(digest), path => readFile(path))
+    return (await this.#cached.read(digest)) ?? this.#ifPushed(digest, from => from.read(digest))
   }
 
   /** Durable when it resolves. The caller has verified the digest. */
-  async put(digest: Digest, content: Buffer): Promise<void> {
-    await writeWhole(this.layout.cached(digest), content, { scratch: this.layout.trash, durable: true })
-    this.#undeletable.delete(this.layout.cached(digest))
-    this.#count(content.length)
+  put(digest: Digest, content: Buffer): Promise<void> {
+    return this.#cached.put(digest, content)
   }
 
-  /** Deletes the bytes; who reads them goes on reading. */
-  async drop(digest: Digest): Promise<void> {
-    const path = this.layout.cached(digest)
-    try {
-      await rm(path, { force: true })
-    } catch (error) {
-      this.#undeletable.add(path)
-      this.#unreadable.report(path, error)
-    }
+  /** Deletes the cached bytes; who reads them goes on reading. */
+  drop(digest: Digest): Promise<void> {
+    return this.#cached.drop(digest)
   }
 
   /** A file to fill for this digest; what an earlier flight left behind is its beginning. */
@@ -86,10 +80,8 @@ export class Store {
   }
 
   /** Durable under its digest's name when it resolves. The caller has verified the digest. */
-  async commit(partial: Partial): Promise<void> {
-    await partial.commit()
-    this.#undeletable.delete(this.layout.cached(partial.digest))
-    this.#count(partial.written)
+  commit(partial: Partial): Promise<void> {
+    return partial.commit()
   }
 
   /** Deletes partials that no flight went on with for so long, and other leavings of killed processes. */
@@ -99,7 +91,7 @@ export class Store {
 
   /** Whether a file can be created: what readiness depends on. */
   async probe(): Promise<void> {
-    await writeWhole(`${this.layout.trash}/probe`, '', { scratch: this.layout.trash, durable: false })
+    await this.#files.write(`${this.layout.trash}/probe`, '', { durable: false })
   }
 
   close(): void {
@@ -107,30 +99,14 @@ export class Store {
   }
 
   /** A record of what an upstream gave. `records.read` is for those who must know why there is none. */
-  async record(path: string): Promise<StoredRecord | undefined> {
-    return this.#ifReadable(path, async () => (await this.records.read(path))?.record)
+  record(path: string): Promise<StoredRecord | undefined> {
+    return this.#unreadable.orAbsent(path, async () => (await this.records.read(path))?.record)
   }
 
-  async #ifReadable<T>(path: string, read: (path: string) => Promise<T>): Promise<T | undefined> {
-    if (this.#undeletable.has(path)) return undefined
-    try {
-      return await read(path)
-    } catch (error) {
-      return isCode(error, 'ENOENT') ? undefined : this.#unreadable.report(path, error)
-    }
-  }
-
-  async #sizeOpen(file: SharedFile): Promise<number> {
-    try {
-      return await file.size()
-    } catch (error) {
-      file.release()
-      throw error
-    }
-  }
-
-  #count(bytes: number): void {
-    this.#metrics.storeBytes.inc({ area: 'cached' }, bytes)
-    this.#metrics.storeObjects.inc({ area: 'cached' })
+  #ifPushed<T>(
+    digest: Digest,
+    read: (pushed: ReadableContents) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    return this.#unreadable.orAbsent(this.layout.pushed(digest), () => read(this.#pushedBytes))
   }
 }

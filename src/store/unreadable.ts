@@ -1,6 +1,7 @@
 /** Files of the store that cannot be read: a cache does without them, and says so. */
 import type { Logger } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { isCode } from './system-error.ts'
 
 /** A failing disk is told of in one line a minute for each cause, and not in one for each pull. */
 const quietMs = 60_000
@@ -11,6 +12,15 @@ export class Unreadable {
 
   constructor(log: Logger) {
     this.#log = log
+  }
+
+  /** What `read` gives; undefined when the file is not there or cannot be read. */
+  async orAbsent<T>(path: string, read: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await read()
+    } catch (error) {
+      return isCode(error, 'ENOENT') ? undefined : this.report(path, error)
+    }
   }
 
   /** For an error that is no absence: the file counts as absent all the same. */

@@ -19,6 +19,7 @@ async function world(setting: SceneSetting = {}) {
     local: [
       { name: 'local', match: 'local/**' },
       { name: 'team', match: 'docker.io/team/**' },
+      { name: 'own', match: 'ghcr.io/own/**' },
     ],
     ...setting,
   })
@@ -210,7 +211,6 @@ describe('what no name, tag or digest can be', () => {
     `sha256:${'a'.repeat(65)}`,
     `sha512:${'a'.repeat(64)}`,
     'sha256:',
-    `md5:${'a'.repeat(32)}`,
   ])('the digest %s is refused with 400', async digest => {
     await using at = await world()
     for (const kind of ['manifests', 'blobs', 'referrers']) {
@@ -257,12 +257,24 @@ describe('local names never leave for the default upstream', () => {
     '/v2/team/app/OP?ns=index.docker.io',
     '/v2/docker.io/team/app/OP',
     '/index.docker.io/v2/team/app/OP',
+    '/v2/docker.io/index.docker.io/team/app/OP',
+    '/v2/docker.io/team/app/OP?ns=registry-1.docker.io',
+    '/v2/team/app/OP?ns=DOCKER.IO',
+    '/v2/ghcr.io/own/app/OP',
+    '/v2/own/app/OP?ns=ghcr.io',
+    '/v2/ghcr.io/own/app/OP?ns=ghcr.io',
+    '/v2/ghcr.io/own/app/OP?ns=docker.io',
+    '/v2/docker.io/ghcr.io/own/app/OP',
+    '/docker.io/v2/ghcr.io/own/app/OP',
+    '/ghcr.io/own/app/OP',
   ]
 
   test.each(forms)('%s', async form => {
     await using at = await world()
     at.net.hub.put('local/app', '1', alpine)
     at.net.hub.put('team/app', '1', alpine)
+    at.net.hub.put('ghcr.io/own/app', '1', alpine)
+    at.net.ghcr.put('own/app', '1', alpine)
     const path = (operation: string) => form.replace('OP', operation)
     for (const operation of [
       'manifests/1',
@@ -289,5 +301,75 @@ describe('local names never leave for the default upstream', () => {
     await using at = await world()
     at.net.hub.put('localhost/app', '1', alpine)
     expect((await at.ask('/v2/localhost/app/manifests/1')).status).toBe(200)
+  })
+})
+
+describe('an overlay', () => {
+  const overlays = [
+    { name: 'team', match: 'docker.io/team/**', overlay: true },
+    { name: 'mine', match: 'mine/**', overlay: true },
+    { name: 'own', match: 'ghcr.io/own/**', overlay: true },
+  ]
+  const ours = image('ours', { layers: [200] })
+  const forms = [
+    ...['team/app', 'mine/app'].flatMap(name => [
+      `/v2/${name}/OP`,
+      `/v2/${name}/OP?ns=docker.io`,
+      `/v2/${name}/OP?ns=index.docker.io`,
+      `/v2/${name}/OP?ns=mirror.corp.example`,
+      `/v2/docker.io/${name}/OP`,
+      `/v2/docker.io/${name}/OP?ns=docker.io`,
+      `/docker.io/v2/${name}/OP`,
+      `/index.docker.io/${name}/OP`,
+    ]),
+    '/v2/ghcr.io/own/app/OP',
+    '/v2/own/app/OP?ns=ghcr.io',
+    '/ghcr.io/v2/own/app/OP',
+  ]
+
+  async function overlaid() {
+    const at = await world({ local: overlays })
+    for (const name of ['team/app', 'mine/app']) at.net.hub.put(name, '1', alpine)
+    at.net.ghcr.put('own/app', '1', alpine)
+    return at
+  }
+
+  test.each(forms)('%s is asked for upstream while it is not here', async form => {
+    await using at = await overlaid()
+    const answer = await at.ask(form.replace('OP', 'manifests/1'))
+    expect(answer.status).toBe(200)
+    expect(answer.body.equals(alpine.root.body)).toBe(true)
+    const blob = await at.ask(form.replace('OP', `blobs/${layer.digest}`))
+    expect([blob.status, blob.body.length]).toEqual([200, 300])
+  })
+
+  test.each(forms)('%s is answered from here once it was pushed, and upstream is not asked', async form => {
+    await using at = await overlaid()
+    const name = /(?:team|mine)\/app/.exec(form)?.[0] ?? 'ghcr.io/own/app'
+    for (const { content, digest, size } of ours.blobs) {
+      const body = Buffer.concat([...content.chunks(0, size)])
+      const pushed = await at.ask(`/v2/${name}/blobs/uploads/?digest=${digest}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/octet-stream' },
+        body,
+      })
+      expect(pushed.status).toBe(201)
+    }
+    const { body, mediaType } = ours.root
+    const headers = { 'content-type': mediaType }
+    const pushed = await at.ask(`/v2/${name}/manifests/1`, { method: 'PUT', headers, body })
+    expect(pushed.status).toBe(201)
+    const answer = await at.ask(form.replace('OP', 'manifests/1'))
+    expect(answer.body.equals(body)).toBe(true)
+    expect((await at.ask(form.replace('OP', `blobs/${layerOf(ours).digest}`))).status).toBe(200)
+    expect(at.net.requests()).toEqual([])
+  })
+
+  test('leads to one upstream only', async () => {
+    await using at = await overlaid()
+    at.net.ghcr.put('team/other', '1', alpine)
+    at.net.hub.put('own/other', '1', alpine)
+    expect((await at.ask('/v2/team/other/manifests/1')).status).toBe(404)
+    expect((await at.ask('/v2/ghcr.io/own/other/manifests/1')).status).toBe(404)
   })
 })

@@ -4,6 +4,7 @@ import type { Config, UpstreamConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Lookup } from '../../src/runtime/lookup.ts'
+import { type LocalSetting, local } from './local.ts'
 import { tempDir } from './temp-dir.ts'
 
 type Overrides<T> = {
@@ -66,7 +67,7 @@ export interface TestLayover extends AsyncDisposable {
   readonly storePath: string
   readonly lines: readonly Record<string, unknown>[]
   readonly config: Config
-  reload(config: Config): Promise<void>
+  reload(config: Omit<Config, 'local'> & { local: readonly LocalSetting[] }): Promise<void>
   /** Stops the process's parts and starts them anew on the same store. */
   restart(): Promise<void>
   stop(): Promise<void>
@@ -74,7 +75,7 @@ export interface TestLayover extends AsyncDisposable {
 
 interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts'>> {
   upstreams: readonly UpstreamConfig[]
-  local?: Config['local']
+  local?: readonly LocalSetting[]
   hosts?: readonly string[]
   clock: Clock
   lookup: Lookup
@@ -97,10 +98,14 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       drainMs: 1_000,
       partialMs: 24 * 60 * minute,
       stalledMs: 2 * minute,
+      upload: 100 * 2 ** 30,
+      uploadIdleMs: 24 * 60 * minute,
+      uploads: 10_000,
+      page: 10_000,
       ...setting.limits,
     },
     upstreams: setting.upstreams,
-    local: setting.local ?? [{ name: 'local', match: 'local/**' }],
+    local: (setting.local ?? [{ name: 'local', match: 'local/**' }]).map(local),
   }
   const { clock, lookup } = setting
   let running: Layover = await startLayover(config, { log, clock, lookup })
@@ -112,7 +117,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     storePath: config.store.path,
     lines,
     config,
-    reload: next => running.reload(next),
+    reload: next => running.reload({ ...next, local: next.local.map(local) }),
     async restart() {
       await stop()
       running = await startLayover(config, { log, clock, lookup })

@@ -46,6 +46,10 @@ describe('the configuration in force', () => {
         drainMs: 25_000,
         partialMs: 86_400_000,
         stalledMs: 120_000,
+        upload: 100 * 2 ** 30,
+        uploadIdleMs: 86_400_000,
+        uploads: 10_000,
+        page: 10_000,
       },
       upstreams: [
         {
@@ -109,8 +113,7 @@ describe('the configuration in force', () => {
   })
 
   test('what later versions have may stand there as long as it says what this one does', async () => {
-    const yaml =
-      'listeners: []\nindex: sqlite\nupstreams: [{registry: a.test, access: shared}]\nlocal: [{match: a/**, overlay: false, immutableTags: []}]'
+    const yaml = 'listeners: []\nindex: sqlite\nupstreams: [{registry: a.test, access: shared}]\nlocal: []'
     await expect(load(yaml)).resolves.toBeDefined()
   })
 
@@ -174,10 +177,50 @@ describe('the configuration in force', () => {
     const { config } = await load(
       'upstreams: [{registry: docker.io}]\nlocal: [{match: team/**}, {name: own, match: index.docker.io/own/*}]',
     )
-    expect(config.local).toEqual([
-      { name: 'team', match: 'team/**' },
-      { name: 'own', match: 'docker.io/own/*' },
+    expect(config.local.map(({ name, match }) => [name, match])).toEqual([
+      ['team', 'team/**'],
+      ['own', 'docker.io/own/*'],
     ])
+  })
+
+  test('a namespace stays in the house and lets everything be changed, unless it says otherwise', async () => {
+    const { config } = await load(
+      `upstreams: [{registry: docker.io}]
+local:
+  - match: team/**
+  - {match: own/**, overlay: true, immutableTags: ["v*", latest], delete: false, missingReferences: refuse}
+`,
+    )
+    expect(config.local).toEqual([
+      {
+        name: 'team',
+        match: 'team/**',
+        overlay: false,
+        immutableTags: [],
+        delete: true,
+        missingReferences: 'accept',
+      },
+      {
+        name: 'own',
+        match: 'own/**',
+        overlay: true,
+        immutableTags: ['v*', 'latest'],
+        delete: false,
+        missingReferences: 'refuse',
+      },
+    ])
+  })
+
+  test('the limits of pushes and of listings are told in sizes, durations and numbers', async () => {
+    const { config } = await load(
+      'upstreams: [{registry: a.test}]\nlimits: {upload: 1TiB, uploadIdle: forever, uploads: 5, page: 100}',
+    )
+    expect(config.limits).toMatchObject({
+      upload: 2 ** 40,
+      uploadIdleMs: Number.POSITIVE_INFINITY,
+      uploads: 5,
+      page: 100,
+    })
   })
 
   test('freshness is told per pattern, in order', async () => {
@@ -224,6 +267,20 @@ describe('layover check', () => {
     expect((await loadConfig(dir.join('again.yaml'))).config).toEqual(
       (await loadConfig('upstreams.yaml')).config,
     )
+  })
+
+  test('prints the rules of pushes so that they mean the same', async () => {
+    await using dir = await tempDir()
+    await writeFile(
+      dir.join('upstreams.yaml'),
+      `upstreams: [{registry: docker.io}]
+limits: {upload: 1000, uploadIdle: 90m, uploads: 3, page: 7}
+local: [{match: index.docker.io/own/**, overlay: true, immutableTags: ["*"], delete: false, missingReferences: refuse}]
+`,
+    )
+    const { config, redacted } = await loadConfig(dir.join('upstreams.yaml'))
+    await writeFile(dir.join('upstreams.yaml'), stringify(redacted))
+    expect((await loadConfig(dir.join('upstreams.yaml'))).config).toEqual(config)
   })
 
   test('shows no secret', async () => {

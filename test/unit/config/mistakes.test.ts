@@ -209,6 +209,55 @@ describe('a mistake in the configuration', () => {
       ['2:23 local[1]: expected another `name`: a is local[0]'],
     ],
     [
+      'a namespace that another one leaves no name',
+      `${whole}local: [{match: a/**}, {match: a/b/**, name: b}]\n`,
+      ['2:32 local[1].match: expected it in front of local[0], which takes all of its names'],
+    ],
+    [
+      'the same, once by the name of the registry and once as the default',
+      'upstreams: [{registry: docker.io}]\nlocal: [{match: "**", name: all, overlay: true}, {match: index.docker.io/team/*}]\n',
+      ['2:58 local[1].match: expected it in front of local[0], which takes all of its names'],
+    ],
+    [
+      'an overlay over nothing',
+      `${whole}local: [{match: a/**, overlay: true}]\n`,
+      [
+        '2:32 local[0].overlay: expected an upstream behind it: `match` names none of them, and none is the default; leave it out, or name one as in docker.io/team/**',
+      ],
+    ],
+    [
+      'an overlay that is neither true nor false',
+      `${whole}local: [{match: a/**, overlay: "yes"}]\n`,
+      ['2:32 local[0].overlay: expected true or false, found "yes"'],
+    ],
+    [
+      'a pattern that no tag can match',
+      `${whole}local: [{match: a/**, immutableTags: [v1/*]}]\n`,
+      ['2:39 local[0].immutableTags[0]: expected a pattern of tags such as latest, v* or *, found "v1/*"'],
+    ],
+    [
+      'one pattern of tags instead of a list',
+      `${whole}local: [{match: a/**, immutableTags: v*}]\n`,
+      ['2:38 local[0].immutableTags: expected a list, found "v*"'],
+    ],
+    [
+      'another word for missing references',
+      `${whole}local: [{match: a/**, missingReferences: deny}]\n`,
+      ['2:42 local[0].missingReferences: expected accept or refuse, found "deny"'],
+    ],
+    [
+      'uploads that may not wait',
+      `limits: {uploadIdle: 0s}\n${whole}`,
+      [
+        '1:22 limits.uploadIdle: expected a duration such as 250ms, 5s, 5m, 1h, 7d or forever, more than 0, found "0s"',
+      ],
+    ],
+    [
+      'pages without an entry',
+      `limits: {page: 0}\n${whole}`,
+      ['1:16 limits.page: expected a whole number of at least 1, found 0'],
+    ],
+    [
       'a certificate alone',
       inUpstream(`cert: ${JSON.stringify(serverCertificate.cert)}`),
       ['3:11 upstreams[0].cert: expected `key` beside it: a client certificate needs both'],
@@ -232,10 +281,6 @@ describe('a mistake in the configuration', () => {
     ['store: {s3: {bucket: b}}', '1:13 store.s3'],
     ['index: redis://redis.test', '1:8 index'],
     ['replica: {advertise: "http://10.0.0.3:8080", secret: x}', '1:10 replica'],
-    ['limits: {upload: 100GiB}', '1:18 limits.upload'],
-    ['local: [{match: a/**, overlay: true}]', '1:32 local[0].overlay'],
-    ['local: [{match: a/**, immutableTags: [v1]}]', '1:38 local[0].immutableTags'],
-    ['local: [{match: a/**, delete: false}]', '1:31 local[0].delete'],
   ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
     expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
   })
@@ -246,6 +291,24 @@ describe('a mistake in the configuration', () => {
     ['credentials: {exec: {command: x}}\n    allow: [a]', '3:25 upstreams[0].credentials.exec'],
   ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {
     expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+  })
+
+  test.each([
+    ['a/b/**', 'a/**'],
+    ['a/*', 'a/**'],
+    ['a/*/*', 'a/**'],
+    ['a/**/c', 'a/**'],
+    ['a/*/**/b', 'a/**/b'],
+    ['a*', '*'],
+    ['ghcr.io/a/**', 'a/**'],
+    ['a/**', 'ghcr.io/a/**'],
+    ['docker.io/a/b', 'a/**'],
+  ])('a namespace %s leaves names for %s', async (first, second) => {
+    const local = `local: [{name: one, match: "${first}"}, {name: two, match: "${second}"}]`
+    const [line, ...more] = await problemsOf(
+      `upstreams: [{registry: docker.io}, {registry: ghcr.io}]\n${local}\nnonsense: 1\n`,
+    )
+    expect([line?.split(': ')[0], ...more]).toEqual(['upstreams.yaml:3:1 nonsense'])
   })
 
   test('all of them are told at once, in the order of the file', async () => {

@@ -69,5 +69,14 @@ test('the configuration that ships mirrors the usual registries, with Docker Hub
     'public.ecr.aws',
   ])
   expect(config.upstreams.findIndex(({ isDefault }) => isDefault)).toBe(0)
-  expect(config.local).toEqual([{ name: 'local', match: 'local/**' }])
+  expect(config.local).toEqual([
+    {
+      name: 'local',
+      match: 'local/**',
+      overlay: false,
+      immutableTags: [],
+      delete: true,
+      missingReferences: 'accept',
+    },
+  ])
 })

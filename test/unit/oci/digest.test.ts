@@ -9,6 +9,7 @@ import {
   hashFor,
   hexOf,
   isDigest,
+  isForeignDigest,
   looksLikeDigest,
   parseDigest,
 } from '../../../src/oci/digest.ts'
@@ -51,6 +52,21 @@ describe('digest', () => {
   test('a colon makes a digest of a reference, whatever its algorithm', () => {
     expect(looksLikeDigest('blake3:abc')).toBe(true)
     expect(looksLikeDigest('latest')).toBe(false)
+  })
+
+  test('one of an algorithm that is not hashed here is told from a malformed one', () => {
+    for (const text of [`blake3:${'0a'.repeat(32)}`, 'sha256+b64:abc=', 'md5:x'])
+      expect([text, isForeignDigest(text)]).toEqual([text, true])
+    for (const text of [
+      sha256,
+      sha512,
+      'sha256:bad',
+      'blake3:',
+      'Blake3:abc',
+      'blake3:a b',
+      `x:${'a'.repeat(9_999)}`,
+    ])
+      expect([text, isForeignDigest(text)]).toEqual([text, false])
   })
 
   test('algorithm, hex and file name are read off', () => {

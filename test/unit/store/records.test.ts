@@ -130,6 +130,18 @@ describe('records', () => {
     expect(await readFile(rig.path, 'utf8')).toBe('{"v":1,"number":2}')
   })
 
+  test.each([
+    durable,
+    loose,
+  ])('what was removed is absent, and removing it again is no error, %o', async options => {
+    await using rig = await openRecords()
+    await rig.records.remove(rig.path, options)
+    await rig.records.create(rig.path, numbered(1), options)
+    await rig.records.remove(rig.path, options)
+    await rig.records.remove(rig.path, options)
+    expect(await rig.records.read(rig.path)).toBeUndefined()
+  })
+
   test('the walk finds every record once', async () => {
     await using rig = await openRecords()
     const { records, store } = rig

@@ -1,0 +1,121 @@
+/** A server as a process of its own on the real disk, and what the kernel says of it. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { get } from 'node:http'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { nowMs } from './monotonic.ts'
+
+const startTimeoutMs = 30_000
+const stopTimeoutMs = 15_000
+const ticksPerSecond = 100
+
+export interface Launch {
+  command: readonly [string, ...string[]]
+  /** Folder of its own; output goes to `log` there. */
+  home: string
+  url: string
+  /** Answers 200 once it serves. */
+  readyPath: string
+  /** As `taskset` takes them; undefined: every core. */
+  cores: string | undefined
+  env?: Record<string, string>
+}
+
+export interface Launched {
+  child: ChildProcess
+  url: string
+  bootMs: number
+}
+
+export async function launch({ command, home, url, readyPath, cores, env }: Launch): Promise<Launched> {
+  await mkdir(home, { recursive: true })
+  await using log = await open(join(home, 'log'), 'a')
+  const [program, ...args] = cores === undefined ? command : ['taskset', '-c', cores, ...command]
+  const startedMs = nowMs()
+  const child = spawn(program, args, {
+    cwd: home,
+    stdio: ['ignore', log.fd, log.fd],
+    env: { ...process.env, ...env },
+  })
+  await untilReady(child, url + readyPath, home)
+  return { child, url, bootMs: nowMs() - startedMs }
+}
+
+export class Server implements AsyncDisposable {
+  readonly url: string
+  /** From the start of the process to its first 200. */
+  readonly bootMs: number
+  readonly #process: ChildProcess
+  readonly #kill = () => this.#process.kill('SIGKILL')
+
+  constructor({ child, url, bootMs }: Launched) {
+    this.#process = child
+    this.url = url
+    this.bootMs = bootMs
+    process.on('exit', this.#kill)
+  }
+
+  /** Since its start, all threads. */
+  async cpuSeconds(): Promise<{ user: number; system: number }> {
+    const stat = await readFile(`/proc/${this.#process.pid}/stat`, 'utf8')
+    const [, user, system] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
+    return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
+  }
+
+  /**
+   * `resident`: what it holds. `proportional`: the same with shared pages divided among those who share them. On a machine
+   * that runs nothing else of this Node they are one; here the origin and the clients share the program with it.
+   */
+  async memoryBytes(): Promise<{ resident: number; proportional: number }> {
+    const rollup = await readFile(`/proc/${this.#process.pid}/smaps_rollup`, 'utf8')
+    const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024
+    return { resident: field('Rss'), proportional: field('Pss') }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off('exit', this.#kill)
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    const ended = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    const late = setTimeout(this.#kill, stopTimeoutMs)
+    await ended
+    clearTimeout(late)
+  }
+}
+
+/** Holds every thread of a process to these cores. */
+export function pin(pid: number, cores: string): void {
+  execFileSync('taskset', ['-a', '-p', '-c', cores, String(pid)])
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port is free')
+  return address.port
+}
+
+async function untilReady(child: ChildProcess, url: string, home: string): Promise<void> {
+  const deadlineMs = nowMs() + startTimeoutMs
+  while (nowMs() < deadlineMs && child.exitCode === null) {
+    if ((await statusOf(url)) === 200) return
+    await pause(2)
+  }
+  child.kill()
+  throw new Error(`the server did not become ready:\n${await readFile(join(home, 'log'), 'utf8')}`)
+}
+
+/** 0: nobody listens. */
+function statusOf(url: string): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>()
+  get(url, { agent: false }, response => resolve(response.resume().statusCode ?? 0)).on('error', () =>
+    resolve(0),
+  )
+  return promise
+}

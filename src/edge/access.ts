@@ -1,0 +1,41 @@
+/** Who may write: until access is configured, only who sits at this machine. */
+import type { IncomingMessage } from 'node:http'
+import ipaddr from 'ipaddr.js'
+import { RegistryError } from '../oci/errors.ts'
+
+/** Set by proxies, which make a remote client look like a local one, and by browsers on behalf of a page. */
+const onBehalf = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'origin']
+
+/** @throws RegistryError DENIED (403) */
+export function assertMayWrite(request: IncomingMessage): void {
+  const { headers, socket } = request
+  const peer = socket.remoteAddress ?? ''
+  if (!isLoopback(peer)) throw denied(`this request comes from ${peer}`)
+  if (!isLoopback(hostName(headers.host ?? '')))
+    throw denied('this request names another host: push to localhost or 127.0.0.1')
+  const header = onBehalf.find(name => headers[name] !== undefined)
+  if (header !== undefined) throw denied(`this request was passed on by somebody (${header})`)
+}
+
+function denied(reason: string): RegistryError {
+  return new RegistryError(
+    'DENIED',
+    `until access is configured, pushes and deletes are taken from the machine of the registry alone, under the name localhost or a loopback address; ${reason}`,
+  )
+}
+
+/** `host` or `host:port`, the host perhaps an address in brackets. */
+function hostName(host: string): string {
+  return host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+}
+
+function isLoopback(name: string): boolean {
+  if (name.toLowerCase() === 'localhost') return true
+  if (!ipaddr.isValid(name) || !isCanonical(name)) return false
+  return ipaddr.process(name).range() === 'loopback'
+}
+
+/** Forms such as `0177.1` mean one address here and perhaps another elsewhere. */
+function isCanonical(name: string): boolean {
+  return name.includes(':') || ipaddr.IPv4.isValidFourPartDecimal(name)
+}

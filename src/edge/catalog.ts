@@ -1,0 +1,40 @@
+/** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
+import type { Page } from '../pull/local.ts'
+import { type Answer, json } from './answer.ts'
+import { type InventoryCall, type InventoryDeps, keysOf } from './inventory.ts'
+import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
+
+/** So many pages' worth of names that the configuration no longer gives to anyone are passed over in one request. */
+const maxRounds = 10
+
+/** @throws RegistryError UNAVAILABLE (503) while the index does not know them all */
+export async function answerCatalog({ exchange, deps, base, pageLimit }: InventoryCall): Promise<Answer> {
+  const asked = pageAsked(exchange.query, pageLimit)
+  const { names, next: stoppedAt } = await servedNames(deps, { last: asked.last, limit: asked.limit + 1 })
+  const { shown, next = stoppedAt } = cut(names, asked.limit)
+  const answer = json({ repositories: shown })
+  if (next === undefined || asked.limit === 0) return answer
+  const link = linkTo(`${base}_catalog`, new URLSearchParams(pageAfter(next, asked)))
+  return { ...answer, headers: { ...answer.headers, ...link } }
+}
+
+interface Names {
+  names: readonly string[]
+  /** More may come after this one: it was not looked at. */
+  next: string | undefined
+}
+
+async function servedNames({ repositories, resolver }: InventoryDeps, page: Page<string>): Promise<Names> {
+  const names: string[] = []
+  let { last } = page
+  for (let round = 0; round < maxRounds; round += 1) {
+    const batch = await repositories.page({ last, limit: page.limit })
+    for (const name of batch) {
+      if (keysOf(resolver, name).some(key => resolver.fullName(key) === name)) names.push(name)
+      last = name
+      if (names.length === page.limit) return { names, next: undefined }
+    }
+    if (batch.length < page.limit) return { names, next: undefined }
+  }
+  return { names, next: last }
+}

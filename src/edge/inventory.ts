@@ -1,0 +1,141 @@
+/** What listings of everything that is held work with, and the repositories that they are grouped by. */
+import { setImmediate } from 'node:timers/promises'
+import type { Holdings } from '../index/holdings.ts'
+import type { Repositories } from '../index/repositories.ts'
+import type { Revisions } from '../index/revisions.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { matchesPattern } from '../oci/pattern.ts'
+import type { Page } from '../pull/local.ts'
+import { mergePages } from '../pull/overlay.ts'
+import { keyOf, type LocalNamespace, localKey } from '../pull/target.ts'
+import type { OpenUpload } from '../push/uploads.ts'
+import type { Resolver } from '../resolve/resolve.ts'
+import { localRegistry, type RepositoryKey } from '../store/layout.ts'
+import type { Store } from '../store/store.ts'
+import type { Exchange } from './exchange.ts'
+
+export interface InventoryDeps {
+  readonly resolver: Resolver
+  readonly repositories: Pick<Repositories, 'page' | 'of' | 'count'>
+  readonly revisions: Pick<Revisions, 'page'>
+  readonly holdings: Pick<Holdings, 'exists'>
+  readonly store: Pick<Store, 'layout'>
+  /** Upload sessions, of one repository or of all. */
+  readonly openUploads: (key?: RepositoryKey) => Promise<readonly OpenUpload[]>
+}
+
+export interface InventoryCall {
+  readonly exchange: Exchange
+  readonly deps: InventoryDeps
+  /** The path up to `/v2/`, as the client wrote it, for links to further pages. */
+  readonly base: string
+  /** Entries of one page of a listing at most. */
+  readonly pageLimit: number
+}
+
+/** What the extension calls a repository: a registry that is mirrored, a local namespace, or both under one name. */
+export interface Group {
+  readonly name: string
+  readonly registry: string | undefined
+  readonly local: LocalNamespace | undefined
+}
+
+/** An OCI repository, by its name below the group's. */
+export interface Namespace {
+  readonly name: string
+  /** Where its content is: more than one in an overlay. */
+  readonly keys: readonly RepositoryKey[]
+}
+
+const batchSize = 1_000
+
+export function groupsOf({ upstreams, locals }: Resolver): Group[] {
+  const registries = upstreams.map(({ upstream }) => upstream.registry)
+  const names = new Set([...registries, ...locals.map(({ name }) => name)])
+  return [...names].sort().map(name => ({
+    name,
+    registry: registries.find(registry => registry === name),
+    local: locals.find(local => local.name === name),
+  }))
+}
+
+export async function countNamespaces(deps: InventoryDeps, group: Group): Promise<number> {
+  if (group.registry !== undefined && !group.local) return deps.repositories.count(group.registry)
+  let count = 0
+  for (let last: string | undefined; ; ) {
+    const page = await namespaces(deps, group, { last, limit: batchSize })
+    count += page.length
+    last = page.at(-1)?.name
+    if (page.length < batchSize) return count
+    await setImmediate() // others get their turn
+  }
+}
+
+/** In byte order of their names. */
+export async function namespaces(
+  deps: InventoryDeps,
+  group: Group,
+  page: Page<string>,
+): Promise<Namespace[]> {
+  const pages = await Promise.all([held(deps, group, page), mirrored(deps, group, page)])
+  const all = pages.flat()
+  return mergePages(pages, ({ name }) => name, page.limit).map(({ name }) => ({
+    name,
+    keys: all.filter(other => other.name === name).flatMap(({ keys }) => keys),
+  }))
+}
+
+async function mirrored(
+  { repositories }: InventoryDeps,
+  { registry }: Group,
+  page: Page<string>,
+): Promise<Namespace[]> {
+  if (registry === undefined) return []
+  const names = await repositories.of(registry, page)
+  return names.map(repository => ({ name: repository, keys: [{ registry, repository }] }))
+}
+
+/** Those of the names pushed here that fall to the group's namespace and to none before it. */
+async function held(
+  { repositories, resolver }: InventoryDeps,
+  { name, local }: Group,
+  { last, limit }: Page<string>,
+): Promise<Namespace[]> {
+  if (!local) return []
+  const root = local.match.startsWith(`${name}/`) ? `${name}/` : ''
+  const [literal = ''] = local.match.split('*')
+  const found: Namespace[] = []
+  for (let at = laterOf(before(literal), last === undefined ? undefined : root + last); ; ) {
+    const batch = await repositories.of(localRegistry, { last: at, limit: batchSize })
+    for (const repository of batch) {
+      if (!repository.startsWith(literal) && repository > literal) return found
+      if (resolver.locals.find(({ match }) => matchesPattern(match, repository)) !== local) continue
+      found.push({ name: repository.slice(root.length), keys: [{ registry: localRegistry, repository }] })
+      if (found.length === limit) return found
+    }
+    at = batch.at(-1)
+    if (batch.length < batchSize) return found
+    await setImmediate()
+  }
+}
+
+/** Comes before every name that begins so, and after as many others as possible; no name ends with a slash. */
+function before(literal: string): string | undefined {
+  return literal.endsWith('/') ? literal : literal.slice(0, -1) || undefined
+}
+
+function laterOf(one: string | undefined, other: string | undefined): string | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return one > other ? one : other
+}
+
+/** Where what a name stands for is kept, here first; empty for a name that belongs nowhere. */
+export function keysOf(resolver: Resolver, name: string): RepositoryKey[] {
+  try {
+    const { local, upstream } = resolver.resolve({ ns: undefined, prefix: undefined, name })
+    return [...(local ? [localKey(local)] : []), ...(upstream ? [keyOf(upstream)] : [])]
+  } catch (error) {
+    if (error instanceof RegistryError) return []
+    throw error
+  }
+}

@@ -1,0 +1,147 @@
+/** Reading what local repositories hold. Nobody else has it: what is damaged is an error, and never merely absent. */
+import type { Holdings } from '../index/holdings.ts'
+import type { BlobEntry, ManifestEntry } from '../index/index.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { Tag } from '../oci/name.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { Store } from '../store/store.ts'
+import type { Bytes } from '../stream/bytes.ts'
+import type { BlobAnswer, BlobHead } from './blobs.ts'
+import type { ManifestAnswer } from './manifests.ts'
+import { hit } from './provenance.ts'
+import { type Local, localKey } from './target.ts'
+
+export interface LocalDeps {
+  readonly holdings: Holdings
+  readonly store: Store
+  readonly log: Logger
+}
+
+/** A tag that moves as fast as it is read is not followed for ever. */
+const maxMoves = 5
+
+/** Undefined stands for what the repository does not hold. Bytes that should be here and are not: RegistryError UNKNOWN (500). */
+export class LocalPull {
+  readonly #deps: LocalDeps
+
+  constructor(deps: LocalDeps) {
+    this.#deps = deps
+  }
+
+  async manifest(
+    local: Local,
+    reference: Reference,
+    { head }: { head: boolean },
+  ): Promise<ManifestAnswer | undefined> {
+    const found = await this.#find(local, reference)
+    if (!found) return undefined
+    const { digest, entry } = found
+    const body = head ? undefined : await this.#body(local, digest, entry)
+    if (head) await this.#assertWhole(local, digest, entry)
+    // Nodes that have the image ask no more than where its tag points: that is a use of it too.
+    if (!head || reference.kind === 'tag') this.#deps.holdings.notePull(localKey(local), digest)
+    return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
+  }
+
+  async blob(local: Local, digest: Digest): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+    const entry = await this.#deps.holdings.blob(localKey(local), digest)
+    if (!entry) return undefined
+    const stored = await this.#deps.store.pushed.open(digest)
+    if (!stored || isOther(entry, stored.size)) {
+      stored?.file.release()
+      throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
+    }
+    const { file, size } = stored
+    const bytes: Bytes = {
+      read: (target, position) => file.readFrom(position, target),
+      close: () => file.release(),
+    }
+    return { kind: 'bytes', size, bytes, provenance: hit }
+  }
+
+  /** Lost bytes count as absent here: a pusher who asks then brings them again. */
+  async blobHead(local: Local, digest: Digest): Promise<BlobHead | undefined> {
+    const entry = await this.#deps.holdings.blob(localKey(local), digest)
+    if (!entry) return undefined
+    const size = await this.#deps.store.pushed.size(digest)
+    if (size !== undefined && !isOther(entry, size)) return { size, provenance: hit }
+    this.#report(local, digest, { expected: entry.size, found: size })
+    return undefined
+  }
+
+  /** In byte order after `last`. Undefined when the repository holds nothing at all. */
+  async tags(local: Local, page: Page<string>): Promise<readonly Tag[] | undefined> {
+    const key = localKey(local)
+    const tags = await this.#deps.holdings.tags(key, page)
+    return tags.length > 0 || (await this.#deps.holdings.exists(key)) ? tags : undefined
+  }
+
+  /** In byte order of the digests after `last`. */
+  referrers(local: Local, subject: Digest, page: Page<Digest>): Promise<readonly Descriptor[]> {
+    return this.#deps.holdings.referrers(localKey(local), subject, page)
+  }
+
+  async #find(local: Local, reference: Reference): Promise<Found | undefined> {
+    const key = localKey(local)
+    const { holdings } = this.#deps
+    if (reference.kind === 'digest') {
+      const entry = await holdings.manifest(key, reference.digest)
+      return entry && { digest: reference.digest, entry }
+    }
+    for (let moves = 0, before: Digest | undefined; moves < maxMoves; moves += 1) {
+      const tag = await holdings.tag(key, reference.tag)
+      if (!tag || tag.digest === before) return undefined
+      const entry = await holdings.manifest(key, tag.digest)
+      if (entry) return { digest: tag.digest, entry }
+      before = tag.digest // deleted since; the tag may have been moved in front of that
+    }
+    return undefined
+  }
+
+  async #body(local: Local, digest: Digest, { size }: ManifestEntry): Promise<Buffer> {
+    const body = await this.#deps.store.pushed.read(digest)
+    if (body?.length === size) return body
+    throw this.#damaged(local, digest, { expected: size, found: body?.length })
+  }
+
+  async #assertWhole(local: Local, digest: Digest, { size }: ManifestEntry): Promise<void> {
+    const found = await this.#deps.store.pushed.size(digest)
+    if (found !== size) throw this.#damaged(local, digest, { expected: size, found })
+  }
+
+  #report({ repository }: Local, digest: Digest, sizes: Sizes): void {
+    this.#deps.log.error(
+      { repository, digest, ...sizes },
+      'pushed bytes are missing or damaged: push them again',
+    )
+  }
+
+  #damaged(local: Local, digest: Digest, sizes: Sizes): RegistryError {
+    this.#report(local, digest, sizes)
+    return new RegistryError('UNKNOWN', `the bytes of ${digest} are missing or damaged here: push them again`)
+  }
+}
+
+/** `last` is exclusive and need not exist. */
+export interface Page<T> {
+  readonly last: T | undefined
+  readonly limit: number
+}
+
+interface Found {
+  digest: Digest
+  entry: ManifestEntry
+}
+
+interface Sizes {
+  expected: number | undefined
+  /** Undefined: there are none. */
+  found: number | undefined
+}
+
+function isOther(entry: BlobEntry, size: number): boolean {
+  return entry.size !== undefined && entry.size !== size
+}

@@ -1,0 +1,29 @@
+/** What every part of a push works with. */
+import type { Catalog } from '../index/catalog.ts'
+import type { Holdings } from '../index/holdings.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Store } from '../store/store.ts'
+import type { Background } from '../stream/background.ts'
+
+export interface PushLimits {
+  /** Bytes of the largest blob. */
+  readonly uploadBytes: number
+  /** How long a session is kept that nobody goes on with. */
+  readonly uploadIdleMs: number
+  /** Sessions open at once. */
+  readonly uploads: number
+}
+
+export interface PushDeps {
+  readonly store: Store
+  readonly holdings: Holdings
+  /** What proxied repositories hold, for mounts from them. */
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly background: Background
+  readonly limits: PushLimits
+}

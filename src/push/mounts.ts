@@ -1,0 +1,69 @@
+/** Cross-repository mounts: a blob that another repository holds becomes one of this repository, without its bytes being sent. */
+import type { Digest } from '../oci/digest.ts'
+import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
+import type { PushDeps } from './deps.ts'
+import { forPusher } from './failure.ts'
+
+/** A repository to mount from: ours, an upstream's, or one over the other. */
+export interface MountSource {
+  readonly local?: Local | undefined
+  readonly upstream?: Target | undefined
+}
+
+export class Mounts {
+  readonly #deps: PushDeps
+
+  constructor(deps: PushDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Resolves with whether the repository holds the blob now, durably. Only what the caller may pull can be mounted:
+   * a repository holds a blob by its link, and not because a manifest lists it.
+   *
+   * @param from undefined: any local repository that holds it
+   */
+  async mount(local: Local, digest: Digest, from: MountSource | undefined): Promise<boolean> {
+    const size = await this.#sizeIn(local, digest, from)
+    if (size === undefined) return false
+    try {
+      await this.#deps.holdings.putBlob(localKey(local), digest, { size })
+    } catch (error) {
+      throw forPusher(error)
+    }
+    return true
+  }
+
+  /** Bytes of the blob, which lie among what was pushed; undefined when there is nothing to mount. */
+  async #sizeIn(local: Local, digest: Digest, from: MountSource | undefined): Promise<number | undefined> {
+    const { holdings, store } = this.#deps
+    if ((await holdings.blob(localKey(local), digest)) !== undefined) return store.pushed.size(digest)
+    if (!from) return (await holdings.holderOf(digest)) && store.pushed.size(digest)
+    if (from.local && (await holdings.blob(localKey(from.local), digest))) return store.pushed.size(digest)
+    return from.upstream && this.#pinned(from.upstream, digest)
+  }
+
+  /** What was cached for a proxied repository is kept from here on as what was pushed. */
+  async #pinned(target: Target, digest: Digest): Promise<number | undefined> {
+    const { catalog, store } = this.#deps
+    const link = await catalog.blob(keyOf(target), digest)
+    if (!link || !isAllowed(target)) return undefined
+    try {
+      if (!(await store.pushed.pin(digest))) return undefined
+    } catch (error) {
+      throw forPusher(error)
+    }
+    const size = await store.pushed.size(digest)
+    return link.size === undefined || link.size === size ? size : undefined
+  }
+}
+
+/** What may not be pulled is as good as not there. */
+function isAllowed({ upstream, repository }: Target): boolean {
+  try {
+    upstream.assertAllowed(repository)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,164 @@
+/** One upload in progress: its file, its hash, and how far it has come (distribution-spec, "Pushing blobs"). */
+import { type Algorithm, algorithmOf, type Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { RepositoryKey } from '../store/layout.ts'
+import type { StoredUpload, UploadFile, UploadFiles } from '../store/upload.ts'
+import { type GrowingHash, openHash } from '../stream/growing-hash.ts'
+import { WriteBehind } from '../stream/write-behind.ts'
+import type { Chunk } from './body.ts'
+
+/** So much may wait for the disk before the client has to. */
+const maxPendingBytes = 512 * 1024
+
+export class Session {
+  readonly id: string
+  readonly startedAt: number
+  readonly key: RepositoryKey
+  readonly #files: UploadFiles
+  #file: UploadFile | undefined
+  #hash: GrowingHash | undefined
+  #algorithm: Algorithm
+  /** Bytes in the file while it is not open. */
+  #size: number
+  /** Under this name the bytes lie in the store already; only the repository's link is missing. */
+  #stored: Digest | undefined
+  #isOver = false
+
+  constructor(files: UploadFiles, { id, note, size }: StoredUpload) {
+    this.id = id
+    this.key = { registry: note.registry, repository: note.repository }
+    this.startedAt = note.startedAt
+    this.#files = files
+    this.#algorithm = note.algorithm
+    this.#size = size
+  }
+
+  /** Its files are gone: the blob is stored, or the upload was given up. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Bytes received, and where the next ones belong. */
+  get offset(): number {
+    return this.#file?.written ?? this.#size
+  }
+
+  /**
+   * Appends. What came before the client left is kept; of a chunk that is not what it said, nothing is.
+   *
+   * @throws RegistryError SIZE_INVALID (400), BLOB_UPLOAD_INVALID (413); rejects with the system's error, or the body's
+   */
+  async write(chunk: Chunk, maxBytes: number): Promise<void> {
+    if (this.offset + (chunk.length ?? 0) > maxBytes) throw tooLarge(maxBytes)
+    const file = await this.#open()
+    const start = file.written
+    const hash = this.#hashOf(file, chunk.length)
+    const behind = new WriteBehind({ append: batch => append(batch, { file, hash }), maxPendingBytes })
+    try {
+      await receive(chunk, behind, maxBytes - start)
+    } catch (error) {
+      await this.#settle(behind)
+      if (error instanceof RegistryError) await this.#takeBack(start)
+      throw error
+    }
+  }
+
+  /** The digest of all bytes: known at once when they were hashed as they came, read again otherwise. */
+  async digest(algorithm: Algorithm): Promise<Digest> {
+    if (algorithm !== this.#algorithm) this.#rehash(algorithm)
+    const hash = this.#hashOf(await this.#open(), undefined)
+    try {
+      return await hash.digest()
+    } finally {
+      this.#forgetHash() // a finished hash takes no more bytes
+    }
+  }
+
+  /** The bytes are to be hashed with the digest's algorithm, if that is still a free choice. */
+  expect(digest: Digest): void {
+    if (this.offset === 0) this.#rehash(algorithmOf(digest))
+  }
+
+  /** Durable under the digest's name when it resolves; the caller has compared the digest. */
+  async store(digest: Digest): Promise<void> {
+    if (this.#stored === digest) return
+    await (await this.#open()).commit(digest)
+    this.#stored = digest
+  }
+
+  /** Gives back what it keeps open; the session lives on in its files. */
+  close(): void {
+    this.#forgetHash()
+    this.#size = this.offset
+    this.#file?.close()
+    this.#file = undefined
+  }
+
+  async remove(): Promise<void> {
+    this.#isOver = true
+    this.close()
+    await this.#files.remove(this.id)
+  }
+
+  async #open(): Promise<UploadFile> {
+    this.#file ??= await this.#files.open(this.id)
+    return this.#file
+  }
+
+  #hashOf(file: UploadFile, expected: number | undefined): GrowingHash {
+    this.#hash ??= openHash(this.#algorithm, { file: file.file, from: file.written, expected })
+    return this.#hash
+  }
+
+  #rehash(algorithm: Algorithm): void {
+    this.#forgetHash()
+    this.#algorithm = algorithm
+  }
+
+  #forgetHash(): void {
+    this.#hash?.[Symbol.dispose]()
+    this.#hash = undefined
+  }
+
+  /** Waits for what is being written. A batch that failed was hashed and may not be in the file. */
+  async #settle(behind: WriteBehind): Promise<void> {
+    try {
+      await behind.end()
+    } catch {
+      this.#forgetHash() // the caller has the error
+    }
+  }
+
+  async #takeBack(start: number): Promise<void> {
+    this.#forgetHash()
+    await (await this.#open()).truncate(start)
+  }
+}
+
+async function append(
+  batch: readonly Buffer[],
+  { file, hash }: { file: UploadFile; hash: GrowingHash },
+): Promise<void> {
+  const written = file.append(batch)
+  hash.update(batch)
+  await written
+  hash.written(file.written)
+}
+
+async function receive(chunk: Chunk, behind: WriteBehind, room: number): Promise<void> {
+  const declared = chunk.range ? chunk.range.last - chunk.range.first + 1 : undefined
+  let received = 0
+  for await (const bytes of chunk.chunks) {
+    received += bytes.length
+    if (received > room) throw tooLarge(room)
+    if (declared !== undefined && received > declared) break
+    await behind.push(bytes)
+  }
+  await behind.end()
+  if (declared !== undefined && received !== declared)
+    throw new RegistryError('SIZE_INVALID', `Content-Range tells ${declared} bytes, the body has others`)
+}
+
+function tooLarge(maxBytes: number): RegistryError {
+  return new RegistryError('BLOB_UPLOAD_INVALID', `the blob has more than ${maxBytes} bytes`, { status: 413 })
+}

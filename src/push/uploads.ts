@@ -1,0 +1,279 @@
+/** Upload sessions: found by their id, written by one client at a time, finished into blobs. */
+import { randomUUID } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { type Algorithm, algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { type Local, localKey } from '../pull/target.ts'
+import type { RepositoryKey } from '../store/layout.ts'
+import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
+import type { PushDeps } from './deps.ts'
+import { forPusher } from './failure.ts'
+import { Session } from './session.ts'
+
+/** Sessions between two requests keep their file and hash at hand: so many, and so long. */
+const warm = { max: 256, ttl: 60_000 }
+
+/** A body up to this size is stored without a session of its own. */
+const wholeBytes = 1024 * 1024
+
+/** Where an upload stands. */
+export interface Progress {
+  readonly id: string
+  /** Bytes received. */
+  readonly offset: number
+}
+
+/** An open session as listings show it. */
+export interface OpenUpload {
+  readonly id: string
+  readonly key: RepositoryKey
+  /** Bytes received. */
+  readonly size: number
+  readonly startedAt: number
+}
+
+/** The session goes on from another place, or is in other hands; it is left as it was. */
+export class UploadConflict extends RegistryError {
+  override readonly name = 'UploadConflict'
+  readonly progress: Progress
+
+  constructor(message: string, progress: Progress, status?: number) {
+    super('BLOB_UPLOAD_INVALID', message, status === undefined ? {} : { status })
+    this.progress = progress
+  }
+}
+
+/** The one client that writes to a session now. */
+interface Writer {
+  session: Session | undefined
+  readonly body: Body | undefined
+  /** Resolves when it has let go. */
+  readonly done: Promise<void>
+}
+
+/** Every method rejects with RegistryError BLOB_UPLOAD_UNKNOWN (404) for a session that this repository does not have. */
+export class Uploads {
+  readonly #deps: PushDeps
+  readonly #writers = new Map<string, Writer>()
+  readonly #warm = new LRUCache<string, Session>({
+    ...warm,
+    ttlAutopurge: true,
+    dispose: (session, _id, reason) => {
+      if (reason !== 'delete') session.close()
+    },
+  })
+  /** Sessions open, those of earlier processes included once they were counted. */
+  #count = 0
+
+  constructor(deps: PushDeps) {
+    this.#deps = deps
+  }
+
+  /** @throws RegistryError TOOMANYREQUESTS (429) */
+  async start(local: Local, algorithm: Algorithm = 'sha256'): Promise<Progress> {
+    const { store, limits, clock } = this.#deps
+    if (this.#count >= limits.uploads) throw tooManyOpen(limits.uploads)
+    const id = randomUUID()
+    const note = { v: 1, ...localKey(local), startedAt: clock.now(), algorithm } as const
+    this.#counted(1)
+    try {
+      await store.uploads.create(id, note)
+    } catch (error) {
+      this.#counted(-1)
+      throw forPusher(error)
+    }
+    this.#warm.set(id, new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
+    return { id, offset: 0 }
+  }
+
+  async status(local: Local, id: string): Promise<Progress> {
+    const session = this.#writers.get(id)?.session ?? this.#warm.get(id) ?? (await this.#load(id))
+    assertOwned(session, local)
+    return { id, offset: session.offset }
+  }
+
+  /** @throws UploadConflict, RegistryError SIZE_INVALID, BLOB_UPLOAD_INVALID (413), STORAGE_FULL */
+  append(local: Local, id: string, chunk: Chunk): Promise<Progress> {
+    return this.#hold(local, id, chunk, async session => {
+      await session.write(chunk, this.#deps.limits.uploadBytes)
+      return { id, offset: session.offset }
+    })
+  }
+
+  /**
+   * The bytes are a blob of the repository when it resolves, on disk and visible.
+   *
+   * @throws as `append`, and RegistryError DIGEST_INVALID (400) when they are not what the digest says: the session is over then
+   */
+  complete(local: Local, id: string, { digest, chunk }: { digest: Digest; chunk: Chunk }): Promise<void> {
+    return this.#hold(local, id, chunk, async session => {
+      session.expect(digest)
+      await session.write(chunk, this.#deps.limits.uploadBytes)
+      await this.#finish(session, digest)
+    })
+  }
+
+  async cancel(local: Local, id: string): Promise<void> {
+    await this.status(local, id)
+    const writer = this.#writers.get(id)
+    writer?.body?.abort(unknownUpload())
+    await writer?.done
+    await this.#hold(local, id, undefined, session => this.#end(session))
+  }
+
+  /**
+   * A blob in one request. Resolves with a session to go on with when no bytes came, which some clients do to ask for one.
+   *
+   * @throws as `complete`
+   */
+  async push(local: Local, digest: Digest, body: Body): Promise<Progress | undefined> {
+    const { store, holdings } = this.#deps
+    const key = localKey(local)
+    if (await holdings.blob(key, digest)) return readOut(body)
+    const { content, rest } = await takeWhole(body, wholeBytes)
+    if (content === undefined) return this.#pushLong(local, digest, { ...body, chunks: rest })
+    if (digestOf(content, algorithmOf(digest)) === digest) {
+      try {
+        await store.pushed.put(digest, content)
+        await holdings.putBlob(key, digest, { size: content.length })
+      } catch (error) {
+        throw forPusher(error)
+      }
+      return undefined
+    }
+    if (content.length === 0) return this.start(local, algorithmOf(digest))
+    throw mismatch(digest)
+  }
+
+  /** The sessions open, of one repository or of all. */
+  async list(key?: RepositoryKey): Promise<OpenUpload[]> {
+    const found: OpenUpload[] = []
+    for await (const { id, note, size } of this.#deps.store.uploads.list()) {
+      const { registry, repository, startedAt } = note
+      if (key && (key.registry !== registry || key.repository !== repository)) continue
+      const offset = this.#writers.get(id)?.session?.offset ?? size
+      found.push({ id, key: { registry, repository }, size: offset, startedAt })
+    }
+    return found
+  }
+
+  /** Ends the sessions that nobody went on with, and counts those that are left. */
+  async reap(): Promise<number> {
+    const { store, limits, clock } = this.#deps
+    const reaped = await store.uploads.reap(limits.uploadIdleMs, clock.now(), id => this.#writers.has(id))
+    let left = 0
+    for await (const _ of store.uploads.list()) left += 1
+    this.#counted(left - this.#count)
+    return reaped
+  }
+
+  stop(): void {
+    for (const session of this.#warm.values()) session.close()
+  }
+
+  async #pushLong(local: Local, digest: Digest, body: Body): Promise<undefined> {
+    const { id } = await this.start(local, algorithmOf(digest))
+    await this.complete(local, id, { digest, chunk: { ...body, range: undefined } })
+  }
+
+  async #finish(session: Session, digest: Digest): Promise<void> {
+    const found = await session.digest(algorithmOf(digest))
+    if (found !== digest) {
+      await this.#end(session)
+      throw mismatch(digest)
+    }
+    await session.store(digest)
+    await this.#deps.holdings.putBlob(session.key, digest, { size: session.offset })
+    await this.#end(session)
+  }
+
+  /** What was acknowledged stays so: files that cannot be removed are left to the reaper. */
+  async #end(session: Session): Promise<void> {
+    this.#counted(-1)
+    try {
+      await session.remove()
+    } catch (error) {
+      this.#deps.log.error({ upload: session.id, err: error }, 'a finished upload could not be removed')
+    }
+  }
+
+  /** Runs a task as the session's only writer. Where the chunk does not belong, nothing is touched. */
+  async #hold<T>(
+    local: Local,
+    id: string,
+    chunk: Chunk | undefined,
+    task: (session: Session) => Promise<T>,
+  ): Promise<T> {
+    if (this.#writers.has(id)) throw await this.#busy(local, id, chunk)
+    const { promise: done, resolve } = Promise.withResolvers<void>()
+    const writer: Writer = { session: undefined, body: chunk, done }
+    this.#writers.set(id, writer)
+    try {
+      const session = this.#takeWarm(id) ?? (await this.#load(id))
+      writer.session = session
+      assertOwned(session, local)
+      assertNext(session, chunk)
+      return await task(session)
+    } catch (error) {
+      throw forPusher(error)
+    } finally {
+      this.#writers.delete(id)
+      if (writer.session?.isOver === false) this.#warm.set(id, writer.session)
+      resolve()
+    }
+  }
+
+  async #busy(local: Local, id: string, chunk: Chunk | undefined): Promise<UploadConflict> {
+    const progress = await this.status(local, id)
+    const status = chunk?.range === undefined ? 409 : undefined
+    return new UploadConflict('another request is writing to this upload', progress, status)
+  }
+
+  #takeWarm(id: string): Session | undefined {
+    const session = this.#warm.get(id)
+    this.#warm.delete(id)
+    return session
+  }
+
+  async #load(id: string): Promise<Session> {
+    const { uploads } = this.#deps.store
+    const stored = await uploads.find(id)
+    if (!stored) throw unknownUpload()
+    return new Session(uploads, stored)
+  }
+
+  #counted(change: number): void {
+    this.#count += change
+    this.#deps.metrics.uploads.set(this.#count)
+  }
+}
+
+/** Another repository's session is none of this one's. */
+function assertOwned({ key }: Session, local: Local): void {
+  const { registry, repository } = localKey(local)
+  if (key.registry !== registry || key.repository !== repository) throw unknownUpload()
+}
+
+/** @throws UploadConflict (416) for a chunk that does not begin where the last one ended, RegistryError SIZE_INVALID (400) */
+function assertNext({ id, offset }: Session, chunk: Chunk | undefined): void {
+  if (!chunk?.range) return
+  const { first, last } = chunk.range
+  if (first !== offset)
+    throw new UploadConflict(`the next chunk begins at ${offset}, not at ${first}`, { id, offset })
+  if (last < first) throw new UploadConflict('Content-Range ends before it begins', { id, offset })
+  if (chunk.length !== undefined && chunk.length !== last - first + 1)
+    throw new RegistryError('SIZE_INVALID', 'Content-Range and Content-Length tell different sizes')
+}
+
+function mismatch(digest: Digest): RegistryError {
+  return new RegistryError('DIGEST_INVALID', `the bytes are not those of ${digest}`)
+}
+
+function unknownUpload(): RegistryError {
+  return new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload here: begin a new one')
+}
+
+function tooManyOpen(count: number): RegistryError {
+  const message = `${count} uploads are open, and no more are taken on (limits.uploads)`
+  return new RegistryError('TOOMANYREQUESTS', message, { retryAfterMs: 10_000 })
+}

@@ -1,0 +1,99 @@
+/** Bytes by digest in one folder of the store: `cached/` or `pushed/`. */
+import { readFile, rm, stat } from 'node:fs/promises'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { WholeFiles } from './durable.ts'
+import { SharedFile } from './file.ts'
+import { isCode } from './system-error.ts'
+
+export interface StoredBlob {
+  /** To be released by who opened it. */
+  readonly file: SharedFile
+  /** Bytes. */
+  readonly size: number
+}
+
+/** Undefined stands for what is not there. */
+export interface ReadableContents {
+  open(digest: Digest): Promise<StoredBlob | undefined>
+  /** Bytes. */
+  size(digest: Digest): Promise<number | undefined>
+  /** The whole content, for manifests. */
+  read(digest: Digest): Promise<Buffer | undefined>
+}
+
+export interface ContentsDeps {
+  readonly files: WholeFiles
+  readonly metrics: Metrics
+  readonly area: 'cached' | 'pushed'
+  readonly pathOf: (digest: Digest) => string
+}
+
+/** Everything rejects with the system's error; what was written is durable when the promise resolves. */
+export class Contents implements ReadableContents {
+  readonly #deps: ContentsDeps
+
+  constructor(deps: ContentsDeps) {
+    this.#deps = deps
+  }
+
+  async open(digest: Digest): Promise<StoredBlob | undefined> {
+    const file = await ifThere(SharedFile.open(this.path(digest), 'r'))
+    if (!file) return undefined
+    try {
+      return { file, size: await file.size() }
+    } catch (error) {
+      file.release()
+      throw error
+    }
+  }
+
+  async size(digest: Digest): Promise<number | undefined> {
+    return (await ifThere(stat(this.path(digest))))?.size
+  }
+
+  read(digest: Digest): Promise<Buffer | undefined> {
+    return ifThere(readFile(this.path(digest)))
+  }
+
+  /** The caller has verified the digest. */
+  async put(digest: Digest, content: Buffer): Promise<void> {
+    await this.#deps.files.write(this.path(digest), content, { durable: true })
+    this.#count(content.length)
+  }
+
+  /** Takes in a file whose content is on disk already. The caller has verified the digest. */
+  async adopt(digest: Digest, path: string, sizeBytes: number): Promise<void> {
+    await this.#deps.files.move(path, this.path(digest), { durable: true })
+    this.#count(sizeBytes)
+  }
+
+  /** One more name, not synced yet, for a file whose content is on disk already and has the digest. */
+  async link(digest: Digest, path: string, sizeBytes: number): Promise<void> {
+    if (await this.#deps.files.link(path, this.path(digest))) this.#count(sizeBytes)
+  }
+
+  /** Who reads the bytes goes on reading. */
+  remove(digest: Digest): Promise<void> {
+    return rm(this.path(digest), { force: true })
+  }
+
+  path(digest: Digest): string {
+    return this.#deps.pathOf(digest)
+  }
+
+  #count(bytes: number): void {
+    const { metrics, area } = this.#deps
+    metrics.storeBytes.inc({ area }, bytes)
+    metrics.storeObjects.inc({ area })
+  }
+}
+
+async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,86 @@
+/** Folders of the store, and what it takes for a name in one of them to survive a power cut. */
+import { close, fsync, open } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+import { LRUCache } from 'lru-cache'
+import { isCode } from './system-error.ts'
+
+const openAsync = promisify(open)
+const fsyncAsync = promisify(fsync)
+
+/** To have forgotten a folder costs a sync of its parent. */
+const maxSettled = 10_000
+
+export class Folders {
+  readonly #root: string
+  readonly #syncNow: (folder: string) => Promise<void>
+  /** Those whose own names are on disk. */
+  readonly #settled = new LRUCache<string, true>({ max: maxSettled })
+  readonly #begun = new Map<string, Promise<void>>()
+  readonly #queued = new Map<string, Promise<void>>()
+
+  /** @param root is there, and stays */
+  constructor(root: string, syncNow = syncFolder) {
+    this.#root = root
+    this.#syncNow = syncNow
+    this.#settled.set(root, true)
+  }
+
+  /** Runs a task that puts something into the folder, which is made when it is missing. */
+  async into<T>(folder: string, task: () => Promise<T>): Promise<T> {
+    try {
+      return await task()
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error
+    }
+    for (let path = folder; this.#below(path); path = dirname(path)) this.#settled.delete(path)
+    await mkdir(folder, { recursive: true })
+    return task()
+  }
+
+  /** What was put into the folder or taken from it survives a power cut when this resolves, and so does the folder. */
+  async sync(folder: string): Promise<void> {
+    await this.#syncJoined(folder)
+    if (this.#settled.has(folder) || !this.#below(folder)) return
+    await this.sync(dirname(folder))
+    this.#settled.set(folder, true)
+  }
+
+  #below(path: string): boolean {
+    return path.length > this.#root.length
+  }
+
+  /** Rides with a sync that has not begun; one that has may have missed what the caller did. */
+  #syncJoined(folder: string): Promise<void> {
+    const queued = this.#queued.get(folder)
+    if (queued) return queued
+    const begun = this.#begun.get(folder)
+    if (!begun) return this.#begin(folder)
+    const next = begun
+      .catch(() => {}) // its own callers hear of it
+      .then(() => {
+        this.#queued.delete(folder)
+        return this.#begin(folder)
+      })
+    this.#queued.set(folder, next)
+    return next
+  }
+
+  #begin(folder: string): Promise<void> {
+    const sync = this.#syncNow(folder).finally(() => {
+      if (this.#begun.get(folder) === sync) this.#begun.delete(folder)
+    })
+    this.#begun.set(folder, sync)
+    return sync
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const fd = await openAsync(path, 'r')
+  try {
+    await fsyncAsync(fd)
+  } finally {
+    close(fd, () => {}) // nothing was written through it
+  }
+}

@@ -1,0 +1,96 @@
+/** Bytes that local repositories hold. What cannot be read is an error here: nobody else has them. */
+import { constants } from 'node:fs'
+import { copyFile, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Digest } from '../oci/digest.ts'
+import type { Cached } from './cached.ts'
+import type { Contents, ReadableContents, StoredBlob } from './contents.ts'
+import type { WholeFiles } from './durable.ts'
+import { SharedFile } from './file.ts'
+import { isCode } from './system-error.ts'
+
+/** File systems without hard links, other disks mounted within the store, and files that have too many names. */
+const noLink = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+export interface PushedDeps {
+  readonly files: WholeFiles
+  readonly contents: Contents
+  readonly cached: Cached
+}
+
+/** Looks among the pushed bytes first, and then among the cached ones. */
+export class Pushed implements ReadableContents {
+  readonly #files: WholeFiles
+  readonly #contents: Contents
+  readonly #cached: Cached
+
+  constructor({ files, contents, cached }: PushedDeps) {
+    this.#files = files
+    this.#contents = contents
+    this.#cached = cached
+  }
+
+  async open(digest: Digest): Promise<StoredBlob | undefined> {
+    return (await this.#contents.open(digest)) ?? (await this.#cached.open(digest))
+  }
+
+  async size(digest: Digest): Promise<number | undefined> {
+    return (await this.#contents.size(digest)) ?? (await this.#cached.size(digest))
+  }
+
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    return (await this.#contents.read(digest)) ?? (await this.#cached.read(digest))
+  }
+
+  /** Durable when it resolves. The caller has verified the digest. */
+  put(digest: Digest, content: Buffer): Promise<void> {
+    return this.#contents.put(digest, content)
+  }
+
+  /**
+   * Cached bytes become pushed ones too, durably: no eviction takes them any more. True also when they are pushed
+   * already; false when they are not here.
+   */
+  async pin(digest: Digest): Promise<boolean> {
+    if ((await this.#contents.size(digest)) === undefined && !(await this.#pinCached(digest))) return false
+    await this.#files.folders.sync(dirname(this.#contents.path(digest))) // of who put them first, too
+    return true
+  }
+
+  async #pinCached(digest: Digest): Promise<boolean> {
+    const size = await this.#cached.size(digest)
+    if (size === undefined) return false
+    const from = this.#cached.path(digest)
+    try {
+      await this.#contents.link(digest, from, size)
+      return true
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return false // evicted meanwhile
+      if (!isCode(error, ...noLink)) throw error
+    }
+    return this.#copy(digest, from, size)
+  }
+
+  async #copy(digest: Digest, from: string, size: number): Promise<boolean> {
+    const scratch = this.#files.scratch()
+    try {
+      await copyFile(from, scratch, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+      await synced(scratch)
+      await this.#contents.adopt(digest, scratch, size)
+      return true
+    } catch (error) {
+      await rm(scratch, { force: true })
+      if (isCode(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+}
+
+async function synced(path: string): Promise<void> {
+  const file = await SharedFile.open(path, 'r+')
+  try {
+    await file.sync()
+  } finally {
+    file.release()
+  }
+}

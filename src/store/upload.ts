@@ -1,0 +1,243 @@
+/** Bytes being pushed: a folder for each upload session, with a note of whose it is. It outlives the process. */
+import { randomBytes } from 'node:crypto'
+import { mkdir, opendir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Algorithm, Digest } from '../oci/digest.ts'
+import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
+import type { Contents } from './contents.ts'
+import { openOrMake, SharedFile } from './file.ts'
+import { GrowingFile, syncEveryBytes } from './growing-file.ts'
+import type { Layout } from './layout.ts'
+import { isCode } from './system-error.ts'
+
+export interface UploadNote {
+  readonly v: 1
+  readonly registry: string
+  readonly repository: RepositoryName
+  readonly startedAt: number
+  readonly algorithm: Algorithm
+}
+
+export interface StoredUpload {
+  readonly id: string
+  readonly note: UploadNote
+  /** Bytes. */
+  readonly size: number
+  /** When it was last written to. */
+  readonly touchedAt: number
+}
+
+export interface UploadDeps {
+  readonly layout: Layout
+  readonly pushed: Contents
+}
+
+/** What nobody guesses, and what no folder that somebody put there is called. */
+const idGrammar = /^[\w-]{16,64}$/
+
+export class UploadFiles {
+  readonly #deps: UploadDeps
+
+  constructor(deps: UploadDeps) {
+    this.#deps = deps
+  }
+
+  /** Survives the process from the moment it resolves, but no power cut. */
+  async create(id: string, note: UploadNote): Promise<void> {
+    assertId(id)
+    const folder = this.#deps.layout.upload(id)
+    await mkdir(folder)
+    try {
+      await writeFile(notePath(folder), JSON.stringify(note), { flag: 'wx' })
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** Undefined when there is none; a damaged or foreign folder is none. */
+  async find(id: string): Promise<StoredUpload | undefined> {
+    if (!idGrammar.test(id)) return undefined
+    const folder = this.#deps.layout.upload(id)
+    try {
+      const note = parseNote(await readFile(notePath(folder), 'utf8'))
+      return note && { id, note, ...(await measured(folder)) }
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    }
+  }
+
+  async *list(): AsyncIterable<StoredUpload> {
+    for (const id of await this.#ids()) {
+      const found = await this.find(id)
+      if (found) yield found
+    }
+  }
+
+  /** To be closed by who opened it. Rejects with ENOENT when the session is gone. */
+  async open(id: string): Promise<UploadFile> {
+    assertId(id)
+    const path = dataPath(this.#deps.layout.upload(id))
+    const file = await SharedFile.open(path, openOrMake)
+    try {
+      return new UploadFile({ path, file, written: await file.size(), pushed: this.#deps.pushed })
+    } catch (error) {
+      file.release()
+      throw error
+    }
+  }
+
+  /** No reader finds it from the moment this was called; whoever has it open can still write, but commit no more. */
+  async remove(id: string): Promise<void> {
+    if (!idGrammar.test(id)) return
+    const { layout } = this.#deps
+    const doomed = join(layout.trash, `upload-${randomBytes(6).toString('hex')}`)
+    try {
+      await rename(layout.upload(id), doomed)
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return
+      throw error
+    }
+    await rm(doomed, { recursive: true, force: true })
+  }
+
+  /** Removes what nobody has written to for so long and is not in use. Resolves with how many there were. */
+  async reap(olderThanMs: number, now: number, inUse: (id: string) => boolean): Promise<number> {
+    let reaped = 0
+    for (const id of await this.#ids()) {
+      const touchedAt = await this.#touchedAt(id)
+      if (touchedAt === undefined || now - touchedAt < olderThanMs || inUse(id)) continue
+      await this.remove(id)
+      reaped += 1
+    }
+    return reaped
+  }
+
+  /** Also of a session whose note is damaged: nobody can go on with it. Undefined: gone. */
+  async #touchedAt(id: string): Promise<number | undefined> {
+    try {
+      return (await measured(this.#deps.layout.upload(id))).touchedAt
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  async #ids(): Promise<string[]> {
+    const ids: string[] = []
+    for await (const entry of await opendir(this.#deps.layout.uploads)) {
+      if (entry.isDirectory() && idGrammar.test(entry.name)) ids.push(entry.name)
+    }
+    return ids
+  }
+}
+
+interface OpenUpload {
+  readonly path: string
+  readonly file: SharedFile
+  readonly written: number
+  readonly pushed: Contents
+}
+
+/** The bytes of one upload session. One call at a time. */
+export class UploadFile {
+  readonly file: SharedFile
+  readonly #growing: GrowingFile
+  readonly #path: string
+  readonly #pushed: Contents
+  #open = true
+
+  constructor({ path, file, written, pushed }: OpenUpload) {
+    this.file = file
+    this.#path = path
+    this.#pushed = pushed
+    this.#growing = new GrowingFile(file, { written, synced: 0, maxUnsyncedBytes: 2 * syncEveryBytes })
+  }
+
+  /** Bytes that are in the file. */
+  get written(): number {
+    return this.#growing.written
+  }
+
+  /**
+   * Rejects with the system's error, which may be that of an earlier sync: `written` is then what is left, perhaps
+   * less than before, and more can be appended.
+   */
+  append(chunks: readonly Buffer[]): Promise<void> {
+    return this.#soundly(() => this.#growing.append(chunks))
+  }
+
+  /** Cuts off what is beyond the size, if anything is. */
+  async truncate(size: number): Promise<void> {
+    if (size < this.written) await this.#growing.truncate(size)
+  }
+
+  /**
+   * Everything written is on disk under the digest's name when this resolves. The caller has verified it. What is left
+   * of the session is the caller's to remove.
+   */
+  async commit(digest: Digest): Promise<void> {
+    await this.#soundly(() => this.#growing.sync())
+    await this.#pushed.adopt(digest, this.#path, this.written)
+  }
+
+  /** Gives the descriptor back; the session stays. */
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.file.release()
+  }
+
+  async #soundly(task: () => Promise<void>): Promise<void> {
+    try {
+      await task()
+    } catch (error) {
+      await this.#growing.cutToSound().catch(() => {}) // the next append writes over what is too much
+      throw error
+    }
+  }
+}
+
+/** @throws an Error: it would be the name of something else */
+function assertId(id: string): void {
+  if (!idGrammar.test(id)) throw new Error(`no id of an upload session: ${id}`)
+}
+
+function notePath(folder: string): string {
+  return join(folder, 'session.json')
+}
+
+function dataPath(folder: string): string {
+  return join(folder, 'data')
+}
+
+/** A session without data was touched when it was made. */
+async function measured(folder: string): Promise<{ size: number; touchedAt: number }> {
+  try {
+    const { size, mtimeMs } = await stat(dataPath(folder))
+    return { size, touchedAt: Math.floor(mtimeMs) }
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+    return { size: 0, touchedAt: Math.floor((await stat(folder)).mtimeMs) }
+  }
+}
+
+function parseNote(text: string): UploadNote | undefined {
+  try {
+    const note = JSON.parse(text) as Partial<Record<keyof UploadNote, unknown>> | null
+    return note && isNote(note) ? (note as UploadNote) : undefined
+  } catch {
+    return undefined // torn: as if the session had never been begun
+  }
+}
+
+function isNote(note: Partial<Record<keyof UploadNote, unknown>>): boolean {
+  const { v, registry, repository, startedAt, algorithm } = note
+  if (v !== 1 || typeof registry !== 'string' || !Number.isFinite(startedAt)) return false
+  return typeof repository === 'string' && isRepositoryName(repository) && isAlgorithm(algorithm)
+}
+
+function isAlgorithm(algorithm: unknown): algorithm is Algorithm {
+  return algorithm === 'sha256' || algorithm === 'sha512'
+}
