@@ -6,6 +6,8 @@ import type { RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
 import { Holdings } from '../index/holdings.ts'
+import { Repositories } from '../index/repositories.ts'
+import { Revisions } from '../index/revisions.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
@@ -14,6 +16,7 @@ import { createPush, type Push } from '../push/push.ts'
 import { Resolver } from '../resolve/resolve.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { createUpstream } from '../upstream/client.ts'
@@ -76,10 +79,12 @@ class Program implements Layover {
     const background = new Background(error =>
       this.#log.error({ err: error }, 'work behind an answer failed'),
     )
+    const holdings = new Holdings({ index, store, clock: this.#clock, log: this.#log })
     const deps = {
       store,
       catalog: new Catalog(index, store, this.#clock),
-      holdings: new Holdings({ index, store, clock: this.#clock }),
+      holdings,
+      completion: holdings.completion,
       clock: this.#clock,
       log: this.#log,
       metrics: this.#metrics,
@@ -88,6 +93,13 @@ class Program implements Layover {
     const limits = this.#limits()
     const pull = createPull({ ...deps, limits })
     const push = createPush({ ...deps, limits })
+    const repositories = new Repositories({ ...deps, index })
+    const inventory = {
+      ...deps,
+      repositories,
+      revisions: new Revisions(deps),
+      openUploads: (key?: RepositoryKey) => push.uploads.list(key),
+    }
     const edge = createEdge({
       log: this.#log,
       metrics: this.#metrics,
@@ -97,7 +109,7 @@ class Program implements Layover {
       beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
       registry: () => this.#current(),
     })
-    this.#started = { store, pull, push, edge, closeIndex: () => index.close() }
+    this.#started = { store, pull, push, inventory, edge, closeIndex: () => index.close() }
     this.#registry = this.#assemble(this.#started)
     try {
       for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
@@ -153,7 +165,7 @@ class Program implements Layover {
     }
   }
 
-  #assemble({ pull, push }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory }: Started): RegistryDeps {
     const { upstreams, local, hosts, publicUrl } = this.#config
     const known = upstreams.map(upstream => ({
       upstream: this.#upstream(upstream),
@@ -165,6 +177,7 @@ class Program implements Layover {
     return {
       pull,
       push,
+      inventory,
       resolver: new Resolver(known, local, hosts),
       publicPath,
       loopId: this.#loopId,
@@ -234,6 +247,7 @@ interface Started {
   store: Store
   pull: Pull
   push: Push
+  inventory: RegistryDeps['inventory']
   edge: Edge
   closeIndex: () => Promise<void>
 }

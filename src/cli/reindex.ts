@@ -2,6 +2,7 @@
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { Catalog } from '../index/catalog.ts'
+import { Holdings } from '../index/holdings.ts'
 import { IndexLost, rebuildIndex } from '../index/reindex.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
@@ -17,7 +18,9 @@ export async function runReindex(configPath: string, logLevel: LogLevel): Promis
     const log = createLogger(logLevel)
     const store = await openStore(config.store.path, { log, metrics: createMetrics() })
     const index = await openSqliteIndex({ path: store.layout.index, clock: systemClock, log })
-    const counted = await rebuildIndex(store, new Catalog(index, store, systemClock, { strict: true }))
+    const catalog = new Catalog(index, store, systemClock, { strict: true })
+    const holdings = new Holdings({ index, store, clock: systemClock, log })
+    const counted = await rebuildIndex({ store, catalog, holdings })
     await index.close()
     store.close()
     log.info(counted, 'index rebuilt')

@@ -1,5 +1,5 @@
 /** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
-import type { Page } from '../pull/local.ts'
+import type { Page } from '../index/index.ts'
 import { type Answer, json } from './answer.ts'
 import { type InventoryCall, type InventoryDeps, keysOf } from './inventory.ts'
 import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
@@ -24,7 +24,7 @@ interface Names {
   next: string | undefined
 }
 
-async function servedNames({ repositories, resolver }: InventoryDeps, page: Page<string>): Promise<Names> {
+async function servedNames({ repositories, resolver }: InventoryDeps, page: Page): Promise<Names> {
   const names: string[] = []
   let { last } = page
   for (let round = 0; round < maxRounds; round += 1) {

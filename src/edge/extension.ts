@@ -1,12 +1,15 @@
 /** What is held here, beyond what the distribution API tells: below `/v2/_ext/`. */
+
+import type { Page } from '../index/index.ts'
 import type { RevisionEntry } from '../index/revisions.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { Page } from '../pull/local.ts'
 import { countManifests } from '../pull/local-inventory.ts'
 import { mergePages } from '../pull/overlay.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { type Answer, json } from './answer.ts'
+import { answerCatalog } from './catalog.ts'
+import { answerDiscover } from './discover.ts'
 import {
   countNamespaces,
   groupsOf,
@@ -16,10 +19,19 @@ import {
   namespaces,
 } from './inventory.ts'
 import { cut, linkTo, type PageAsked, pageAfter, pageAsked } from './paging.ts'
-import type { ExtensionOperation } from './route.ts'
+import type { ExtensionOperation, InventoryOperation } from './route.ts'
+
+/** @throws as the one that the operation leads to, and as the resolver for a name */
+export async function answerInventory(call: InventoryCall, operation: InventoryOperation): Promise<Answer> {
+  if (operation.kind === 'catalog') return answerCatalog(call)
+  if (operation.kind === 'extension') return answerExtension(call, operation)
+  const { name } = operation
+  if (name !== undefined) call.deps.resolver.resolve({ ns: undefined, prefix: undefined, name })
+  return answerDiscover(name)
+}
 
 /** @throws RegistryError UNAVAILABLE (503) while the index does not know what is asked for whole, NAME_UNKNOWN (404) */
-export function answerExtension(call: InventoryCall, operation: ExtensionOperation): Promise<Answer> {
+function answerExtension(call: InventoryCall, operation: ExtensionOperation): Promise<Answer> {
   switch (operation.what) {
     case 'repositories':
       return listRepositories(call)

@@ -1,11 +1,11 @@
 /** What listings of everything that is held work with, and the repositories that they are grouped by. */
 import { setImmediate } from 'node:timers/promises'
 import type { Holdings } from '../index/holdings.ts'
+import type { Page } from '../index/index.ts'
 import type { Repositories } from '../index/repositories.ts'
 import type { Revisions } from '../index/revisions.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { matchesPattern } from '../oci/pattern.ts'
-import type { Page } from '../pull/local.ts'
 import { mergePages } from '../pull/overlay.ts'
 import { keyOf, type LocalNamespace, localKey } from '../pull/target.ts'
 import type { OpenUpload } from '../push/uploads.ts'
@@ -72,11 +72,7 @@ export async function countNamespaces(deps: InventoryDeps, group: Group): Promis
 }
 
 /** In byte order of their names. */
-export async function namespaces(
-  deps: InventoryDeps,
-  group: Group,
-  page: Page<string>,
-): Promise<Namespace[]> {
+export async function namespaces(deps: InventoryDeps, group: Group, page: Page): Promise<Namespace[]> {
   const pages = await Promise.all([held(deps, group, page), mirrored(deps, group, page)])
   const all = pages.flat()
   return mergePages(pages, ({ name }) => name, page.limit).map(({ name }) => ({
@@ -88,7 +84,7 @@ export async function namespaces(
 async function mirrored(
   { repositories }: InventoryDeps,
   { registry }: Group,
-  page: Page<string>,
+  page: Page,
 ): Promise<Namespace[]> {
   if (registry === undefined) return []
   const names = await repositories.of(registry, page)
@@ -99,7 +95,7 @@ async function mirrored(
 async function held(
   { repositories, resolver }: InventoryDeps,
   { name, local }: Group,
-  { last, limit }: Page<string>,
+  { last, limit }: Page,
 ): Promise<Namespace[]> {
   if (!local) return []
   const root = local.match.startsWith(`${name}/`) ? `${name}/` : ''

@@ -1,9 +1,10 @@
 /** Referrers (distribution-spec, end-12): never 404, filtered and cut into pages here whoever lists them. */
+
+import type { Page } from '../index/index.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-type.ts'
-import type { Page } from '../pull/local.ts'
 import { mergePages, pageOf, unlessAbsent } from '../pull/overlay.ts'
 import type { Answer, Headers } from './answer.ts'
 import type { Call } from './call.ts'

@@ -13,6 +13,8 @@ import { type Answer, json } from './answer.ts'
 import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
 import type { Exchange } from './exchange.ts'
+import { answerInventory } from './extension.ts'
+import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import { answerManifest } from './manifests.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
@@ -26,6 +28,7 @@ type ReadOperation = Exclude<NamedOperation, { kind: 'uploads' }>
 export interface RegistryDeps {
   readonly pull: Pull
   readonly push: Push
+  readonly inventory: Omit<InventoryDeps, 'resolver'>
   readonly resolver: Resolver
   /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
   readonly publicPath: string
@@ -53,7 +56,9 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   const isRead = isReading(exchange)
   if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
   if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover')
-    throw new RegistryError('UNSUPPORTED', 'no catalog is kept', { status: 404 })
+    return isRead
+      ? answerInventory(inventoryCall(exchange, route, deps), operation)
+      : refuseMethod(readMethods)
   const ns =
     isRead && operation.kind !== 'uploads' ? deps.resolver.effectiveNs(exchange.query.get('ns')) : undefined
   const resolved = deps.resolver.resolve({ ns, prefix: route.prefix, name: operation.name })
@@ -84,6 +89,12 @@ async function answerRead(call: Call, operation: ReadOperation): Promise<Answer>
     const { upstream } = call.resolved
     throw upstream ? forClient(error, upstream.policy) : error
   }
+}
+
+function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
+  const { inventory, resolver, publicPath, limits } = deps
+  const base = `${publicPath}${route.base}`
+  return { exchange, deps: { ...inventory, resolver }, base, pageLimit: limits().pageLimit }
 }
 
 interface Writing {

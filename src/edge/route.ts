@@ -4,16 +4,20 @@ import { RegistryError } from '../oci/errors.ts'
 /** An operation of the distribution API; `name` is as the client wrote it, its grammar not yet checked. */
 export type Operation =
   | { readonly kind: 'ping' }
-  | { readonly kind: 'catalog' }
   | { readonly kind: 'manifest'; readonly name: string; readonly reference: string }
   | { readonly kind: 'blob'; readonly name: string; readonly digest: string }
   | { readonly kind: 'uploads'; readonly name: string; readonly session: string | undefined }
   | { readonly kind: 'tags'; readonly name: string }
   | { readonly kind: 'referrers'; readonly name: string; readonly subject: string }
+  | InventoryOperation
+
+/** What is asked of the registry as a whole, or beyond the distribution API. */
+export type InventoryOperation =
+  | { readonly kind: 'catalog' }
   | { readonly kind: 'discover'; readonly name: string | undefined }
   | ExtensionOperation
 
-/** What Layover tells beyond the distribution API, below `_ext/`. */
+/** Below `_ext/`. */
 export type ExtensionOperation =
   | { readonly kind: 'extension'; readonly what: 'repositories' }
   | { readonly kind: 'extension'; readonly what: 'namespaces'; readonly repository: string }

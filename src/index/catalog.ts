@@ -6,17 +6,23 @@ import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { StoredRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import type { Answer, BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
-import { blobEntry, blobRecord, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
+import { settle } from './answer.ts'
+import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
+import { PullTimes, wasLately } from './pull-times.ts'
+import { blobEntry, blobRecord, childrenOf, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
 
 /** What upstreams gave can be asked again: its records need not survive a power cut. */
 const cached = { durable: false }
+
+/** When it came and was asked for is kept here. */
+export type NewManifest = Omit<ManifestEntry, 'at' | 'pulledAt'>
 
 export class Catalog {
   readonly index: Index
   readonly #store: Store
   readonly #clock: Clock
   readonly #strict: boolean
+  readonly #pulls = new PullTimes()
 
   /** @param strict a record that cannot be read is an error; else it counts as absent, and a pull goes on without it */
   constructor(index: Index, store: Store, clock: Clock, { strict = false } = {}) {
@@ -38,7 +44,7 @@ export class Catalog {
   /** The tag points at a digest that it did not point at before. */
   async moveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
     await this.index.putTag(key, tag, entry)
-    await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry), cached)
+    await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
   }
 
   /** Upstream was asked about the tag and it did not move. Remembered by the index alone. */
@@ -55,7 +61,8 @@ export class Catalog {
     return settle(await this.index.manifest(key, digest), async () => {
       const record = await this.#record(this.#store.layout.manifest(key, digest))
       const entry = record && manifestEntry(record)
-      if (entry) await this.index.putManifest(key, digest, entry)
+      if (!entry) return undefined
+      await this.#index(key, digest, entry, childrenOf(await this.#store.read(digest)))
       return entry
     })
   }
@@ -64,12 +71,25 @@ export class Catalog {
   async putManifest(
     key: RepositoryKey,
     digest: Digest,
-    entry: ManifestEntry,
+    entry: NewManifest,
     children: readonly Descriptor[],
   ): Promise<void> {
-    await Promise.all([this.index.putChildren(key, children), this.index.putManifest(key, digest, entry)]) // known at once
-    const record = manifestRecord(entry, this.#clock.now())
-    await this.#store.records.save(this.#store.layout.manifest(key, digest), record, cached)
+    const known = await this.index.manifest(key, digest)
+    const { at, pulledAt } = known.answer === 'present' ? known.value : { at: this.#clock.now(), pulledAt: undefined }
+    const whole = { ...entry, at, pulledAt }
+    await this.#index(key, digest, whole, children) // known at once
+    await this.#saveManifest(key, digest, whole)
+  }
+
+  /** The manifest was asked for: kept once an hour. To be run behind the answer. */
+  async notePull(key: RepositoryKey, digest: Digest): Promise<void> {
+    const now = this.#clock.now()
+    if (!this.#pulls.isDue(key, digest, now)) return
+    const entry = await this.manifest(key, digest)
+    if (!entry || wasLately(entry.pulledAt, now)) return
+    const pulled = { ...entry, pulledAt: now }
+    await this.index.putManifest(key, digest, pulled)
+    await this.#saveManifest(key, digest, pulled)
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
@@ -83,20 +103,25 @@ export class Catalog {
 
   async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
     await this.index.putBlob(key, digest, entry)
-    const record = blobRecord(entry, this.#clock.now())
+    const record = blobRecord(entry, this.#clock.now(), 'upstream')
     await this.#store.records.save(this.#store.layout.blob(key, digest), record, cached)
+  }
+
+  #saveManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
+    const path = this.#store.layout.manifest(key, digest)
+    return this.#store.records.save(path, manifestRecord(entry, 'upstream'), cached)
+  }
+
+  async #index(
+    key: RepositoryKey,
+    digest: Digest,
+    entry: ManifestEntry,
+    children: readonly Descriptor[],
+  ): Promise<void> {
+    await Promise.all([this.index.putChildren(key, digest, children), this.index.putManifest(key, digest, entry)])
   }
 
   async #record(path: string): Promise<StoredRecord | undefined> {
     return this.#strict ? (await this.#store.records.read(path))?.record : this.#store.record(path)
   }
-}
-
-/** The index's answer; from the records where it has none. */
-function settle<T>(
-  answer: Answer<T>,
-  fromRecords: () => Promise<T | undefined>,
-): Promise<T | undefined> | T | undefined {
-  if (answer.answer === 'unknown') return fromRecords()
-  return answer.answer === 'present' ? answer.value : undefined
 }

@@ -1,196 +1,227 @@
-/** PROVISIONAL: records only, so that the other parts can run. The index helper replaces this file whole. */
-import { readdir } from 'node:fs/promises'
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { type Descriptor, type ManifestView, viewManifest } from '../oci/manifest.ts'
-import { isTag, type Tag } from '../oci/name.ts'
+/** What local repositories hold: the index's answer where it is of this epoch, else the record's; written records first. */
+import type { Logger } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { localRegistry, type RepositoryKey } from '../store/layout.ts'
-import type { StoredRecord } from '../store/records.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
-import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
-import { blobEntry, blobRecord, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
+import { Background } from '../stream/background.ts'
+import { type LockKeys, Locks } from '../stream/locks.ts'
+import { settle } from './answer.ts'
+import { Completion } from './completion.ts'
+import { holdsAny } from './folders.ts'
+import type { Answer, BlobEntry, Index, ManifestEntry, Page, TagEntry } from './index.ts'
+import { Listings } from './listings.ts'
+import { contentLock, repositoryLock, tagLock } from './local-locks.ts'
+import { LocalRecords } from './local-records.ts'
+import { LocalWrites } from './local-writes.ts'
+import { PullTimes } from './pull-times.ts'
+import type { Found, PushedManifest } from './pushed-manifest.ts'
 
-export interface PushedManifest {
-  readonly mediaType: string
-  readonly size: number
-  readonly view: ManifestView
-  readonly tags: readonly Tag[]
-  readonly requires: readonly Descriptor[]
-  readonly allow: (found: {
-    current: ReadonlyMap<Tag, TagEntry>
-    missing: readonly Descriptor[]
-  }) => void
+export interface HoldingsDeps {
+  readonly index: Index
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Logger
 }
 
-const durable = { durable: true }
+export type { Found, PushedManifest }
 
+/** Hints are cheap, but not to be followed for ever. */
+const maxHints = 10
+/** An index that forgets as fast as it is completed is not asked for ever. */
+const maxTries = 3
+const retryAfterMs = 5_000
+
+/**
+ * What it answers is what the records say. A write is on disk and in the index when it resolves, and atomic against the
+ * others; when it rejects, the record may be as before or as wanted, and the index says which.
+ * An error of the disk is an error, and never *absent*.
+ */
 export class Holdings {
-  readonly #store: Store
-  readonly #clock: Clock
-  #last: Promise<unknown> = Promise.resolve()
+  readonly completion: Completion
+  readonly listings: Listings
+  readonly #deps: HoldingsDeps
+  readonly #locks = new Locks()
+  readonly #records: LocalRecords
+  readonly #writes: LocalWrites
+  readonly #pulls = new PullTimes()
+  readonly #background: Background
 
-  constructor({ store, clock }: { index: Index; store: Store; clock: Clock }) {
-    this.#store = store
-    this.#clock = clock
+  constructor(deps: HoldingsDeps) {
+    this.#deps = deps
+    this.#records = new LocalRecords(deps)
+    this.#background = new Background(error => deps.log.error({ err: error }, 'a pull time could not be kept'))
+    this.completion = new Completion(deps)
+    this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
+    this.#writes = new LocalWrites({ ...deps, completion: this.completion, records: this.#records })
   }
 
-  #one<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(task, task)
-    this.#last = result.catch(() => {})
-    return result
+  tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
+    const lock = { exclusive: [tagLock(key, tag)] }
+    return this.#settle(this.#deps.index.tag(key, tag), lock, () => this.#records.readTag(key, tag))
   }
 
-  async #read(path: string): Promise<StoredRecord | undefined> {
-    return (await this.#store.records.read(path))?.record
+  manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
+    const lock = { exclusive: [contentLock(key, digest)] }
+    return this.#settle(this.#deps.index.manifest(key, digest), lock, () => this.#records.readManifest(key, digest))
   }
 
-  async tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
-    const record = await this.#read(this.#store.layout.tag(key, tag))
-    return record && tagEntry(record)
+  blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
+    const lock = { exclusive: [contentLock(key, digest)] }
+    return this.#settle(this.#deps.index.blob(key, digest), lock, () => this.#records.readBlob(key, digest))
   }
 
-  async manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
-    const record = await this.#read(this.#store.layout.manifest(key, digest))
-    return record && manifestEntry(record)
+  /** Puts one of a subject's referrers into the index, as its record says. */
+  referrer(key: RepositoryKey, subject: Digest, digest: Digest): Promise<void> {
+    const lock = { exclusive: [contentLock(key, digest)] }
+    return this.#locks.hold(lock, () => this.#records.readReferrer(key, subject, digest))
   }
 
-  async blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
-    const record = await this.#read(this.#store.layout.blob(key, digest))
-    return record && blobEntry(record)
+  /** Whether it holds anything at all. */
+  exists(key: RepositoryKey): Promise<boolean> {
+    return holdsAny(this.#deps.store.layout, key)
   }
 
-  async exists(key: RepositoryKey): Promise<boolean> {
-    const { layout } = this.#store
-    const all = await Promise.all([layout.tags(key), layout.manifests(key), layout.blobs(key)].map(names))
-    return all.some(found => found.length > 0)
+  /** In byte order, as all listings. @throws RegistryError UNAVAILABLE (503) while the index is being completed */
+  tags(key: RepositoryKey, page: Page): Promise<readonly Tag[]> {
+    return this.listings.tags(key, page)
   }
 
-  async tags(key: RepositoryKey, { last, limit }: { last: string | undefined; limit: number }): Promise<readonly Tag[]> {
-    const all = (await names(this.#store.layout.tags(key))).filter(isTag).sort()
-    return all.filter(tag => last === undefined || tag > last).slice(0, limit)
+  referrers(key: RepositoryKey, subject: Digest, page: Page<Digest>): Promise<readonly Descriptor[]> {
+    return this.listings.referrers(key, subject, page)
   }
 
-  async referrers(
-    key: RepositoryKey,
-    subject: Digest,
-    { last, limit }: { last: Digest | undefined; limit: number },
-  ): Promise<readonly Descriptor[]> {
-    const all = digests(await names(this.#store.layout.referrers(key, subject))).sort()
-    const page = all.filter(digest => last === undefined || digest > last).slice(0, limit)
-    const found = await Promise.all(
-      page.map(async digest => (await this.#read(this.#store.layout.referrer(key, subject, digest)))?.descriptor),
-    )
-    return found.filter(Boolean) as Descriptor[]
+  /** Tags that point at the manifest. */
+  tagsOf(key: RepositoryKey, digest: Digest): Promise<readonly Tag[]> {
+    return this.listings.tagsOf(key, digest)
   }
 
-  async tagsOf(key: RepositoryKey, digest: Digest): Promise<readonly Tag[]> {
-    const found: Tag[] = []
-    for (const tag of (await names(this.#store.layout.tags(key))).filter(isTag))
-      if ((await this.tag(key, tag))?.digest === digest) found.push(tag)
-    return found
+  /** Manifests of the repository that list it. */
+  parentsOf(key: RepositoryKey, child: Digest): Promise<readonly Digest[]> {
+    return this.listings.parentsOf(key, child)
   }
 
-  async parentsOf(key: RepositoryKey, child: Digest): Promise<readonly Digest[]> {
-    const found: Digest[] = []
-    for (const digest of digests(await names(this.#store.layout.manifests(key)))) {
-      const body = await this.#store.pushed.read(digest)
-      const view = body && viewManifest(body)
-      if (view && [...view.blobs, ...view.manifests].some(({ digest: listed }) => listed === child)) found.push(digest)
-    }
-    return found
-  }
-
-  readonly #holders = new Map<Digest, RepositoryKey>()
-
+  /** Some local repository that holds the blob. After a crash of the index one may be overlooked. */
   async holderOf(digest: Digest): Promise<RepositoryKey | undefined> {
-    const key = this.#holders.get(digest)
-    return key && (await this.blob(key, digest)) ? key : undefined
+    const { index } = this.#deps
+    for (const key of await index.holdersOf(digest, maxHints)) {
+      if (await this.blob(key, digest)) return key
+      await this.#locks.hold({ exclusive: [contentLock(key, digest)] }, async () => {
+        if (!(await this.#records.readBlob(key, digest))) await index.dropBlob(key, digest)
+      })
+    }
+    return undefined
   }
 
   putBlob(key: RepositoryKey, digest: Digest, { size }: { size: number }): Promise<void> {
-    return this.#one(async () => {
-      this.#holders.set(digest, key)
-      const record = { ...blobRecord({ size, isPublic: false }, this.#clock.now()), source: 'push' }
-      await this.#store.records.save(this.#store.layout.blob(key, digest), record as StoredRecord, durable)
-    })
+    return this.#locks.hold({ exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }, () =>
+      this.#writes.putBlob(key, digest, { size, isPublic: false }),
+    )
   }
 
-  dropBlob(key: RepositoryKey, digest: Digest, allow: (parents: readonly Digest[]) => void): Promise<boolean> {
-    return this.#one(async () => {
-      if (!(await this.blob(key, digest))) return false
-      allow(await this.parentsOf(key, digest))
-      await this.#store.records.remove(this.#store.layout.blob(key, digest), durable)
-      return true
-    })
+  /** @param allow may throw to refuse: then nothing happened. Resolves with false when it was not held */
+  async dropBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    allow: (parents: readonly Digest[]) => void,
+  ): Promise<boolean> {
+    if (!(await this.blob(key, digest))) return false
+    const lock = { exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }
+    const dropped = await this.#knowing(
+      () => this.parentsOf(key, digest),
+      () => this.#locks.hold(lock, () => this.#writes.dropBlob(key, digest, allow)),
+    )
+    if (dropped) await this.#leave(key)
+    return dropped
   }
 
   putManifest(key: RepositoryKey, digest: Digest, pushed: PushedManifest): Promise<void> {
-    return this.#one(async () => {
-      const { layout, records } = this.#store
-      const { mediaType, size, view, tags, requires, allow } = pushed
-      const current = new Map<Tag, TagEntry>()
-      for (const tag of tags) {
-        const entry = await this.tag(key, tag)
-        if (entry) current.set(tag, entry)
-      }
-      const missing: Descriptor[] = []
-      for (const child of requires)
-        if (!(await this.blob(key, child.digest)) && !(await this.manifest(key, child.digest))) missing.push(child)
-      allow({ current, missing })
-      const { artifactType, subject, annotations } = view
-      const entry = { mediaType, size, artifactType, subject: subject?.digest, annotations, isPublic: false } as ManifestEntry
-      await records.save(layout.manifest(key, digest), manifestRecord(entry, this.#clock.now()), durable)
-      if (subject) {
-        const descriptor = {
-          mediaType,
-          digest,
-          size,
-          ...(artifactType ? { artifactType } : {}),
-          ...(annotations ? { annotations } : {}),
-        }
-        await records.save(layout.referrer(key, subject.digest, digest), { v: 1, descriptor }, durable)
-      }
-      for (const tag of tags) {
-        const now = this.#clock.now()
-        const moved = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
-        await records.save(layout.tag(key, tag), tagRecord(moved), durable)
-      }
-    })
+    const { view, tags, requires } = pushed
+    const listed = [...view.blobs, ...view.manifests, ...requires]
+    const locks: LockKeys = {
+      exclusive: [contentLock(key, digest), ...tags.map(tag => tagLock(key, tag))],
+      shared: [repositoryLock(key), ...listed.map(child => contentLock(key, child.digest))],
+    }
+    return this.#locks.hold(locks, () => this.#writes.putManifest(key, digest, pushed))
   }
 
-  dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
-    return this.#one(async () => {
-      if (!(await this.tag(key, tag))) return false
-      await this.#store.records.remove(this.#store.layout.tag(key, tag), durable)
-      return true
-    })
+  /** Resolves with false when there was none. */
+  async dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
+    const locks = { exclusive: [tagLock(key, tag)], shared: [repositoryLock(key)] }
+    const dropped = await this.#locks.hold(locks, () => this.#writes.dropTag(key, tag))
+    if (dropped) await this.#leave(key)
+    return dropped
   }
 
-  dropManifest(key: RepositoryKey, digest: Digest, allow: (tags: readonly Tag[]) => void): Promise<boolean> {
-    return this.#one(async () => {
-      const entry = await this.manifest(key, digest)
-      if (!entry) return false
-      const tags = await this.tagsOf(key, digest)
-      allow(tags)
-      const { layout, records } = this.#store
-      for (const tag of tags) await records.remove(layout.tag(key, tag), durable)
-      if (entry.subject) await records.remove(layout.referrer(key, entry.subject, digest), durable)
-      await records.remove(layout.manifest(key, digest), durable)
-      return true
-    })
+  /**
+   * With every tag that points at it and its entry among its subject's referrers.
+   *
+   * @param allow may throw to refuse: then nothing happened. Resolves with false when it was not held
+   */
+  async dropManifest(
+    key: RepositoryKey,
+    digest: Digest,
+    allow: (tags: readonly Tag[]) => void,
+  ): Promise<boolean> {
+    if (!(await this.manifest(key, digest))) return false
+    const locks = { exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }
+    const dropped = await this.#knowing(
+      () => this.tagsOf(key, digest),
+      () =>
+        this.#locks.hold(locks, async deeper => {
+          const tags = await this.#deps.index.tagsOf(key, digest)
+          if (tags.answer === 'unknown') return undefined
+          const pointing = tags.answer === 'present' ? tags.value : []
+          return deeper({ exclusive: pointing.map(tag => tagLock(key, tag)) }, () =>
+            this.#writes.dropManifest(key, digest, { pointing, allow }),
+          )
+        }),
+    )
+    if (dropped) await this.#leave(key)
+    return dropped
   }
 
-  notePull(_key: RepositoryKey, _digest: Digest): void {}
-}
+  /** The manifest was asked for: kept once an hour, behind the answer. */
+  notePull(key: RepositoryKey, digest: Digest): void {
+    const now = this.#deps.clock.now()
+    if (!this.#pulls.isDue(key, digest, now)) return
+    this.#background.run(() =>
+      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () => this.#writes.notePull(key, digest, now)),
+    )
+  }
 
-function digests(found: readonly string[]): Digest[] {
-  return found.map(name => name.replace('-', ':')).filter(isDigest)
-}
+  /** Ends what runs behind. */
+  async stop(): Promise<void> {
+    await this.completion.stop()
+    await this.#background.settled()
+  }
 
-async function names(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder)
-  } catch {
-    return []
+  async #settle<T>(
+    asked: Promise<Answer<T>>,
+    lock: LockKeys,
+    read: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    return settle(await asked, () => this.#locks.hold(lock, read))
+  }
+
+  /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */
+  async #knowing(learn: () => Promise<unknown>, task: () => Promise<boolean | undefined>): Promise<boolean> {
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      await learn()
+      const done = await task()
+      if (done !== undefined) return done
+    }
+    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs })
+  }
+
+  /** A repository is not listed any more when nothing is left of it. */
+  async #leave(key: RepositoryKey): Promise<void> {
+    if (await this.exists(key)) return
+    await this.#locks.hold({ exclusive: [repositoryLock(key)] }, async () => {
+      if (!(await this.exists(key))) await this.#deps.index.dropRepository(key)
+    })
   }
 }

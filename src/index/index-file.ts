@@ -5,7 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Pending } from './pending.ts'
 import type { ExpendableLimits, NamedValue } from './rows.ts'
 
-const schemaVersion = 1
+const schemaVersion = 2
 
 /** WITHOUT ROWID keeps rows in the order of their key, so that a page of tags is one run of neighbours. */
 const schema = `

@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
-import type { Tag } from '../oci/name.ts'
+import type { RepositoryName, Tag } from '../oci/name.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 
 export type { RepositoryKey }
@@ -59,15 +59,27 @@ export interface ListingEntry {
   readonly fetchedAt: number
 }
 
-/** Which listing of a repository is known whole. */
+/** What a repository holds of one kind. `manifests` includes which of them list what. */
 export type Listing = 'tags' | 'manifests' | 'blobs' | 'referrers'
+
+/** What can be known whole: a listing of a repository, or one subject's referrers alone. */
+export type Whole = Listing | { readonly referrersOf: Digest }
+
+export interface HeldManifest {
+  readonly digest: Digest
+  readonly entry: ManifestEntry
+}
 
 /**
  * Guarantees that every implementation keeps (test/conformance/index.ts):
  * - a read sees every write of the same process that was called before it, flushed or not;
  * - no read waits for a lock or a flush: an answer that cannot be had at once is `unknown`;
  * - `absent` is answered only under a completeness mark, which is lost together with the entries it speaks of;
- * - writes may be lost in a crash, all after some moment, never one in the middle with a mark kept.
+ * - writes may be lost in a crash, all after some moment, never one in the middle with a mark kept;
+ * - of a local repository only what was put in this epoch is answered: an entry that a crash left behind may be older
+ *   than the record, and counts as unknown.
+ *
+ * Pages are in byte order.
  */
 export interface Index {
   /** Changes whenever entries may have been lost. */
@@ -87,20 +99,30 @@ export interface Index {
   putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void>
   dropBlob(key: RepositoryKey, digest: Digest): Promise<void>
 
+  /** `unknown` without the mark for `manifests`. */
+  manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>>
+  /** `unknown` without the mark for `tags`. */
+  tags(key: RepositoryKey, page: Page): Promise<Answer<readonly Tag[]>>
+  /** Tags that point at the manifest. `unknown` without the mark for `tags`. */
+  tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>>
+
   /** Referrers of a subject: put when a manifest with that subject is, dropped with it. */
-  referrers(key: RepositoryKey, subject: Digest): Promise<Answer<readonly Descriptor[]>>
+  referrers(key: RepositoryKey, subject: Digest, page: Page<Digest>): Promise<Answer<readonly Descriptor[]>>
   putReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void>
   dropReferrer(key: RepositoryKey, subject: Digest, referrer: Digest): Promise<void>
 
-  /** Tags in byte order after `last` (exclusive), at most `limit`. `unknown` without the mark for `tags`. */
-  tags(key: RepositoryKey, page: { last: string | undefined; limit: number }): Promise<Answer<readonly Tag[]>>
-
-  /** What manifests of a repository list: remembered so that a public blob can be recognised. */
-  putChildren(key: RepositoryKey, children: readonly Descriptor[]): Promise<void>
+  /** What a manifest of the repository lists. To be put before the manifest itself is. */
+  putChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void>
+  dropChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void>
   /** The size in bytes that a manifest of this repository lists the digest with, if one is known to list it. */
   childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined>
+  /** Manifests held by the repository that list it. `unknown` without the mark for `manifests`. */
+  parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>>
+
   /** A public blob of this registry, in whichever repository. */
   publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined>
+  /** Some local repositories that a blob was put for: a hint, which the repository's own entry has to confirm. */
+  holdersOf(digest: Digest, limit: number): Promise<readonly RepositoryKey[]>
 
   listing(key: RepositoryKey, kind: 'tags' | 'referrers', query: string): Promise<ListingEntry | undefined>
   putListing(
@@ -110,12 +132,24 @@ export interface Index {
     entry: ListingEntry,
   ): Promise<void>
 
+  /** Registries, `_local` too, that a repository was ever put for. */
+  registries(): Promise<readonly string[]>
+  /** Repositories that something was put for, and that were not dropped since. `unknown` without their mark. */
+  repositories(registry: string, page: Page): Promise<Answer<readonly RepositoryName[]>>
+  /** Putting a tag, manifest or blob implies it. */
+  putRepository(key: RepositoryKey): Promise<void>
+  dropRepository(key: RepositoryKey): Promise<void>
+  /** As `markComplete`, for the repositories of all registries. */
+  markRepositoriesComplete(epoch?: string): Promise<void>
+
   /**
-   * From here on what is not in this listing of the repository is absent.
+   * When this resolves, what was not put is absent; entries of earlier epochs are dropped.
    *
-   * @param epoch of the index when the listing's first entry was put; the mark is void when it has changed since
+   * @param epoch of the index when the first entry was put; the mark is void when it has changed since
    */
-  markComplete(key: RepositoryKey, listing: Listing, epoch?: string): Promise<void>
+  markComplete(key: RepositoryKey, what: Whole, epoch?: string): Promise<void>
+  /** Takes the mark back: an entry may be missing. For one subject's referrers, also that of the whole repository's. */
+  markIncomplete(key: RepositoryKey, what: Whole): Promise<void>
 
   /** Puts what was written so far where a restart finds it. */
   flush(): Promise<void>

@@ -1,7 +1,11 @@
-/** The records of proxied repositories and the index entries that they stand for. */
+/** Records and the index entries that they stand for. */
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Descriptor, viewManifest } from '../oci/manifest.ts'
 import type { StoredRecord } from '../store/records.ts'
 import type { BlobEntry, ManifestEntry, TagEntry } from './index.ts'
+
+/** Where what a record speaks of came from. */
+export type RecordSource = 'push' | 'upstream'
 
 /** Times are milliseconds since the epoch, sizes bytes. */
 export interface TagRecord extends StoredRecord {
@@ -10,7 +14,7 @@ export interface TagRecord extends StoredRecord {
   mediaType: string
   size?: number
   movedAt: number
-  source: 'upstream'
+  source: RecordSource
 }
 
 export interface ManifestRecord extends StoredRecord {
@@ -21,7 +25,8 @@ export interface ManifestRecord extends StoredRecord {
   subject?: Digest
   annotations?: Readonly<Record<string, string>>
   at: number
-  source: 'upstream'
+  pulledAt?: number
+  source: RecordSource
   public?: true
 }
 
@@ -29,13 +34,18 @@ export interface BlobRecord extends StoredRecord {
   v: 1
   size?: number
   at: number
-  source: 'upstream'
+  source: RecordSource
   public?: true
 }
 
-export function tagRecord(entry: TagEntry): TagRecord {
+export interface ReferrerRecord extends StoredRecord {
+  v: 1
+  descriptor: Descriptor
+}
+
+export function tagRecord(entry: TagEntry, source: RecordSource): TagRecord {
   const { digest, mediaType, size, movedAt } = entry
-  return { v: 1, digest, mediaType, ...(size === undefined ? {} : { size }), movedAt, source: 'upstream' }
+  return { v: 1, digest, mediaType, ...(size === undefined ? {} : { size }), movedAt, source }
 }
 
 /** Undefined for a record that does not say enough. When the tag was last checked is not in it: then it is its age. */
@@ -51,8 +61,8 @@ export function tagEntry(record: StoredRecord): TagEntry | undefined {
   return { digest, mediaType, size, movedAt, checkedAt: movedAt, missingSince: undefined }
 }
 
-export function manifestRecord(entry: ManifestEntry, at: number): ManifestRecord {
-  const { mediaType, size, artifactType, subject, annotations, isPublic } = entry
+export function manifestRecord(entry: ManifestEntry, source: RecordSource): ManifestRecord {
+  const { mediaType, size, artifactType, subject, annotations, at, pulledAt, isPublic } = entry
   return {
     v: 1,
     mediaType,
@@ -61,24 +71,25 @@ export function manifestRecord(entry: ManifestEntry, at: number): ManifestRecord
     ...(subject === undefined ? {} : { subject }),
     ...(annotations === undefined ? {} : { annotations }),
     at,
-    source: 'upstream',
+    ...(pulledAt === undefined ? {} : { pulledAt }),
+    source,
     ...(isPublic ? { public: true } : {}),
   }
 }
 
 export function manifestEntry(record: StoredRecord): ManifestEntry | undefined {
-  const { mediaType, size, artifactType, subject, annotations } = record as Partial<ManifestRecord>
-  if (typeof mediaType !== 'string' || typeof size !== 'number') return undefined
-  return { mediaType, size, artifactType, subject, annotations, isPublic: record.public === true }
+  const { mediaType, size, artifactType, subject, annotations, at, pulledAt } = record as Partial<ManifestRecord>
+  if (typeof mediaType !== 'string' || typeof size !== 'number' || typeof at !== 'number') return undefined
+  return { mediaType, size, artifactType, subject, annotations, at, pulledAt, isPublic: record.public === true }
 }
 
-export function blobRecord(entry: BlobEntry, at: number): BlobRecord {
+export function blobRecord(entry: BlobEntry, at: number, source: RecordSource): BlobRecord {
   const { size, isPublic } = entry
   return {
     v: 1,
     ...(size === undefined ? {} : { size }),
     at,
-    source: 'upstream',
+    source,
     ...(isPublic ? { public: true } : {}),
   }
 }
@@ -86,4 +97,20 @@ export function blobRecord(entry: BlobEntry, at: number): BlobRecord {
 export function blobEntry(record: StoredRecord): BlobEntry {
   const { size } = record as Partial<BlobRecord>
   return { size, isPublic: record.public === true }
+}
+
+export function referrerRecord(descriptor: Descriptor): ReferrerRecord {
+  return { v: 1, descriptor }
+}
+
+/** The descriptor that a referrer's record keeps. */
+export function referrerEntry(record: StoredRecord): Descriptor | undefined {
+  const { descriptor } = record as Partial<ReferrerRecord>
+  return typeof descriptor?.digest === 'string' && isDigest(descriptor.digest) ? descriptor : undefined
+}
+
+/** What a manifest lists; nothing where its bytes are not here, or are no manifest's. */
+export function childrenOf(body: Uint8Array | undefined): Descriptor[] {
+  const view = body && viewManifest(body)
+  return view ? [...view.blobs, ...view.manifests] : []
 }

@@ -1,10 +1,12 @@
 /** Fills the index from the store's records, and marks what it then knows whole. */
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { viewManifest } from '../oci/manifest.ts'
-import { isRepositoryName, isTag } from '../oci/name.ts'
-import type { RepositoryKey } from '../store/layout.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/name.ts'
+import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
+import type { Filler } from './completion.ts'
+import { holdsAny, repositoriesOf } from './folders.ts'
+import type { Holdings } from './holdings.ts'
 import type { Listing } from './index.ts'
 
 export interface Counted {
@@ -15,82 +17,51 @@ export interface Counted {
 }
 
 /** Referrers of proxied repositories are upstream's to list: nobody puts them here. */
-const listings: readonly Listing[] = ['tags', 'manifests', 'blobs']
+const proxiedListings: readonly Listing[] = ['tags', 'manifests', 'blobs']
+const localListings: readonly Listing[] = [...proxiedListings, 'referrers']
 
 /** The index lost what it was being filled with, or has no file to keep it in. */
 export class IndexLost extends Error {
   override readonly name = 'IndexLost'
 }
 
+export interface ReindexDeps {
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly holdings: Holdings
+}
+
 /**
- * Reads every record once. Marks a repository complete only after the last record of all was read.
+ * Reads every record that the index does not know, one repository after the other.
  *
- * @throws IndexLost
+ * @throws IndexLost, or what the disk answers for a record that cannot be read: its listing is not marked
  */
-export async function rebuildIndex(store: Store, catalog: Catalog): Promise<Counted> {
-  const repositories = new Map<string, RepositoryKey>()
+export async function rebuildIndex({ store, catalog, holdings }: ReindexDeps): Promise<Counted> {
   const { index } = catalog
   const { epoch } = index
   const counted: Counted = { repositories: 0, tags: 0, manifests: 0, blobs: 0 }
-  for await (const segments of store.records.walk()) {
-    const found = parseRecordPath(segments)
-    if (!found) continue
-    repositories.set(`${found.key.registry}/${found.key.repository}`, found.key)
-    await indexRecord(found, { store, catalog, counted })
+  for await (const key of repositoriesOf(store.layout)) {
+    const isLocal = key.registry === localRegistry
+    const filler = counting(isLocal ? holdings : catalog, counted)
+    for (const listing of isLocal ? localListings : proxiedListings)
+      await holdings.completion.complete(key, listing, filler)
+    if (await holdsAny(store.layout, key)) counted.repositories += 1
   }
-  for (const key of repositories.values()) {
-    for (const listing of listings) await index.markComplete(key, listing, epoch)
-  }
-  counted.repositories = repositories.size
+  await holdings.completion.completeRepositories()
   await index.flush()
   if (index.epoch !== epoch || !index.up)
     throw new IndexLost('the index could not be kept on disk: see the log, and run it again')
   return counted
 }
 
-interface Found {
-  key: RepositoryKey
-  folder: string
-  name: string
-}
-
-async function indexRecord({ key, folder, name }: Found, { store, catalog, counted }: Target): Promise<void> {
-  if (folder === '_tags' && isTag(name)) {
-    if (await catalog.tag(key, name)) counted.tags += 1
-    return
+function counting(filler: Filler, counted: Counted): Filler {
+  const count = async (what: Listing & keyof Counted, found: Promise<unknown>) => {
+    if (await found) counted[what] += 1
   }
-  const digest = name.replace('-', ':')
-  if (!isDigest(digest)) return
-  if (folder === '_blobs' && (await catalog.blob(key, digest))) counted.blobs += 1
-  if (folder === '_manifests' && (await catalog.manifest(key, digest))) {
-    counted.manifests += 1
-    await indexChildren(key, digest, { store, catalog })
+  return {
+    tag: (key: RepositoryKey, tag: Tag) => count('tags', filler.tag(key, tag)),
+    manifest: (key: RepositoryKey, digest: Digest) => count('manifests', filler.manifest(key, digest)),
+    blob: (key: RepositoryKey, digest: Digest) => count('blobs', filler.blob(key, digest)),
+    referrer: async (key, subject, digest) => filler.referrer?.(key, subject, digest),
   }
-}
-
-interface Target {
-  store: Store
-  catalog: Catalog
-  counted: Counted
-}
-
-async function indexChildren(
-  key: RepositoryKey,
-  digest: Digest,
-  { store, catalog }: Omit<Target, 'counted'>,
-): Promise<void> {
-  const body = await store.read(digest)
-  const view = body && viewManifest(body)
-  if (view) await catalog.index.putChildren(key, [...view.blobs, ...view.manifests])
-}
-
-/** `<registry>/<name …>/<folder>/<record>`; undefined for anything else that lies there. */
-function parseRecordPath(segments: readonly string[]): Found | undefined {
-  const at = segments.findIndex(segment => segment.startsWith('_') && segment !== '_local')
-  const [registry, ...components] = segments.slice(0, at)
-  const [folder, name, ...more] = segments.slice(at)
-  const repository = components.join('/')
-  if (registry === undefined || folder === undefined || name === undefined || more.length > 0)
-    return undefined
-  return isRepositoryName(repository) ? { key: { registry, repository }, folder, name } : undefined
 }

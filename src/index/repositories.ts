@@ -1,37 +1,63 @@
 /** Which repositories anything is held of, proxied and local, under their full names. */
-import type { Logger } from '../observe/log.ts'
+import { setImmediate } from 'node:timers/promises'
+import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/name.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Store } from '../store/store.ts'
+import { localRegistry } from '../store/layout.ts'
+import type { Holdings } from './holdings.ts'
 import type { Index, Page } from './index.ts'
 
 export interface RepositoriesDeps {
   readonly index: Index
-  readonly store: Store
-  readonly clock: Clock
-  readonly log: Logger
+  readonly holdings: Holdings
 }
 
-/** Everything throws RegistryError UNAVAILABLE (503) while the index does not know them whole. */
+const maxTries = 3
+const countedAtOnce = 1000
+
+/** Everything is in byte order. @throws RegistryError UNAVAILABLE (503) while the index does not know them whole */
 export class Repositories {
-  constructor(_deps: RepositoriesDeps) {}
+  readonly #deps: RepositoriesDeps
 
-  /** Full names in byte order: `docker.io/library/nginx`, `local/team/app`. */
-  page(_page: Page): Promise<readonly string[]> {
-    throw new Error('not yet')
+  constructor(deps: RepositoriesDeps) {
+    this.#deps = deps
   }
 
-  /** Names of one registry (`_local`: of local repositories) in byte order. */
-  of(_registry: string, _page: Page): Promise<readonly RepositoryName[]> {
-    throw new Error('not yet')
+  /** Full names: `docker.io/library/nginx`, `local/team/app`. */
+  async page({ last, limit }: Page): Promise<readonly string[]> {
+    const names = new Set<string>() // a local repository may have the full name of one that it lies over
+    for (const registry of await this.#registries()) {
+      const prefix = registry === localRegistry ? '' : `${registry}/`
+      if (last !== undefined && last > prefix && !last.startsWith(prefix)) continue // all of its names come before
+      const after = last?.startsWith(prefix) ? last.slice(prefix.length) : undefined
+      for (const name of await this.of(registry, { last: after, limit })) names.add(prefix + name)
+    }
+    return [...names].sort().slice(0, limit)
   }
 
-  count(_registry: string): Promise<number> {
-    throw new Error('not yet')
+  /** Names of one registry's repositories; of `_local`: the full ones of local repositories. */
+  async of(registry: string, page: Page): Promise<readonly RepositoryName[]> {
+    const { index, holdings } = this.#deps
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const found = await index.repositories(registry, page)
+      if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
+      await holdings.completion.repositories()
+    }
+    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs: 5_000 })
   }
 
-  /** Ends what runs behind. */
-  stop(): Promise<void> {
-    throw new Error('not yet')
+  async count(registry: string): Promise<number> {
+    let count = 0
+    for (let last: string | undefined; ; await setImmediate()) {
+      const found = await this.of(registry, { last, limit: countedAtOnce })
+      count += found.length
+      last = found.at(-1)
+      if (found.length < countedAtOnce) return count
+    }
+  }
+
+  /** Known only when all repositories are. */
+  async #registries(): Promise<readonly string[]> {
+    await this.of(localRegistry, { last: undefined, limit: 0 })
+    return this.#deps.index.registries()
   }
 }

@@ -1,13 +1,11 @@
 /** The manifests that a repository holds, with what points at them and when they came and were last asked for. */
-import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { RepositoryKey } from '../store/layout.ts'
-import type { Store } from '../store/store.ts'
+import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Catalog } from './catalog.ts'
 import type { Holdings } from './holdings.ts'
 import type { Page } from './index.ts'
+import { Listings } from './listings.ts'
 
 export interface RevisionEntry {
   readonly digest: Digest
@@ -22,18 +20,33 @@ export interface RevisionEntry {
 }
 
 export interface RevisionsDeps {
+  /** What proxied repositories hold. */
   readonly catalog: Catalog
+  /** What local repositories hold. */
   readonly holdings: Holdings
-  readonly store: Store
-  readonly clock: Clock
-  readonly log: Logger
 }
 
 export class Revisions {
-  constructor(_deps: RevisionsDeps) {}
+  readonly #local: Listings
+  readonly #proxied: Listings
+
+  constructor({ catalog, holdings }: RevisionsDeps) {
+    const { index } = catalog
+    const { completion } = holdings
+    this.#local = holdings.listings
+    this.#proxied = new Listings({ index, completion, filler: catalog })
+  }
 
   /** In byte order of the digests. @throws RegistryError UNAVAILABLE (503) while the index is being completed */
-  page(_key: RepositoryKey, _page: Page<Digest>): Promise<readonly RevisionEntry[]> {
-    throw new Error('not yet')
+  async page(key: RepositoryKey, page: Page<Digest>): Promise<readonly RevisionEntry[]> {
+    const listings = key.registry === localRegistry ? this.#local : this.#proxied
+    const revisions: RevisionEntry[] = []
+    for (const { digest, entry } of await listings.manifests(key, page)) {
+      const { mediaType, at, pulledAt } = entry
+      const tags = await listings.tagsOf(key, digest)
+      const parents = await listings.parentsOf(key, digest)
+      revisions.push({ digest, mediaType, tags, parents, at, pulledAt })
+    }
+    return revisions
   }
 }

@@ -1,28 +1,49 @@
 /** The index over rows: which entry stands in which scope, and when the lack of a row means *absent*. */
+import { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
-import type { Tag } from '../oci/name.ts'
+import type { RepositoryName, Tag } from '../oci/name.ts'
+import { localRegistry } from '../store/layout.ts'
+import { EntryRows, type Place } from './entry-rows.ts'
 import type {
   Answer,
   BlobEntry,
+  HeldManifest,
   Index,
   Listing,
   ListingEntry,
   ManifestEntry,
+  Page,
   RepositoryKey,
   TagEntry,
+  Whole,
 } from './index.ts'
+import {
+  childrenPlace,
+  holdersPlace,
+  marksScope,
+  place,
+  publicPlace,
+  registriesPlace,
+  repositoriesMark,
+  repositoriesPlace,
+} from './places.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
 const absent = { answer: 'absent' } as const
 const unknown = { answer: 'unknown' } as const
 const everyRow = 2 ** 31
+const maxNoted = 10_000
 
 export class RowIndex implements Index {
   readonly #rows: Rows
+  readonly #entries: EntryRows
+  /** The epoch in which a repository was put; to have forgotten one costs a write. */
+  readonly #noted = new LRUCache<string, string>({ max: maxNoted })
 
   constructor(rows: Rows) {
     this.#rows = rows
+    this.#entries = new EntryRows(rows)
   }
 
   /** Whether what is written outlives the process; the index answers either way. */
@@ -39,11 +60,30 @@ export class RowIndex implements Index {
   }
 
   async putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
-    this.#put(scope('tags', key), tag, entry)
+    const before = this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)
+    if (before?.entry.digest !== entry.digest) this.#untag(key, tag, before?.entry)
+    this.#entries.put(place('tags', key), tag, entry)
+    if (before?.entry.digest !== entry.digest || before.isOutdated)
+      this.#entries.put(place('tagged', key, entry.digest), tag, 1)
+    this.#note(key)
   }
 
   async dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
-    this.#rows.drop(scope('tags', key), tag)
+    this.#untag(key, tag, this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)?.entry)
+    this.#entries.drop(place('tags', key), tag)
+  }
+
+  async tags(key: RepositoryKey, page: Page): Promise<Answer<readonly Tag[]>> {
+    return this.#whole(key, 'tags', () => this.#names<Tag>(place('tags', key), page))
+  }
+
+  async tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>> {
+    return this.#whole(key, 'tags', () =>
+      this.#names<Tag>(place('tagged', key, digest)).filter(tag => {
+        const found = this.#entries.get<TagEntry>(place('tags', key), tag)
+        return found?.entry.digest === digest && !found.isOutdated
+      }),
+    )
   }
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<Answer<ManifestEntry>> {
@@ -51,11 +91,20 @@ export class RowIndex implements Index {
   }
 
   async putManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
-    this.#put(scope('manifests', key), digest, entry)
+    this.#entries.put(place('manifests', key), digest, entry)
+    this.#note(key)
   }
 
   async dropManifest(key: RepositoryKey, digest: Digest): Promise<void> {
-    this.#rows.drop(scope('manifests', key), digest)
+    this.#entries.drop(place('manifests', key), digest)
+  }
+
+  async manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
+    return this.#whole(key, 'manifests', () =>
+      this.#entries
+        .page<ManifestEntry>(place('manifests', key), page.last ?? '', page.limit)
+        .map(({ name, entry }) => ({ digest: name as Digest, entry })),
+    )
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<Answer<BlobEntry>> {
@@ -63,60 +112,70 @@ export class RowIndex implements Index {
   }
 
   async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
-    this.#put(scope('blobs', key), digest, entry)
-    if (entry.isPublic) this.#put(publicScope(key.registry, digest), key.repository, entry)
-    else this.#rows.drop(publicScope(key.registry, digest), key.repository)
+    const { registry, repository } = key
+    this.#entries.put(place('blobs', key), digest, entry)
+    if (registry === localRegistry) this.#entries.put(holdersPlace(digest), repository, 1)
+    else if (entry.isPublic) this.#entries.put(publicPlace(registry, digest), repository, entry)
+    else this.#entries.drop(publicPlace(registry, digest), repository)
+    this.#note(key)
   }
 
   async dropBlob(key: RepositoryKey, digest: Digest): Promise<void> {
-    this.#rows.drop(scope('blobs', key), digest)
-    this.#rows.drop(publicScope(key.registry, digest), key.repository)
+    const { registry, repository } = key
+    this.#entries.drop(place('blobs', key), digest)
+    const elsewhere = registry === localRegistry ? holdersPlace(digest) : publicPlace(registry, digest)
+    this.#entries.drop(elsewhere, repository)
   }
 
   async publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined> {
-    return this.#read(() => {
-      const [first] = this.#rows.page(publicScope(registry, digest), '', 1)
-      return first && (decode(first.value) as BlobEntry)
-    }, undefined)
+    const first = () => this.#entries.page<BlobEntry>(publicPlace(registry, digest), '', 1)[0]?.entry
+    return this.#read(first, undefined)
   }
 
-  async referrers(key: RepositoryKey, subject: Digest): Promise<Answer<readonly Descriptor[]>> {
-    return this.#read<Answer<readonly Descriptor[]>>(() => {
-      if (!this.#isComplete(key, 'referrers')) return unknown
-      const found = this.#rows.page(scope('referrers', key, subject), '', everyRow)
-      if (found.length === 0) return absent
-      return { answer: 'present', value: found.map(({ value }) => decode(value) as Descriptor) }
-    }, unknown)
+  async holdersOf(digest: Digest, limit: number): Promise<readonly RepositoryKey[]> {
+    const names = () => this.#names<RepositoryName>(holdersPlace(digest), { last: undefined, limit })
+    return this.#read(names, []).map(repository => ({ registry: localRegistry, repository }))
+  }
+
+  async referrers(
+    key: RepositoryKey,
+    subject: Digest,
+    page: Page<Digest>,
+  ): Promise<Answer<readonly Descriptor[]>> {
+    return this.#whole(key, { referrersOf: subject }, () =>
+      this.#entries
+        .page<Descriptor>(place('referrers', key, subject), page.last ?? '', page.limit)
+        .map(({ entry }) => entry),
+    )
   }
 
   async putReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void> {
-    this.#put(scope('referrers', key, subject), referrer.digest, referrer)
+    this.#entries.put(place('referrers', key, subject), referrer.digest, referrer)
   }
 
   async dropReferrer(key: RepositoryKey, subject: Digest, referrer: Digest): Promise<void> {
-    this.#rows.drop(scope('referrers', key, subject), referrer)
+    this.#entries.drop(place('referrers', key, subject), referrer)
   }
 
-  async tags(
-    key: RepositoryKey,
-    page: { last: string | undefined; limit: number },
-  ): Promise<Answer<readonly Tag[]>> {
-    return this.#read<Answer<readonly Tag[]>>(() => {
-      if (!this.#isComplete(key, 'tags')) return unknown
-      const found = this.#rows.page(scope('tags', key), page.last ?? '', page.limit)
-      return { answer: 'present', value: found.map(({ name }) => name as Tag) }
-    }, unknown)
+  async putChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
+    for (const { digest, size } of children) this.#entries.put(childrenPlace(key, digest), parent, size)
   }
 
-  async putChildren(key: RepositoryKey, children: readonly Descriptor[]): Promise<void> {
-    for (const { digest, size } of children) this.#put(scope('children', key), digest, size)
+  async dropChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
+    for (const { digest } of children) this.#entries.drop(childrenPlace(key, digest), parent)
   }
 
   async childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
-    return this.#read(() => {
-      const value = this.#rows.get(scope('children', key), digest)
-      return value === undefined ? undefined : (decode(value) as number)
-    }, undefined)
+    return this.#read(() => this.#entries.page<number>(childrenPlace(key, digest), '', 1)[0]?.entry, undefined)
+  }
+
+  async parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
+    return this.#whole(key, 'manifests', () =>
+      this.#names<Digest>(childrenPlace(key, child)).filter(parent => {
+        const found = this.#entries.get(place('manifests', key), parent)
+        return found !== undefined && !found.isOutdated
+      }),
+    )
   }
 
   async listing(
@@ -124,10 +183,8 @@ export class RowIndex implements Index {
     kind: 'tags' | 'referrers',
     query: string,
   ): Promise<ListingEntry | undefined> {
-    return this.#read(() => {
-      const value = this.#rows.get(scope('listing', key, kind), query)
-      return value === undefined ? undefined : (decode(value) as ListingEntry)
-    }, undefined)
+    const found = () => this.#entries.get<ListingEntry>(place('listing', key, kind), query)?.entry
+    return this.#read(found, undefined)
   }
 
   async putListing(
@@ -137,11 +194,45 @@ export class RowIndex implements Index {
     entry: ListingEntry,
   ): Promise<void> {
     const row = { value: JSON.stringify(entry), expendableSince: entry.fetchedAt }
-    this.#rows.put(scope('listing', key, kind), query, row)
+    this.#rows.put(place('listing', key, kind).scope, query, row)
   }
 
-  async markComplete(key: RepositoryKey, listing: Listing, epoch = this.epoch): Promise<void> {
-    this.#rows.put(scope('complete', key), listing, { value: epoch })
+  async registries(): Promise<readonly string[]> {
+    return this.#read(() => this.#names<string>(registriesPlace), [])
+  }
+
+  async repositories(registry: string, page: Page): Promise<Answer<readonly RepositoryName[]>> {
+    return this.#read<Answer<readonly RepositoryName[]>>(() => {
+      const mark = this.#rows.get(repositoriesMark.scope, repositoriesMark.name)
+      if (mark !== this.#rows.epoch) return unknown
+      return { answer: 'present', value: this.#names<RepositoryName>(repositoriesPlace(registry), page) }
+    }, unknown)
+  }
+
+  async putRepository(key: RepositoryKey): Promise<void> {
+    this.#note(key)
+  }
+
+  async dropRepository({ registry, repository }: RepositoryKey): Promise<void> {
+    this.#noted.delete(`${registry} ${repository}`)
+    this.#entries.drop(repositoriesPlace(registry), repository)
+  }
+
+  async markRepositoriesComplete(epoch = this.epoch): Promise<void> {
+    for (const registry of await this.registries()) {
+      if (!(await this.#swept(repositoriesPlace(registry)))) return
+    }
+    this.#rows.put(repositoriesMark.scope, repositoriesMark.name, { value: epoch })
+  }
+
+  async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
+    if (key.registry === localRegistry && !(await this.#sweep(key, what))) return
+    this.#rows.put(marksScope(key), markName(what), { value: epoch })
+  }
+
+  async markIncomplete(key: RepositoryKey, what: Whole): Promise<void> {
+    this.#rows.drop(marksScope(key), markName(what))
+    if (typeof what !== 'string') this.#rows.drop(marksScope(key), 'referrers')
   }
 
   async flush(): Promise<void> {
@@ -152,20 +243,61 @@ export class RowIndex implements Index {
     await this.#rows.close()
   }
 
-  #put(place: string, name: string, entry: object | number) {
-    this.#rows.put(place, name, { value: JSON.stringify(entry) })
+  /** Drops what is left of earlier epochs; false when it cannot be read now. */
+  async #sweep(key: RepositoryKey, what: Whole): Promise<boolean> {
+    if (what === 'tags') return this.#swept(place('tags', key), tag => this.dropTag(key, tag as Tag))
+    if (what === 'blobs') return this.#swept(place('blobs', key), blob => this.dropBlob(key, blob as Digest))
+    if (what === 'manifests') return this.#swept(place('manifests', key))
+    return what === 'referrers' || this.#swept(place('referrers', key, what.referrersOf)) // many scopes: passed over when read
+  }
+
+  async #swept(
+    swept: Place,
+    drop: (name: string) => void = name => this.#entries.drop(swept, name),
+  ): Promise<boolean> {
+    try {
+      await this.#entries.sweep(swept, drop)
+      return true
+    } catch (error) {
+      if (error instanceof RowsUnavailable) return false
+      throw error
+    }
+  }
+
+  #untag(key: RepositoryKey, tag: Tag, before: TagEntry | undefined): void {
+    if (before) this.#entries.drop(place('tagged', key, before.digest), tag)
+  }
+
+  #note({ registry, repository }: RepositoryKey): void {
+    const name = `${registry} ${repository}`
+    if (this.#noted.get(name) === this.epoch) return
+    this.#noted.set(name, this.epoch)
+    this.#entries.put(registriesPlace, registry, 1)
+    this.#entries.put(repositoriesPlace(registry), repository, 1)
   }
 
   #entry<T>(key: RepositoryKey, listing: Listing, name: string): Answer<T> {
     return this.#read<Answer<T>>(() => {
-      const value = this.#rows.get(scope(listing, key), name)
-      if (value !== undefined) return { answer: 'present', value: decode(value) as T }
+      const found = this.#entries.get<T>(place(listing, key), name)
+      if (found) return found.isOutdated ? unknown : { answer: 'present', value: found.entry }
       return this.#isComplete(key, listing) ? absent : unknown
     }, unknown)
   }
 
-  #isComplete(key: RepositoryKey, listing: Listing): boolean {
-    return this.#rows.get(scope('complete', key), listing) === this.#rows.epoch
+  #whole<T>(key: RepositoryKey, what: Whole, read: () => T): Answer<T> {
+    return this.#read<Answer<T>>(
+      () => (this.#isComplete(key, what) ? { answer: 'present', value: read() } : unknown),
+      unknown,
+    )
+  }
+
+  #names<T extends string>(at: Place, { last, limit }: Page = { last: undefined, limit: everyRow }): T[] {
+    return this.#entries.page(at, last ?? '', limit).map(({ name }) => name as T)
+  }
+
+  #isComplete(key: RepositoryKey, what: Whole): boolean {
+    const isMarked = (name: string) => this.#rows.get(marksScope(key), name) === this.#rows.epoch
+    return isMarked(markName(what)) || (typeof what !== 'string' && isMarked('referrers'))
   }
 
   #read<T>(read: () => T, otherwise: T): T {
@@ -178,21 +310,6 @@ export class RowIndex implements Index {
   }
 }
 
-type Kind = Listing | 'children' | 'complete' | 'listing'
-
-/** A space stands in no registry, repository, tag or digest, so that no two scopes are spelled alike. */
-function scope(kind: Kind, { registry, repository }: RepositoryKey, of = ''): string {
-  return of === '' ? `${kind} ${registry} ${repository}` : `${kind} ${registry} ${repository} ${of}`
-}
-
-function publicScope(registry: string, digest: Digest): string {
-  return `public ${registry} ${digest}`
-}
-
-function decode(value: string): unknown {
-  try {
-    return JSON.parse(value)
-  } catch (cause) {
-    throw new RowsUnavailable('a damaged row', { cause })
-  }
+function markName(what: Whole): string {
+  return typeof what === 'string' ? what : `referrers ${what.referrersOf}`
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ListingEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
+import { isTag, type Tag } from '../oci/name.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { TagPage } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
@@ -24,7 +25,7 @@ export interface ReferrersAnswer {
 }
 
 export interface AllTags {
-  readonly tags: readonly string[]
+  readonly tags: readonly Tag[]
   readonly provenance: Provenance
 }
 
@@ -49,7 +50,7 @@ export class Listings {
     return { ...(JSON.parse(body) as TagPage), provenance }
   }
 
-  /** All of them, in upstream's order. That there are none is remembered as other absences are. */
+  /** All of them, in byte order. That there are none is remembered as other absences are. */
   async allTags(target: Target): Promise<AllTags> {
     const { body, provenance } = await this.#get(target, {
       kind: 'tags',
@@ -59,7 +60,7 @@ export class Listings {
           everyTag(target),
         ),
     })
-    return { tags: JSON.parse(body) as string[], provenance }
+    return { tags: JSON.parse(body) as Tag[], provenance }
   }
 
   /** All of them, unfiltered. */
@@ -110,8 +111,8 @@ export class Listings {
   }
 }
 
-async function everyTag({ upstream, repository }: Target): Promise<string[]> {
-  const tags = new Set<string>()
+async function everyTag({ upstream, repository }: Target): Promise<Tag[]> {
+  const tags = new Set<Tag>()
   let query: TagPage['next'] = {}
   for (let pages = 0; query; pages += 1) {
     if (pages === mostTagPages || tags.size > mostTags) {
@@ -119,14 +120,14 @@ async function everyTag({ upstream, repository }: Target): Promise<string[]> {
       throw new UpstreamError(upstream.registry, 'too-large', message)
     }
     const page: TagPage = await upstream.listTags(repository, query)
-    for (const tag of page.tags) tags.add(tag)
+    for (const tag of page.tags.filter(isTag)) tags.add(tag)
     if (isDeepStrictEqual(page.next, query)) {
       const message = `${upstream.registry} goes round in circles with the tags of ${repository}`
       throw new UpstreamError(upstream.registry, 'corrupt', message)
     }
     query = page.next
   }
-  return [...tags]
+  return [...tags].sort()
 }
 
 interface Wanted {

@@ -1,6 +1,6 @@
 /** Reading what local repositories hold. Nobody else has it: what is damaged is an error, and never merely absent. */
 import type { Holdings } from '../index/holdings.ts'
-import type { BlobEntry, ManifestEntry } from '../index/index.ts'
+import type { BlobEntry, ManifestEntry, Page } from '../index/index.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -15,8 +15,11 @@ import { hit } from './provenance.ts'
 import { type Local, localKey } from './target.ts'
 
 export interface LocalDeps {
-  readonly holdings: Holdings
-  readonly store: Store
+  readonly holdings: Pick<
+    Holdings,
+    'tag' | 'manifest' | 'blob' | 'exists' | 'tags' | 'referrers' | 'notePull'
+  >
+  readonly store: Pick<Store, 'pushed'>
   readonly log: Logger
 }
 
@@ -73,7 +76,7 @@ export class LocalPull {
   }
 
   /** In byte order after `last`. Undefined when the repository holds nothing at all. */
-  async tags(local: Local, page: Page<string>): Promise<readonly Tag[] | undefined> {
+  async tags(local: Local, page: Page): Promise<readonly Tag[] | undefined> {
     const key = localKey(local)
     const tags = await this.#deps.holdings.tags(key, page)
     return tags.length > 0 || (await this.#deps.holdings.exists(key)) ? tags : undefined
@@ -123,12 +126,6 @@ export class LocalPull {
     this.#report(local, digest, sizes)
     return new RegistryError('UNKNOWN', `the bytes of ${digest} are missing or damaged here: push them again`)
   }
-}
-
-/** `last` is exclusive and need not exist. */
-export interface Page<T> {
-  readonly last: T | undefined
-  readonly limit: number
 }
 
 interface Found {

@@ -64,6 +64,8 @@ export class ManifestCache {
       subject: view?.subject?.digest,
       annotations: view?.annotations,
       isPublic,
+      at: this.#deps.clock.now(),
+      pulledAt: undefined,
     }
     const children = [...(view?.blobs ?? []), ...(view?.manifests ?? [])]
     this.#deps.background.run(() => this.#deps.catalog.putManifest(keyOf(target), digest, entry, children))

@@ -23,8 +23,10 @@ export function mergePages<T>(
   nameOf: (entry: T) => string,
   limit: number,
 ): T[] {
+  const filled = pages.filter(page => page.length > 0)
+  if (filled.length < 2) return (filled[0] ?? []).slice(0, limit)
   const byName = new Map<string, T>()
-  for (const entry of pages.flat()) {
+  for (const entry of filled.flat()) {
     const name = nameOf(entry)
     if (!byName.has(name)) byName.set(name, entry)
   }

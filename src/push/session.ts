@@ -3,6 +3,7 @@ import { type Algorithm, algorithmOf, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { StoredUpload, UploadFile, UploadFiles } from '../store/upload.ts'
+import { letGo } from '../stream/bytes.ts'
 import { type GrowingHash, openHash } from '../stream/growing-hash.ts'
 import { WriteBehind } from '../stream/write-behind.ts'
 import type { Chunk } from './body.ts'
@@ -143,6 +144,7 @@ async function append(
   hash.update(batch)
   await written
   hash.written(file.written)
+  letGo(batch)
 }
 
 async function receive(chunk: Chunk, behind: WriteBehind, room: number): Promise<void> {

@@ -129,7 +129,8 @@ export class Uploads {
   async push(local: Local, digest: Digest, body: Body): Promise<Progress | undefined> {
     const { store, holdings } = this.#deps
     const key = localKey(local)
-    if (await holdings.blob(key, digest)) return readOut(body)
+    const held = await holdings.blob(key, digest)
+    if (held && (await store.pushed.size(digest)) === held.size) return readOut(body)
     const { content, rest } = await takeWhole(body, wholeBytes)
     if (content === undefined) return this.#pushLong(local, digest, { ...body, chunks: rest })
     if (digestOf(content, algorithmOf(digest)) === digest) {

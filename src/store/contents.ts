@@ -1,5 +1,6 @@
 /** Bytes by digest in one folder of the store: `cached/` or `pushed/`. */
 import { readFile, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { WholeFiles } from './durable.ts'
@@ -62,9 +63,19 @@ export class Contents implements ReadableContents {
     this.#count(content.length)
   }
 
-  /** Takes in a file whose content is on disk already. The caller has verified the digest. */
+  /**
+   * Takes in a file whose content is on disk already. The caller has verified the digest. May be called again after a
+   * failure, which may have come when the file had been moved and its folder not yet synced.
+   */
   async adopt(digest: Digest, path: string, sizeBytes: number): Promise<void> {
-    await this.#deps.files.move(path, this.path(digest), { durable: true })
+    const { files } = this.#deps
+    const target = this.path(digest)
+    try {
+      await files.move(path, target, { durable: true })
+    } catch (error) {
+      if (!isCode(error, 'ENOENT') || (await this.size(digest)) !== sizeBytes) throw error
+      await files.folders.sync(dirname(target))
+    }
     this.#count(sizeBytes)
   }
 

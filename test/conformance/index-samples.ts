@@ -25,9 +25,12 @@ export const manifestEntry = (more: Partial<ManifestEntry> = {}): ManifestEntry 
   artifactType: undefined,
   subject: undefined,
   annotations: undefined,
+  at: 1_700_000_000_000,
+  pulledAt: undefined,
   isPublic: false,
   ...more,
 })
+export const everything = { last: undefined, limit: 1000 } as const
 export const referrer = (content: string): Descriptor => ({
   mediaType: mediaTypes.ociManifest,
   digest: digest(content),

@@ -7,8 +7,8 @@ import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { expect } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
+import type { Site } from './push-crash-client.ts'
 import type { Ledger, Name, Step, Value } from './push-crash-ledger.ts'
-import type { Site } from './push-crash-pusher.ts'
 import { type Sending, type Sent, send } from './push-crash-send.ts'
 
 interface Checked {

@@ -10,9 +10,10 @@ import { startTestLayover } from '../support/layover.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { seededRandom } from './crashes.ts'
 import { auditPushed, checkNames, leftIn, settle } from './push-crash-check.ts'
+import type { Site } from './push-crash-client.ts'
 import { Ledger } from './push-crash-ledger.ts'
 import { PushedTo } from './push-crash-process.ts'
-import { Pusher, type Site } from './push-crash-pusher.ts'
+import { Pusher } from './push-crash-pusher.ts'
 
 export const proxiedRepository = 'team/app'
 const kiB = 1024
@@ -65,8 +66,7 @@ export async function pushCrashRounds(rounds: number, random: () => number): Pro
       await auditPushed(store)
       running = await start()
       settle(site.ledger, await checkNames({ site, names: site.ledger.takeTouched(), url: running.url }))
-      for (const pusher of pushers)
-        for (const upload of pusher.uploads) await pusher.finish(upload, running.url)
+      for (const pusher of pushers) await pusher.finishUploads(running.url)
       settle(site.ledger, await checkNames({ site, names: site.ledger.takeTouched(), url: running.url }))
     }
     await checkNames({ site, names: site.ledger.names(), url: running.url })

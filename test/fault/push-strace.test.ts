@@ -73,7 +73,7 @@ describe.skipIf(!mayTrace)(`each step on the disk of a push, before its answer${
   })
 
   test('the folder of the store, which the first start made', () => {
-    expect(storeItself).toContain('names')
+    expect(storeItself ?? []).toContain('names')
   })
 
   test('no record is written of bytes that are not on disk', () => {
@@ -288,7 +288,8 @@ function stateOf(disk: PowerCutDisk, path: string): string {
   if (!Buffer.isBuffer(content)) return missing
   const [, algorithm] = /\/pushed\/(sha256|sha512)\//.exec(path) ?? []
   if (algorithm === 'sha256' || algorithm === 'sha512') return digestOf(content, algorithm)
-  const { v, digest } = JSON.parse(content.toString()) as { v: number; digest?: string }
-  if (v !== 1) return content.toString()
+  const text = content.toString()
+  if (!/^{"v":1,.*}$/s.test(text)) return text
+  const { digest } = JSON.parse(text) as { digest?: string }
   return digest === undefined ? record : `a record of ${digest}`
 }

@@ -1,5 +1,5 @@
 /** What is held, as `_catalog`, the extension API and the discovery of extensions tell it. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { artifact, image, index } from '../fake/content.ts'
 import { pushBlob, pushBundle, pushManifest } from './push-client.ts'
 import { type Answered, errorOf, hub, plain, type Scene, type SceneSetting, scene } from './scene.ts'
@@ -155,7 +155,10 @@ describe('_ext', () => {
   })
 
   test('_namespaces come in pages', async () => {
-    await using at = await world({ limits: { page: 3 } })
+    await using at = await world({
+      limits: { page: 3 },
+      local: ['local', 'local-not'].map(name => ({ name, match: `${name}/**` })),
+    })
     const names = ['a', 'a-b', 'a/b', 'b', 'c']
     for (const name of names) await at.push(`local/${name}`)
     await at.push('local-not/a') // of another repository; near in order
@@ -202,11 +205,7 @@ describe('_ext', () => {
     const { repositories } = await read(at, '/v2/_ext/_repositories')
     expect(repositories).toContainEqual(expect.objectContaining({ name: 'docker.io', namespaces: 3 }))
     const revisions = await read(at, '/v2/_ext/docker.io/team/app/_revisions')
-    expect(revisions.revisions).toMatchObject(
-      [app, nginx]
-        .map(({ digest }) => ({ digest }))
-        .sort((one, other) => (one.digest < other.digest ? -1 : 1)),
-    )
+    expect(revisions.revisions).toMatchObject([app, nginx].map(({ digest }) => ({ digest })).sort(byDigest))
   })
 
   test('_revisions tell tags, parent, and when they were pushed and pulled', async () => {
@@ -216,29 +215,31 @@ describe('_ext', () => {
     const to = { url: at.layover.url, name: 'local/team/app' }
     await pushBundle(to, both, 'v2', 'v10')
     at.clock.advance(90_500)
-    await at.ask(`/v2/local/team/app/manifests/v2`)
+    await at.ask('/v2/local/team/app/manifests/v2')
     const pulledAt = Math.floor(at.clock.now() / 1000)
-    const { revisions } = await read(at, '/v2/_ext/local/team/app/_revisions')
-    expect(revisions).toEqual(
-      [
-        {
-          digest: app.digest,
-          media_type: app.root.mediaType,
-          tags: [],
-          parent: both.digest,
-          pushed_at: pushedAt,
-          last_pulled_at: null,
-        },
-        {
-          digest: both.digest,
-          media_type: both.root.mediaType,
-          tags: ['v10', 'v2'],
-          parent: null,
-          pushed_at: pushedAt,
-          last_pulled_at: pulledAt,
-        },
-      ].sort((one, other) => (one.digest < other.digest ? -1 : 1)),
-    )
+    const expected = [
+      {
+        digest: app.digest,
+        media_type: app.root.mediaType,
+        tags: [],
+        parent: both.digest,
+        pushed_at: pushedAt,
+        last_pulled_at: null,
+      },
+      {
+        digest: both.digest,
+        media_type: both.root.mediaType,
+        tags: ['v10', 'v2'],
+        parent: null,
+        pushed_at: pushedAt,
+        last_pulled_at: pulledAt,
+      },
+    ]
+    // The pull is noted behind its answer.
+    await vi.waitFor(async () => {
+      const { revisions } = await read(at, '/v2/_ext/local/team/app/_revisions')
+      expect(revisions).toEqual(expected.sort(byDigest))
+    })
   })
 
   test('_revisions of what is mirrored tell the same', async () => {

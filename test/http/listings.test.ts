@@ -195,7 +195,7 @@ describe('referrers', () => {
     at.net.hub.put('library/alpine', 'v1', app)
     const unknown = `sha256:${'0'.repeat(64)}`
     for (const subject of [app.digest, unknown]) {
-      for (const name of ['app', 'docker.io/alpine', 'local/app']) {
+      for (const name of ['app', 'docker.io/alpine', 'docker.io/no/such', 'local/app']) {
         const answer = await at.ask(`/v2/${name}/referrers/${subject}`)
         expect([name, answer.status]).toEqual([name, 200])
         expect(digests(answer)).toEqual([])

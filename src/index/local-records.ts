@@ -1,0 +1,123 @@
+/** The records of local repositories, and the index's entries after them. Who calls holds the record's lock. */
+import type { Logger } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { Tag } from '../oci/name.ts'
+import type { RepositoryKey } from '../store/layout.ts'
+import type { StoredRecord } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
+import {
+  blobEntry,
+  blobRecord,
+  childrenOf,
+  manifestEntry,
+  manifestRecord,
+  referrerEntry,
+  referrerRecord,
+  tagEntry,
+  tagRecord,
+} from './records.ts'
+
+export interface LocalRecordsDeps {
+  readonly index: Index
+  readonly store: Store
+  readonly log: Logger
+}
+
+/** Nobody else has what was pushed: what was answered has to survive a power cut, and so has what was taken away. */
+const durable = { durable: true }
+
+/**
+ * `read…`: what the record says, and the index after it. An error of the disk is an error, a damaged record is none.
+ * `save…` and `remove…` leave the index as it is.
+ */
+export class LocalRecords {
+  readonly #deps: LocalRecordsDeps
+
+  constructor(deps: LocalRecordsDeps) {
+    this.#deps = deps
+  }
+
+  async readTag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
+    const { index, store } = this.#deps
+    const entry = await this.#read(store.layout.tag(key, tag), tagEntry)
+    if (entry) await index.putTag(key, tag, entry)
+    else if ((await index.tag(key, tag)).answer === 'present') await index.dropTag(key, tag)
+    return entry
+  }
+
+  async readManifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
+    const { index, store } = this.#deps
+    const entry = await this.#read(store.layout.manifest(key, digest), manifestEntry)
+    if (entry) {
+      const children = childrenOf(await store.pushed.read(digest))
+      await Promise.all([index.putChildren(key, digest, children), index.putManifest(key, digest, entry)])
+    } else if ((await index.manifest(key, digest)).answer === 'present') await index.dropManifest(key, digest)
+    return entry
+  }
+
+  async readBlob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
+    const { index, store } = this.#deps
+    const entry = await this.#read(store.layout.blob(key, digest), blobEntry)
+    if (entry) await index.putBlob(key, digest, entry)
+    else if ((await index.blob(key, digest)).answer === 'present') await index.dropBlob(key, digest)
+    return entry
+  }
+
+  async readReferrer(key: RepositoryKey, subject: Digest, digest: Digest): Promise<void> {
+    const { index, store } = this.#deps
+    const descriptor = await this.#read(store.layout.referrer(key, subject, digest), referrerEntry)
+    if (descriptor) await index.putReferrer(key, subject, descriptor)
+    else await index.dropReferrer(key, subject, digest)
+  }
+
+  saveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
+    return this.#save(this.#deps.store.layout.tag(key, tag), tagRecord(entry, 'push'))
+  }
+
+  saveManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
+    return this.#save(this.#deps.store.layout.manifest(key, digest), manifestRecord(entry, 'push'))
+  }
+
+  saveReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void> {
+    const path = this.#deps.store.layout.referrer(key, subject, referrer.digest)
+    return this.#save(path, referrerRecord(referrer))
+  }
+
+  saveBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry, at: number): Promise<void> {
+    return this.#save(this.#deps.store.layout.blob(key, digest), blobRecord(entry, at, 'push'))
+  }
+
+  removeTag(key: RepositoryKey, tag: Tag): Promise<void> {
+    return this.#remove(this.#deps.store.layout.tag(key, tag))
+  }
+
+  removeManifest(key: RepositoryKey, digest: Digest): Promise<void> {
+    return this.#remove(this.#deps.store.layout.manifest(key, digest))
+  }
+
+  removeReferrer(key: RepositoryKey, subject: Digest, digest: Digest): Promise<void> {
+    return this.#remove(this.#deps.store.layout.referrer(key, subject, digest))
+  }
+
+  removeBlob(key: RepositoryKey, digest: Digest): Promise<void> {
+    return this.#remove(this.#deps.store.layout.blob(key, digest))
+  }
+
+  #save(path: string, record: StoredRecord): Promise<void> {
+    return this.#deps.store.records.save(path, record, durable)
+  }
+
+  #remove(path: string): Promise<void> {
+    return this.#deps.store.records.remove(path, durable)
+  }
+
+  async #read<T>(path: string, parse: (record: StoredRecord) => T | undefined): Promise<T | undefined> {
+    const { store, log } = this.#deps
+    const found = await store.records.read(path)
+    const entry = found && parse(found.record)
+    if (found && entry === undefined) log.warn({ path }, 'record does not say enough: treated as absent')
+    return entry
+  }
+}

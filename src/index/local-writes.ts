@@ -1,0 +1,243 @@
+/** Writes to local repositories: the records durably, then the index. Who calls holds the locks (local-locks.ts). */
+import type { Logger } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { Tag } from '../oci/name.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { RepositoryKey } from '../store/layout.ts'
+import type { Store } from '../store/store.ts'
+import { settle } from './answer.ts'
+import type { Completion } from './completion.ts'
+import type { BlobEntry, Index, ManifestEntry, TagEntry, Whole } from './index.ts'
+import type { LocalRecords } from './local-records.ts'
+import { wasLately } from './pull-times.ts'
+import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
+import { childrenOf } from './records.ts'
+
+export interface LocalWritesDeps {
+  readonly index: Index
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Logger
+  readonly completion: Completion
+  readonly records: LocalRecords
+}
+
+/** A record that a write touches, and the index's entry of it. */
+interface Touched {
+  readonly what: Whole
+  /** Puts the index right again. */
+  readonly read: () => Promise<unknown>
+  readonly drop: () => Promise<void>
+}
+
+export class LocalWrites {
+  readonly #deps: LocalWritesDeps
+
+  constructor(deps: LocalWritesDeps) {
+    this.#deps = deps
+  }
+
+  async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
+    const { index, records, clock } = this.#deps
+    await this.#write(key, [this.#blob(key, digest)], async () => {
+      await records.saveBlob(key, digest, entry, clock.now())
+      await index.putBlob(key, digest, entry)
+    })
+  }
+
+  /** Undefined when the index does not know what lists it. */
+  async dropBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    allow: (parents: readonly Digest[]) => void,
+  ): Promise<boolean | undefined> {
+    const { index, records } = this.#deps
+    if (!(await settle(await index.blob(key, digest), () => records.readBlob(key, digest)))) return false
+    const parents = await index.parentsOf(key, digest)
+    if (parents.answer === 'unknown') return undefined
+    allow(parents.answer === 'present' ? parents.value : [])
+    await this.#write(key, [this.#blob(key, digest)], async () => {
+      await records.removeBlob(key, digest)
+      await index.dropBlob(key, digest)
+    })
+    return true
+  }
+
+  async putManifest(key: RepositoryKey, digest: Digest, pushed: PushedManifest): Promise<void> {
+    const { index, records, clock } = this.#deps
+    const { view, requires, allow } = pushed
+    const current = await this.#current(key, pushed.tags)
+    allow({ current, missing: await this.#missing(key, requires) })
+    const before = await this.#manifestOf(key, digest)
+    const entry = manifestOf(pushed, clock.now(), before?.pulledAt)
+    const referrer = view.subject && { subject: view.subject.digest, descriptor: descriptorOf(digest, pushed) }
+    const tags = movedTags(digest, pushed, { current, now: clock.now() })
+    await this.#write(key, this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }), async () => {
+      await allDone([
+        records.saveManifest(key, digest, entry),
+        referrer && records.saveReferrer(key, referrer.subject, referrer.descriptor),
+      ])
+      await this.#moveTags(key, tags, current)
+      await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
+      await index.putManifest(key, digest, entry)
+      if (referrer) await index.putReferrer(key, referrer.subject, referrer.descriptor)
+      for (const [tag, moved] of tags) await index.putTag(key, tag, moved)
+    })
+  }
+
+  async dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
+    const { index, records } = this.#deps
+    if (!(await this.#tagOf(key, tag))) return false
+    await this.#write(key, [this.#tag(key, tag)], async () => {
+      await records.removeTag(key, tag)
+      await index.dropTag(key, tag)
+    })
+    return true
+  }
+
+  /** @param pointing tags that pointed at it a moment ago; others cannot have come */
+  async dropManifest(
+    key: RepositoryKey,
+    digest: Digest,
+    { pointing, allow }: { pointing: readonly Tag[]; allow: (tags: readonly Tag[]) => void },
+  ): Promise<boolean> {
+    const { index, records, store } = this.#deps
+    const entry = await this.#manifestOf(key, digest)
+    if (!entry) return false
+    const current = await this.#current(key, pointing)
+    const tags = pointing.filter(tag => current.get(tag)?.digest === digest)
+    allow(tags)
+    const { subject } = entry
+    const body = await store.pushed.read(digest).catch(() => undefined) // what it lists is of no consequence any more
+    await this.#write(key, this.#manifestAnd(tags, { key, digest, subject }), async () => {
+      await allDone(tags.map(tag => records.removeTag(key, tag)))
+      if (subject) await records.removeReferrer(key, subject, digest)
+      await records.removeManifest(key, digest)
+      for (const tag of tags) await index.dropTag(key, tag)
+      if (subject) await index.dropReferrer(key, subject, digest)
+      await index.dropManifest(key, digest)
+      await index.dropChildren(key, digest, childrenOf(body))
+    })
+    return true
+  }
+
+  /** Durable, as the record that it replaces was: a pull must not put at risk what was pushed. */
+  async notePull(key: RepositoryKey, digest: Digest, now: number): Promise<void> {
+    const { index, records } = this.#deps
+    const entry = await this.#manifestOf(key, digest)
+    if (!entry || wasLately(entry.pulledAt, now)) return
+    const pulled = { ...entry, pulledAt: now }
+    await this.#write(key, [this.#manifest(key, digest)], async () => {
+      await records.saveManifest(key, digest, pulled)
+      await index.putManifest(key, digest, pulled)
+    })
+  }
+
+  /** A write that fails may have changed records all the same: then the index says what they say. */
+  async #write(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
+    try {
+      await task()
+    } catch (error) {
+      for (const { what, read, drop } of touched) {
+        await read().catch(async () => {
+          await this.#deps.completion.doubt(key, what)
+          await drop()
+        })
+      }
+      throw error
+    }
+  }
+
+  /** All of them, or none: what was moved already goes back. */
+  async #moveTags(
+    key: RepositoryKey,
+    tags: ReadonlyMap<Tag, TagEntry>,
+    current: ReadonlyMap<Tag, TagEntry>,
+  ): Promise<void> {
+    try {
+      await allDone([...tags].map(([tag, entry]) => this.#deps.records.saveTag(key, tag, entry)))
+    } catch (error) {
+      await Promise.all([...tags.keys()].map(tag => this.#moveBack(key, tag, current.get(tag))))
+      throw error
+    }
+  }
+
+  async #moveBack(key: RepositoryKey, tag: Tag, before: TagEntry | undefined): Promise<void> {
+    const { records, log } = this.#deps
+    try {
+      const now = await records.readTag(key, tag)
+      if (now?.digest === before?.digest) return
+      await (before ? records.saveTag(key, tag, before) : records.removeTag(key, tag))
+    } catch (err) {
+      log.error({ err, repository: key.repository, tag }, 'the tag of a failed push could not be put back')
+    }
+  }
+
+  async #current(key: RepositoryKey, tags: readonly Tag[]): Promise<ReadonlyMap<Tag, TagEntry>> {
+    const current = new Map<Tag, TagEntry>()
+    for (const tag of tags) {
+      const entry = await this.#tagOf(key, tag)
+      if (entry) current.set(tag, entry)
+    }
+    return current
+  }
+
+  async #missing(key: RepositoryKey, requires: readonly Descriptor[]): Promise<readonly Descriptor[]> {
+    const missing: Descriptor[] = []
+    for (const descriptor of requires) {
+      if (!(await this.#holds(key, descriptor.digest))) missing.push(descriptor)
+    }
+    return missing
+  }
+
+  /** As a blob or as a manifest. */
+  async #holds(key: RepositoryKey, digest: Digest): Promise<boolean> {
+    const { index, records } = this.#deps
+    const blob = await settle(await index.blob(key, digest), () => records.readBlob(key, digest))
+    return blob !== undefined || (await this.#manifestOf(key, digest)) !== undefined
+  }
+
+  async #tagOf(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
+    return settle(await this.#deps.index.tag(key, tag), () => this.#deps.records.readTag(key, tag))
+  }
+
+  async #manifestOf(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
+    const { index, records } = this.#deps
+    return settle(await index.manifest(key, digest), () => records.readManifest(key, digest))
+  }
+
+  #tag(key: RepositoryKey, tag: Tag): Touched {
+    const { index, records } = this.#deps
+    return { what: 'tags', read: () => records.readTag(key, tag), drop: () => index.dropTag(key, tag) }
+  }
+
+  #manifest(key: RepositoryKey, digest: Digest): Touched {
+    const { index, records } = this.#deps
+    const read = () => records.readManifest(key, digest)
+    return { what: 'manifests', read, drop: () => index.dropManifest(key, digest) }
+  }
+
+  #blob(key: RepositoryKey, digest: Digest): Touched {
+    const { index, records } = this.#deps
+    return { what: 'blobs', read: () => records.readBlob(key, digest), drop: () => index.dropBlob(key, digest) }
+  }
+
+  #manifestAnd(
+    tags: readonly Tag[],
+    { key, digest, subject }: { key: RepositoryKey; digest: Digest; subject: Digest | undefined },
+  ): readonly Touched[] {
+    const { index, records } = this.#deps
+    const touched = [this.#manifest(key, digest), ...tags.map(tag => this.#tag(key, tag))]
+    if (!subject) return touched
+    const read = () => records.readReferrer(key, subject, digest)
+    const drop = () => index.dropReferrer(key, subject, digest)
+    return [...touched, { what: { referrersOf: subject }, read, drop }]
+  }
+}
+
+/** Nothing is under way any more when this rejects with the first failure. */
+async function allDone(tasks: readonly (Promise<void> | undefined)[]): Promise<void> {
+  const failed = (await Promise.allSettled(tasks)).find(result => result.status === 'rejected')
+  if (failed) throw failed.reason
+}
