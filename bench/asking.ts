@@ -26,20 +26,22 @@ export interface AskedMany {
 }
 
 export function askMany({ url, paths, connections }: AskManyAsk): Promise<AskedMany> {
-  const requests = paths.map(path => Buffer.from(head('GET', path, ['Accept: */*']), 'latin1'))
+  const requests = paths.map(path => Buffer.from(head('GET', url + path, ['Accept: */*']), 'latin1'))
   return exchangeAll({ url, connections }, requests)
 }
 
 export function putMany({ url, puts, connections }: PutManyAsk): Promise<AskedMany> {
   const requests = puts.map(({ path, body, contentType }) => {
     const fields = [`Content-Type: ${contentType}`, `Content-Length: ${body.length}`]
-    return Buffer.concat([Buffer.from(head('PUT', path, fields), 'latin1'), body])
+    return Buffer.concat([Buffer.from(head('PUT', url + path, fields), 'latin1'), body])
   })
   return exchangeAll({ url, connections }, requests)
 }
 
-function head(method: string, path: string, fields: readonly string[]): string {
-  return `${[`${method} ${path} HTTP/1.1`, 'Host: bench.test', ...fields].join('\r\n')}\r\n\r\n`
+function head(method: string, url: string, fields: readonly string[]): string {
+  const { host, pathname, search } = new URL(url)
+  const lines = [`${method} ${pathname}${search} HTTP/1.1`, `Host: ${host}`, ...fields]
+  return `${lines.join('\r\n')}\r\n\r\n`
 }
 
 async function exchangeAll({ url, connections }: Many, requests: readonly Buffer[]): Promise<AskedMany> {

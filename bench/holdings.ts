@@ -2,15 +2,16 @@
  * A store in which local repositories hold a great deal. Layover itself writes one record of each kind; the others are
  * further names of those files, so that a million records cost no million files.
  */
-import { execFileSync } from 'node:child_process'
-import { copyFileSync, linkSync, mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { copyFileSync, linkSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Index } from '../src/index/index.ts'
+import { openSqliteIndex } from '../src/index/sqlite.ts'
+import { createLogger } from '../src/observe/log.ts'
 import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { mediaTypes } from '../src/oci/media-type.ts'
 import { parseRepositoryName, type RepositoryName, type Tag } from '../src/oci/name.ts'
+import { systemClock } from '../src/runtime/clock.ts'
 import { Layout, localRegistry } from '../src/store/layout.ts'
-import { nowMs } from './monotonic.ts'
 import type { Site } from './site.ts'
 
 /** Below what file systems allow. */
@@ -30,7 +31,7 @@ export const crowded = {
   /** A subject with so many referrers. */
   referred: 'local/referred',
   referrers: 10_000,
-  /** Repositories of one tag each. */
+  /** Repositories of one manifest each. */
   repositories: 100_000,
 } as const
 
@@ -45,21 +46,21 @@ export function repositoryAt(at: number): RepositoryName {
   return parseRepositoryName(`local/catalog/r${String(at).padStart(6, '0')}`)
 }
 
-/** Leaves the folder of a Layover that can be started on it, and tells how long the index took. */
-export async function makeCrowded(site: Site): Promise<{ home: string; reindexSeconds: number }> {
+/** Resolves with the folder of a Layover that can be started on it. */
+export async function makeCrowded(site: Site): Promise<string> {
   const home = site.newPath()
   await pushTemplates(site, home)
   const layout = new Layout(join(home, 'data'))
-  fillTags(layout, crowded.manyTags, crowded.tags)
-  fillTags(layout, crowded.fewTags, crowded.few)
-  fillCatalog(layout)
-  rmSync(layout.index)
-  const startedMs = nowMs()
-  const main = fileURLToPath(new URL(site.built ? '../dist/main.js' : '../src/main.ts', import.meta.url))
-  execFileSync(process.execPath, [main, 'reindex', '--config', join(home, 'upstreams.yaml')], {
-    stdio: 'ignore',
-  })
-  return { home, reindexSeconds: (nowMs() - startedMs) / 1000 }
+  const index = await openSqliteIndex({ path: layout.index, clock: systemClock, log: createLogger('warn') })
+  try {
+    await fillTags({ layout, index }, crowded.manyTags, crowded.tags)
+    await fillTags({ layout, index }, crowded.fewTags, crowded.few)
+    await fillCatalog({ layout, index })
+    await index.flush()
+  } finally {
+    await index.close()
+  }
+  return home
 }
 
 async function pushTemplates(site: Site, home: string): Promise<void> {
@@ -76,25 +77,30 @@ async function pushTemplates(site: Site, home: string): Promise<void> {
   await put(referrers, body => `/v2/${crowded.referred}/manifests/${digestOf(body)}`)
 }
 
-/** From the tag that is there. */
-function fillTags(layout: Layout, repository: string, count: number): void {
-  const key = { registry: localRegistry, repository: parseRepositoryName(repository) }
-  fill(layout.tag(key, tagAt(0)), count, at => layout.tag(key, tagAt(at)))
+interface Target {
+  layout: Layout
+  index: Index
 }
 
-function fillCatalog(layout: Layout): void {
+/** From the tag that is there. */
+async function fillTags({ layout, index }: Target, repository: string, count: number): Promise<void> {
+  const key = { registry: localRegistry, repository: parseRepositoryName(repository) }
+  fill(layout.tag(key, tagAt(0)), count, at => layout.tag(key, tagAt(at)))
+  const found = await index.tag(key, tagAt(0))
+  if (found.answer !== 'present') throw new Error(`the index has forgotten ${repository}: ${found.answer}`)
+  for (let at = 1; at < count; at += 1) await index.putTag(key, tagAt(at), found.value)
+  await index.markComplete(key, 'tags')
+}
+
+async function fillCatalog({ layout, index }: Target): Promise<void> {
   const key = (at: number) => ({ registry: localRegistry, repository: repositoryAt(at) })
-  const kinds = [
-    (at: number) => layout.tag(key(at), tagAt(0)),
-    (at: number) => layout.manifest(key(at), subject.digest),
-  ]
-  for (const pathAt of kinds) {
-    fill(pathAt(0), crowded.repositories, at => {
-      const path = pathAt(at)
-      mkdirSync(join(path, '..'), { recursive: true })
-      return path
-    })
-  }
+  fill(layout.manifest(key(0), subject.digest), crowded.repositories, at => {
+    const path = layout.manifest(key(at), subject.digest)
+    mkdirSync(dirname(path), { recursive: true })
+    return path
+  })
+  for (let at = 1; at < crowded.repositories; at += 1) await index.putRepository(key(at))
+  await index.markRepositoriesComplete()
 }
 
 function fill(first: string, count: number, pathAt: (at: number) => string): void {

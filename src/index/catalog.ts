@@ -9,7 +9,15 @@ import type { Store } from '../store/store.ts'
 import { settle } from './answer.ts'
 import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
 import { PullTimes, wasLately } from './pull-times.ts'
-import { blobEntry, blobRecord, childrenOf, manifestEntry, manifestRecord, tagEntry, tagRecord } from './records.ts'
+import {
+  blobEntry,
+  blobRecord,
+  childrenOf,
+  manifestEntry,
+  manifestRecord,
+  tagEntry,
+  tagRecord,
+} from './records.ts'
 
 /** What upstreams gave can be asked again: its records need not survive a power cut. */
 const cached = { durable: false }
@@ -75,7 +83,8 @@ export class Catalog {
     children: readonly Descriptor[],
   ): Promise<void> {
     const known = await this.index.manifest(key, digest)
-    const { at, pulledAt } = known.answer === 'present' ? known.value : { at: this.#clock.now(), pulledAt: undefined }
+    const { at, pulledAt } =
+      known.answer === 'present' ? known.value : { at: this.#clock.now(), pulledAt: undefined }
     const whole = { ...entry, at, pulledAt }
     await this.#index(key, digest, whole, children) // known at once
     await this.#saveManifest(key, digest, whole)
@@ -118,7 +127,10 @@ export class Catalog {
     entry: ManifestEntry,
     children: readonly Descriptor[],
   ): Promise<void> {
-    await Promise.all([this.index.putChildren(key, digest, children), this.index.putManifest(key, digest, entry)])
+    await Promise.all([
+      this.index.putChildren(key, digest, children),
+      this.index.putManifest(key, digest, entry),
+    ])
   }
 
   async #record(path: string): Promise<StoredRecord | undefined> {

@@ -79,7 +79,8 @@ export class Completion {
 
   /** Without it there is nothing to complete, and no mark is left behind for whatever names are asked for. */
   hasFolder(key: RepositoryKey, what: Whole): Promise<boolean> {
-    const folder = typeof what === 'string' ? this.#deps.store.layout.repository(key) : this.#folder(key, what)
+    const folder =
+      typeof what === 'string' ? this.#deps.store.layout.repository(key) : this.#folder(key, what)
     return hasEntries(folder)
   }
 
@@ -108,14 +109,18 @@ export class Completion {
     if (what === 'tags') return layout.tags(key)
     if (what === 'manifests') return layout.manifests(key)
     if (what === 'blobs') return layout.blobs(key)
-    return what === 'referrers' ? join(layout.repository(key), '_referrers') : layout.referrers(key, what.referrersOf)
+    return what === 'referrers'
+      ? join(layout.repository(key), '_referrers')
+      : layout.referrers(key, what.referrersOf)
   }
 
   async #wait(name: string, task: () => Promise<void>): Promise<void> {
     const running = this.#join(name, task)
     const answered = new AbortController()
     const late = this.#deps.clock.sleep(patienceMs, answered.signal).then(() => {
-      running.catch((error: unknown) => this.#deps.log.error({ err: error }, 'the index could not be completed'))
+      running.catch((error: unknown) =>
+        this.#deps.log.error({ err: error }, 'the index could not be completed'),
+      )
       throw new RegistryError('UNAVAILABLE', 'the index is being completed from the records: try again', {
         retryAfterMs,
       })

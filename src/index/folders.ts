@@ -42,7 +42,8 @@ export async function hasEntries(folder: string): Promise<boolean> {
 
 /** Every repository that has a folder for records, whether or not anything is in it. */
 export async function* repositoriesOf(layout: Layout): AsyncGenerator<RepositoryKey> {
-  for await (const { name } of entriesOf(layout.names)) yield* repositoriesBelow(layout, name, join(layout.names, name))
+  for await (const { name } of entriesOf(layout.names))
+    yield* repositoriesBelow(layout, name, join(layout.names, name))
 }
 
 async function* repositoriesBelow(

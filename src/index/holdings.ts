@@ -53,7 +53,9 @@ export class Holdings {
   constructor(deps: HoldingsDeps) {
     this.#deps = deps
     this.#records = new LocalRecords(deps)
-    this.#background = new Background(error => deps.log.error({ err: error }, 'a pull time could not be kept'))
+    this.#background = new Background(error =>
+      deps.log.error({ err: error }, 'a pull time could not be kept'),
+    )
     this.completion = new Completion(deps)
     this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
     this.#writes = new LocalWrites({ ...deps, completion: this.completion, records: this.#records })
@@ -66,7 +68,9 @@ export class Holdings {
 
   manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
     const lock = { exclusive: [contentLock(key, digest)] }
-    return this.#settle(this.#deps.index.manifest(key, digest), lock, () => this.#records.readManifest(key, digest))
+    return this.#settle(this.#deps.index.manifest(key, digest), lock, () =>
+      this.#records.readManifest(key, digest),
+    )
   }
 
   blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
@@ -189,7 +193,9 @@ export class Holdings {
     const now = this.#deps.clock.now()
     if (!this.#pulls.isDue(key, digest, now)) return
     this.#background.run(() =>
-      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () => this.#writes.notePull(key, digest, now)),
+      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
+        this.#writes.notePull(key, digest, now),
+      ),
     )
   }
 

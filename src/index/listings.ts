@@ -57,6 +57,8 @@ export class Listings {
       if (!(await completion.hasFolder(key, what))) return []
       await completion.listing(key, what, filler)
     }
-    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs: 5_000 })
+    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', {
+      retryAfterMs: 5_000,
+    })
   }
 }

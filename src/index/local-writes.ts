@@ -71,19 +71,26 @@ export class LocalWrites {
     allow({ current, missing: await this.#missing(key, requires) })
     const before = await this.#manifestOf(key, digest)
     const entry = manifestOf(pushed, clock.now(), before?.pulledAt)
-    const referrer = view.subject && { subject: view.subject.digest, descriptor: descriptorOf(digest, pushed) }
+    const referrer = view.subject && {
+      subject: view.subject.digest,
+      descriptor: descriptorOf(digest, pushed),
+    }
     const tags = movedTags(digest, pushed, { current, now: clock.now() })
-    await this.#write(key, this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }), async () => {
-      await allDone([
-        records.saveManifest(key, digest, entry),
-        referrer && records.saveReferrer(key, referrer.subject, referrer.descriptor),
-      ])
-      await this.#moveTags(key, tags, current)
-      await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
-      await index.putManifest(key, digest, entry)
-      if (referrer) await index.putReferrer(key, referrer.subject, referrer.descriptor)
-      for (const [tag, moved] of tags) await index.putTag(key, tag, moved)
-    })
+    await this.#write(
+      key,
+      this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }),
+      async () => {
+        await allDone([
+          records.saveManifest(key, digest, entry),
+          referrer && records.saveReferrer(key, referrer.subject, referrer.descriptor),
+        ])
+        await this.#moveTags(key, tags, current)
+        await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
+        await index.putManifest(key, digest, entry)
+        if (referrer) await index.putReferrer(key, referrer.subject, referrer.descriptor)
+        for (const [tag, moved] of tags) await index.putTag(key, tag, moved)
+      },
+    )
   }
 
   async dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
@@ -220,7 +227,11 @@ export class LocalWrites {
 
   #blob(key: RepositoryKey, digest: Digest): Touched {
     const { index, records } = this.#deps
-    return { what: 'blobs', read: () => records.readBlob(key, digest), drop: () => index.dropBlob(key, digest) }
+    return {
+      what: 'blobs',
+      read: () => records.readBlob(key, digest),
+      drop: () => index.dropBlob(key, digest),
+    }
   }
 
   #manifestAnd(

@@ -30,7 +30,16 @@ export function manifestOf(
   pulledAt: number | undefined,
 ): ManifestEntry {
   const { artifactType, subject, annotations } = view
-  return { mediaType, size, artifactType, subject: subject?.digest, annotations, at, pulledAt, isPublic: false }
+  return {
+    mediaType,
+    size,
+    artifactType,
+    subject: subject?.digest,
+    annotations,
+    at,
+    pulledAt,
+    isPublic: false,
+  }
 }
 
 /** As it is listed among the referrers of its subject. */

@@ -78,9 +78,19 @@ export function manifestRecord(entry: ManifestEntry, source: RecordSource): Mani
 }
 
 export function manifestEntry(record: StoredRecord): ManifestEntry | undefined {
-  const { mediaType, size, artifactType, subject, annotations, at, pulledAt } = record as Partial<ManifestRecord>
+  const { mediaType, size, artifactType, subject, annotations, at, pulledAt } =
+    record as Partial<ManifestRecord>
   if (typeof mediaType !== 'string' || typeof size !== 'number' || typeof at !== 'number') return undefined
-  return { mediaType, size, artifactType, subject, annotations, at, pulledAt, isPublic: record.public === true }
+  return {
+    mediaType,
+    size,
+    artifactType,
+    subject,
+    annotations,
+    at,
+    pulledAt,
+    isPublic: record.public === true,
+  }
 }
 
 export function blobRecord(entry: BlobEntry, at: number, source: RecordSource): BlobRecord {

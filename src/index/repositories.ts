@@ -42,7 +42,9 @@ export class Repositories {
       if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
       await holdings.completion.repositories()
     }
-    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs: 5_000 })
+    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', {
+      retryAfterMs: 5_000,
+    })
   }
 
   async count(registry: string): Promise<number> {

@@ -1,5 +1,4 @@
 /** The index over rows: which entry stands in which scope, and when the lack of a row means *absent*. */
-import { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/name.ts'
@@ -18,32 +17,23 @@ import type {
   TagEntry,
   Whole,
 } from './index.ts'
-import {
-  childrenPlace,
-  holdersPlace,
-  marksScope,
-  place,
-  publicPlace,
-  registriesPlace,
-  repositoriesMark,
-  repositoriesPlace,
-} from './places.ts'
+import { childrenPlace, holdersPlace, marksScope, place, publicPlace } from './places.ts'
+import { RepositoryRows } from './repository-rows.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
 const absent = { answer: 'absent' } as const
 const unknown = { answer: 'unknown' } as const
 const everyRow = 2 ** 31
-const maxNoted = 10_000
 
 export class RowIndex implements Index {
   readonly #rows: Rows
   readonly #entries: EntryRows
-  /** The epoch in which a repository was put; to have forgotten one costs a write. */
-  readonly #noted = new LRUCache<string, string>({ max: maxNoted })
+  readonly #repositories: RepositoryRows
 
   constructor(rows: Rows) {
     this.#rows = rows
     this.#entries = new EntryRows(rows)
+    this.#repositories = new RepositoryRows(rows, this.#entries)
   }
 
   /** Whether what is written outlives the process; the index answers either way. */
@@ -65,11 +55,15 @@ export class RowIndex implements Index {
     this.#entries.put(place('tags', key), tag, entry)
     if (before?.entry.digest !== entry.digest || before.isOutdated)
       this.#entries.put(place('tagged', key, entry.digest), tag, 1)
-    this.#note(key)
+    this.#repositories.put(key)
   }
 
   async dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
-    this.#untag(key, tag, this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)?.entry)
+    this.#untag(
+      key,
+      tag,
+      this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)?.entry,
+    )
     this.#entries.drop(place('tags', key), tag)
   }
 
@@ -92,7 +86,7 @@ export class RowIndex implements Index {
 
   async putManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
     this.#entries.put(place('manifests', key), digest, entry)
-    this.#note(key)
+    this.#repositories.put(key)
   }
 
   async dropManifest(key: RepositoryKey, digest: Digest): Promise<void> {
@@ -117,7 +111,7 @@ export class RowIndex implements Index {
     if (registry === localRegistry) this.#entries.put(holdersPlace(digest), repository, 1)
     else if (entry.isPublic) this.#entries.put(publicPlace(registry, digest), repository, entry)
     else this.#entries.drop(publicPlace(registry, digest), repository)
-    this.#note(key)
+    this.#repositories.put(key)
   }
 
   async dropBlob(key: RepositoryKey, digest: Digest): Promise<void> {
@@ -166,7 +160,10 @@ export class RowIndex implements Index {
   }
 
   async childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
-    return this.#read(() => this.#entries.page<number>(childrenPlace(key, digest), '', 1)[0]?.entry, undefined)
+    return this.#read(
+      () => this.#entries.page<number>(childrenPlace(key, digest), '', 1)[0]?.entry,
+      undefined,
+    )
   }
 
   async parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
@@ -198,36 +195,31 @@ export class RowIndex implements Index {
   }
 
   async registries(): Promise<readonly string[]> {
-    return this.#read(() => this.#names<string>(registriesPlace), [])
+    return this.#read(() => this.#repositories.registries(), [])
   }
 
   async repositories(registry: string, page: Page): Promise<Answer<readonly RepositoryName[]>> {
-    return this.#read<Answer<readonly RepositoryName[]>>(() => {
-      const mark = this.#rows.get(repositoriesMark.scope, repositoriesMark.name)
-      if (mark !== this.#rows.epoch) return unknown
-      return { answer: 'present', value: this.#names<RepositoryName>(repositoriesPlace(registry), page) }
-    }, unknown)
+    const found = this.#read(() => this.#repositories.page(registry, page), undefined)
+    return found ? { answer: 'present', value: found as RepositoryName[] } : unknown
   }
 
   async putRepository(key: RepositoryKey): Promise<void> {
-    this.#note(key)
+    this.#repositories.put(key)
   }
 
-  async dropRepository({ registry, repository }: RepositoryKey): Promise<void> {
-    this.#noted.delete(`${registry} ${repository}`)
-    this.#entries.drop(repositoriesPlace(registry), repository)
+  async dropRepository(key: RepositoryKey): Promise<void> {
+    this.#repositories.drop(key)
   }
 
   async markRepositoriesComplete(epoch = this.epoch): Promise<void> {
-    for (const registry of await this.registries()) {
-      if (!(await this.#swept(repositoriesPlace(registry)))) return
-    }
-    this.#rows.put(repositoriesMark.scope, repositoriesMark.name, { value: epoch })
+    await ifAvailable(this.#repositories.markComplete(epoch))
   }
 
   async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
-    if (key.registry === localRegistry && !(await this.#sweep(key, what))) return
-    this.#rows.put(marksScope(key), markName(what), { value: epoch })
+    const marked = this.#sweep(key, what).then(() =>
+      this.#rows.put(marksScope(key), markName(what), { value: epoch }),
+    )
+    await ifAvailable(marked)
   }
 
   async markIncomplete(key: RepositoryKey, what: Whole): Promise<void> {
@@ -243,37 +235,21 @@ export class RowIndex implements Index {
     await this.#rows.close()
   }
 
-  /** Drops what is left of earlier epochs; false when it cannot be read now. */
-  async #sweep(key: RepositoryKey, what: Whole): Promise<boolean> {
-    if (what === 'tags') return this.#swept(place('tags', key), tag => this.dropTag(key, tag as Tag))
-    if (what === 'blobs') return this.#swept(place('blobs', key), blob => this.dropBlob(key, blob as Digest))
-    if (what === 'manifests') return this.#swept(place('manifests', key))
-    return what === 'referrers' || this.#swept(place('referrers', key, what.referrersOf)) // many scopes: passed over when read
-  }
-
-  async #swept(
-    swept: Place,
-    drop: (name: string) => void = name => this.#entries.drop(swept, name),
-  ): Promise<boolean> {
-    try {
-      await this.#entries.sweep(swept, drop)
-      return true
-    } catch (error) {
-      if (error instanceof RowsUnavailable) return false
-      throw error
+  /** Drops what is left of earlier epochs. */
+  async #sweep(key: RepositoryKey, what: Whole): Promise<void> {
+    if (key.registry !== localRegistry || what === 'referrers') return // so many scopes: passed over when they are read
+    if (what === 'tags')
+      await this.#entries.sweep(place(what, key), name => void this.dropTag(key, name as Tag))
+    else if (what === 'blobs')
+      await this.#entries.sweep(place(what, key), name => void this.dropBlob(key, name as Digest))
+    else {
+      const swept = what === 'manifests' ? place(what, key) : place('referrers', key, what.referrersOf)
+      await this.#entries.sweep(swept, name => this.#entries.drop(swept, name))
     }
   }
 
   #untag(key: RepositoryKey, tag: Tag, before: TagEntry | undefined): void {
     if (before) this.#entries.drop(place('tagged', key, before.digest), tag)
-  }
-
-  #note({ registry, repository }: RepositoryKey): void {
-    const name = `${registry} ${repository}`
-    if (this.#noted.get(name) === this.epoch) return
-    this.#noted.set(name, this.epoch)
-    this.#entries.put(registriesPlace, registry, 1)
-    this.#entries.put(repositoriesPlace(registry), repository, 1)
   }
 
   #entry<T>(key: RepositoryKey, listing: Listing, name: string): Answer<T> {
@@ -312,4 +288,13 @@ export class RowIndex implements Index {
 
 function markName(what: Whole): string {
   return typeof what === 'string' ? what : `referrers ${what.referrersOf}`
+}
+
+/** A mark that cannot be made now is not made. */
+async function ifAvailable(marking: Promise<void>): Promise<void> {
+  try {
+    await marking
+  } catch (error) {
+    if (!(error instanceof RowsUnavailable)) throw error
+  }
 }

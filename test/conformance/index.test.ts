@@ -1,4 +1,5 @@
 /** Runs the index's conformance suite and random histories against every implementation. */
+import { copyFile } from 'node:fs/promises'
 import { createMemoryIndex } from '../../src/index/memory.ts'
 import type { ExpendableLimits } from '../../src/index/rows.ts'
 import { openSqliteIndex } from '../../src/index/sqlite.ts'
@@ -22,6 +23,11 @@ async function inFolder(batch: { flushRows: number; flushMs: number }): Promise<
     lasts: true,
     open: (expendable?: ExpendableLimits) =>
       openSqliteIndex(expendable ? { ...options, expendable } : options),
+    openCrashed: async () => {
+      const path = folder.join('crashed.sqlite')
+      for (const suffix of ['', '-wal']) await copyFile(options.path + suffix, path + suffix)
+      return openSqliteIndex({ ...options, path })
+    },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
 }
@@ -30,6 +36,7 @@ async function inMemory(): Promise<IndexPlace> {
   return {
     lasts: false,
     open: async limits => createMemoryIndex(limits),
+    openCrashed: async () => createMemoryIndex(),
     [Symbol.asyncDispose]: async () => {},
   }
 }
@@ -47,6 +54,7 @@ async function withoutFile(): Promise<IndexPlace> {
   return {
     lasts: false,
     open: expendable => openSqliteIndex(expendable ? { ...options, expendable } : options),
+    openCrashed: () => openSqliteIndex(options),
     [Symbol.asyncDispose]: async () => {},
   }
 }

@@ -3,10 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { Daemon } from './daemon.ts'
+import { environment } from './environment.ts'
+import { digestsOf } from './image.ts'
 import { originName } from './layover.ts'
 import type { Registry } from './origin.ts'
 import { repository, Site, tag } from './site.ts'
-import { environment, run, testWith } from './tools.ts'
+import { run, testWith } from './tools.ts'
 
 const image = `${originName}/${repository}:${tag}`
 
@@ -68,8 +70,8 @@ describe('containerd', () => {
         await using site = await Site.start()
         const { image } = site
         expect(await site.expectSame(visitBy(hostOf))).toMatchObject({
-          digest: image.index.digest,
-          content: [image.index, ...image.manifests, ...image.blobs].map(({ digest }) => digest).toSorted(),
+          digest: image.root.digest,
+          content: digestsOf(image),
         })
       },
     )

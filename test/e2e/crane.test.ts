@@ -28,9 +28,9 @@ describe('crane', () => {
     async () => {
       await using site = await Site.start()
       expect(await site.expectSame(visit)).toMatchObject({
-        digest: site.image.index.digest,
+        digest: site.image.root.digest,
         platform: site.image.manifests[1]?.digest,
-        manifest: site.image.index.digest,
+        manifest: site.image.root.digest,
         tags: [tag],
       })
     },

@@ -1,4 +1,4 @@
-/** A small multi-arch image, the same bytes in every run, with real layers that a client can unpack. */
+/** A small multi-arch image and what refers to it, the same bytes in every run, with real layers that a client can unpack. */
 import { createCipheriv, createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
@@ -10,8 +10,10 @@ export interface Content {
   readonly digest: Digest
 }
 
-export interface Image {
-  readonly index: Content
+/** What one push brings. */
+export interface Bundle {
+  readonly root: Content
+  /** Beneath the root. */
   readonly manifests: readonly Content[]
   readonly blobs: readonly Content[]
 }
@@ -20,13 +22,13 @@ const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip'
 const configType = 'application/vnd.oci.image.config.v1+json'
 
 /** Two platforms that share one layer and have one of their own each. */
-export function multiArchImage(): Image {
+export function multiArchImage(): Bundle {
   const shared = layer('etc/shared', 64 * 1024)
   const platforms = [
     platformImage('amd64', [shared, layer('usr/lib/amd64', 6 * 1024 * 1024)]),
     platformImage('arm64', [shared, layer('usr/lib/arm64', 1024 * 1024)]),
   ]
-  const index = json(mediaTypes.ociIndex, {
+  const root = json(mediaTypes.ociIndex, {
     schemaVersion: 2,
     mediaType: mediaTypes.ociIndex,
     manifests: platforms.map(({ manifest, architecture }) => ({
@@ -35,10 +37,30 @@ export function multiArchImage(): Image {
     })),
   })
   return {
-    index,
+    root,
     manifests: platforms.map(({ manifest }) => manifest),
     blobs: [...new Map(platforms.flatMap(({ blobs }) => blobs).map(blob => [blob.digest, blob])).values()],
   }
+}
+
+/** An artifact that refers to another manifest, as a signature does. */
+export function signatureOf(subject: Content): Bundle {
+  const config = json('application/vnd.oci.empty.v1+json', {})
+  const payload = json('application/vnd.example.signature.v1+json', { signs: subject.digest })
+  const root = json(mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    artifactType: payload.mediaType,
+    config: descriptor(config),
+    layers: [descriptor(payload)],
+    subject: descriptor(subject),
+  })
+  return { root, manifests: [], blobs: [config, payload] }
+}
+
+/** Every digest of it, in order. */
+export function digestsOf({ root, manifests, blobs }: Bundle): Digest[] {
+  return [root, ...manifests, ...blobs].map(({ digest }) => digest).toSorted()
 }
 
 interface Layer {
@@ -68,12 +90,12 @@ function layer(name: string, sizeBytes: number): Layer {
   return { blob: { mediaType: layerType, bytes, digest: digestOf(bytes) }, diffId: digestOf(tar) }
 }
 
-function json(mediaType: string, value: object): Content {
+export function json(mediaType: string, value: object): Content {
   const bytes = Buffer.from(JSON.stringify(value))
   return { mediaType, bytes, digest: digestOf(bytes) }
 }
 
-function descriptor({ mediaType, bytes, digest }: Content) {
+export function descriptor({ mediaType, bytes, digest }: Content) {
   return { mediaType, digest, size: bytes.length }
 }
 

@@ -5,8 +5,8 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Daemon } from './daemon.ts'
-import type { Registry } from './origin.ts'
-import { environment } from './tools.ts'
+import { environment } from './environment.ts'
+import type { Registry, SeenRequest } from './origin.ts'
 
 const startTimeoutMs = 30_000
 /** Another entry to try the same tests on, e.g. `dist/main.js` after a build. */
@@ -14,6 +14,7 @@ const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
 
 /** The name under which Layover offers the origin; it resolves nowhere, so that only the mirror can answer. */
 export const originName = 'origin.test'
+const localNames = 'local/**'
 
 export class Layover implements Registry, AsyncDisposable {
   readonly namespace = `${originName}/`
@@ -25,12 +26,17 @@ export class Layover implements Registry, AsyncDisposable {
     this.address = address
   }
 
-  static async start(root: string, upstream: Registry): Promise<Layover> {
-    const home = join(root, 'layover')
+  /** @param options.name of its folder under the root */
+  static async start(
+    root: string,
+    upstream: Pick<Registry, 'address'>,
+    { name = 'layover', local = [localNames] }: { name?: string; local?: readonly string[] } = {},
+  ): Promise<Layover> {
+    const home = join(root, name)
     await mkdir(home)
     const address = `127.0.0.1:${await freePort()}`
     const file = join(home, 'upstreams.yaml')
-    await writeFile(file, configuration(address, join(home, 'data'), upstream.address))
+    await writeFile(file, configuration(address, upstream.address, local))
     const daemon = new Daemon(process.execPath, [main, 'serve', '--config', file], {
       cwd: home,
       env: environment(home),
@@ -50,9 +56,26 @@ export class Layover implements Registry, AsyncDisposable {
     }
   }
 
+  /** Its namespace for what is pushed. */
+  get local(): Registry {
+    return { address: this.address, namespace: 'local/' }
+  }
+
   /** Its last words, for a person who looks into a failed test. */
   log(): string {
     return this.#daemon.lines.slice(-60).join('\n')
+  }
+
+  /** What it was asked, as its log has it. */
+  requests(): SeenRequest[] {
+    return this.#daemon.lines
+      .filter(line => line.includes('"method":'))
+      .map(line => JSON.parse(line) as Record<string, unknown>)
+      .map(({ method, path, status }) => ({
+        method: String(method),
+        uri: String(path),
+        status: Number(status),
+      }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,14 +84,15 @@ export class Layover implements Registry, AsyncDisposable {
 }
 
 /** Tags are asked for each time, so that the pulls after the origin's end are answered stale. */
-function configuration(address: string, store: string, upstream: string): string {
+function configuration(address: string, upstream: string, local: readonly string[]): string {
   return `listen: ${address}
-store: {path: ${JSON.stringify(store)}}
+store: {path: ./data}
 upstreams:
   - registry: ${originName}
     url: http://${upstream}
     default: true
     tags: [{match: "*", fresh: 0s}]
+local: ${JSON.stringify(local.map(match => ({ match })))}
 `
 }
 

@@ -1,9 +1,8 @@
-/** The registry that everything comes from: Debian's docker-registry on loopback, filled over its own API. */
+/** The registry that everything comes from: Debian's docker-registry on loopback. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Daemon } from './daemon.ts'
-import type { Content, Image } from './image.ts'
-import { environment } from './tools.ts'
+import { environment } from './environment.ts'
 
 export interface Registry {
   /** `host:port`, without TLS. */
@@ -37,31 +36,6 @@ export class Origin implements Registry, AsyncDisposable {
     const daemon = new Daemon('docker-registry', ['serve', config], { cwd: home, env: environment(home) })
     const [, address = ''] = await daemon.line(/listening on (127\.0\.0\.1:\d+)/)
     return new Origin(daemon, address)
-  }
-
-  async push(repository: string, tag: string, image: Image): Promise<void> {
-    for (const blob of image.blobs) await this.#pushBlob(repository, blob)
-    for (const manifest of image.manifests) await this.#pushManifest(repository, manifest.digest, manifest)
-    await this.#pushManifest(repository, tag, image.index)
-  }
-
-  async #pushBlob(repository: string, { digest, bytes }: Content): Promise<void> {
-    const session = await this.#send('POST', `http://${this.address}/v2/${repository}/blobs/uploads/`, 202)
-    const location = new URL(session.headers.get('location') ?? '', session.url)
-    location.searchParams.set('digest', digest)
-    await this.#send('PUT', location.href, 201, { mediaType: 'application/octet-stream', bytes })
-  }
-
-  async #pushManifest(repository: string, reference: string, manifest: Content): Promise<void> {
-    await this.#send('PUT', `http://${this.address}/v2/${repository}/manifests/${reference}`, 201, manifest)
-  }
-
-  async #send(method: string, url: string, expected: number, body?: Pick<Content, 'mediaType' | 'bytes'>) {
-    const payload = body && { body: Uint8Array.from(body.bytes), headers: { 'content-type': body.mediaType } }
-    const response = await fetch(url, { method, ...payload })
-    const text = await response.text()
-    if (response.status !== expected) throw new Error(`${method} ${url}: ${response.status} ${text}`)
-    return response
   }
 
   /** What it was asked; complete only once it is stopped. */

@@ -44,7 +44,7 @@ describe('regctl', () => {
       await using site = await Site.start()
       await attachArtifact(site)
       expect(await site.expectSame(visit)).toMatchObject({
-        digest: site.image.index.digest,
+        digest: site.image.root.digest,
         tags: expect.arrayContaining([tag]),
         referrers: [{ artifactType }],
       })

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
+import { digestsOf } from './image.ts'
 import type { Registry } from './origin.ts'
 import { layoutDigests, repository, Site, tag } from './site.ts'
 import { run, testWith } from './tools.ts'
@@ -29,10 +30,10 @@ describe('skopeo', () => {
       await using site = await Site.start()
       const { image } = site
       expect(await site.expectSame(visit)).toEqual({
-        digest: image.index.digest,
+        digest: image.root.digest,
         tags: [tag],
-        manifest: image.index.digest,
-        content: [image.index, ...image.manifests, ...image.blobs].map(({ digest }) => digest).toSorted(),
+        manifest: image.root.digest,
+        content: digestsOf(image),
       })
     },
   )

@@ -124,6 +124,12 @@ export class PowerCutDisk {
     return node instanceof File ? node.synced : [...node.synced.keys()]
   }
 
+  /** A file's bytes as readers see them now. */
+  content(path: string): Buffer | undefined {
+    const node = this.#findNow(path)
+    return node instanceof File ? node.after(node.steps) : undefined
+  }
+
   /** Whether the path may still be there after a power cut. */
   mayBeThere(path: string): boolean {
     return this.#find(path, folder => new Map([...folder.synced, ...folder.now])) !== undefined

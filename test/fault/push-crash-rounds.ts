@@ -51,13 +51,13 @@ export async function pushCrashRounds(rounds: number, random: () => number): Pro
   const site = newSite(proxied.blobs)
   const pushers = Array.from({ length: 6 }, (_, number) => {
     const own = forked(random)
-    return new Pusher({ site, name: `client${number}`, random: own, maxBytes: 2 * kiB * kiB })
+    return new Pusher({ site, name: `client${number}`, random: own, maxBytes: 1.5 * kiB * kiB })
   })
   const start = () => PushedTo.start({ home: dir.path, upstreamUrl: proxied.url })
   let running = await start()
   try {
     for (let round = 0; round < rounds; round += 1) {
-      const enough = answers(site, 5 + Math.floor(random() * 100))
+      const enough = answers(site, 5 + Math.floor(random() * 60))
       const pushing = Promise.all(pushers.map(pusher => pusher.run(running.url)))
       await Promise.race([enough, pushing])
       await setTimeout(random() * 10) // somewhere in the middle of the next one

@@ -7,4 +7,4 @@ const seed = Number(process.env.LAYOVER_SEED ?? 20_260_201)
 
 test(`killed at six random moments of many pushes (LAYOVER_SEED=${seed}), everything that was answered holds and uploads go on`, async () => {
   await pushCrashRounds(6, seededRandom(seed))
-})
+}, 180_000)

@@ -11,8 +11,9 @@ test.skipIf(!mayTrace)(
   `after the power failed at ${cuts} moments (LAYOVER_SEED=${seed}), the program starts, every answer before it holds, and nothing is half there${traceNote}`,
   async () => {
     const random = seededRandom(seed)
-    const traced = await tracedPushes(5, 20, random)
+    const traced = await tracedPushes(5, 16, random)
     expect(traced.answers.size).toBeGreaterThan(100)
     await powerCuts(traced, cuts, random)
   },
+  180_000,
 )

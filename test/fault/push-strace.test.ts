@@ -57,6 +57,7 @@ describe.skipIf(!mayTrace)(`each step on the disk of a push, before its answer${
     'a mount of what is cached',
     'a manifest under a tag',
     'a manifest with a subject',
+    'another manifest with that subject',
     'a manifest under two tags',
     'a tag that moves',
     'a tag that is deleted',
@@ -76,7 +77,7 @@ describe.skipIf(!mayTrace)(`each step on the disk of a push, before its answer${
     expect(storeItself ?? []).toContain('names')
   })
 
-  test('no record is written of bytes that are not on disk', () => {
+  test('no record is written of bytes or of a manifest that is not on disk', () => {
     expect(early).toEqual([])
   })
 })
@@ -219,7 +220,7 @@ async function pushManifests(ask: Ask): Promise<void> {
   const headers = { 'content-type': imageType }
   const put = (body: Buffer, promised: Promised) => ({ method: 'PUT', headers, body, promised })
   const [first, second, third] = [manifest('first'), manifest('second'), manifest('third')]
-  const signature = manifest('signature', first)
+  const [signature, other] = [manifest('signature', first), manifest('other', first)]
   await ask(
     'a manifest under a tag',
     'manifests/v1',
@@ -233,6 +234,11 @@ async function pushManifests(ask: Ask): Promise<void> {
       ...tagged('signed', signature),
       ...referring(first, signature),
     }),
+  )
+  await ask(
+    'another manifest with that subject',
+    `manifests/${digestOf(other)}`,
+    put(other, { ...heldManifest(other), ...referring(first, other) }),
   )
   await ask(
     'a manifest under two tags',
@@ -271,14 +277,26 @@ function replay(events: readonly TraceEvent[], store: string, answered: Readonly
       const states = Object.keys(promised).map(path => [path, stateOf(disk, join(store, path))])
       kept.set(name, Object.fromEntries(states) as Promised)
     }
-    const to = phase === 'ended' && /^(?:rename|link)/.test(call.name) ? pathsOf(call)[1] : undefined
-    const [, algorithm, hex = ''] = /\/_local\/.*\/_(?:blobs|manifests)\/(sha\d+)-(\w+)$/.exec(to ?? '') ?? []
-    if (to !== undefined && algorithm !== undefined) {
-      if (disk.synced(join(store, 'pushed', algorithm, hex.slice(0, 2), hex)) === undefined) early.push(to)
+    const [from, to] = phase === 'ended' && /^(?:rename|link)/.test(call.name) ? pathsOf(call) : []
+    if (from !== undefined && to !== undefined) {
+      const needed = neededBy(disk, from, to)
+      if (needed !== undefined && disk.synced(join(store, needed)) === undefined)
+        early.push(`${to.slice(store.length + 1)} before ${needed}`)
     }
     disk.play(event)
   }
   return { disk, kept, early }
+}
+
+/** What has to be on disk, below the store, when a record gets its name. */
+function neededBy(disk: PowerCutDisk, from: string, to: string): string | undefined {
+  const [, repository = '', kind, name = ''] = /\/_local\/(.*)\/_(\w+)\/(.*)$/.exec(to) ?? []
+  const [algorithm = '', hex = ''] = name.split('/').at(-1)?.split('-') ?? []
+  if (kind === 'blobs' || kind === 'manifests') return `pushed/${algorithm}/${hex.slice(0, 2)}/${hex}`
+  if (kind === 'referrers') return link('_manifests', `${algorithm}:${hex}`, repository)
+  if (kind !== 'tags') return undefined
+  const { digest } = JSON.parse(disk.content(from)?.toString() ?? '{}') as { digest?: string }
+  return link('_manifests', digest ?? 'none', repository)
 }
 
 /** In the words of a promise. */

@@ -35,7 +35,9 @@ async function tagsOf(at: PushScene): Promise<unknown> {
 async function referrersOf(at: PushScene, { digest }: StoredManifest): Promise<unknown[]> {
   const { status, body } = await at.ask(`/v2/${name}/referrers/${digest}`)
   expect(status).toBe(200)
-  return (JSON.parse(body.toString()) as { manifests: { digest: string }[] }).manifests.map(found => found.digest)
+  return (JSON.parse(body.toString()) as { manifests: { digest: string }[] }).manifests.map(
+    found => found.digest,
+  )
 }
 
 describe('DELETE of a tag', () => {
@@ -54,11 +56,7 @@ describe('DELETE of a tag', () => {
     expect([await tagsOf(at), await statusesOf(at, 'manifests/a')]).toEqual([['b'], [404]])
   })
 
-  test.each([
-    'never-was',
-    '.INVALID',
-    'a'.repeat(129),
-  ])('%s that there is not is 404', async tag => {
+  test.each(['never-was', '.INVALID', 'a'.repeat(129)])('%s that there is not is 404', async tag => {
     await using at = await pushed('a')
     expect(at.failure(await remove(at, `manifests/${tag}`))).toEqual([404, 'MANIFEST_UNKNOWN'])
     expect(at.failure(await remove(at, `manifests/a`, other))).toEqual([404, 'MANIFEST_UNKNOWN'])
@@ -128,7 +126,7 @@ describe('DELETE of a manifest', () => {
     await at.layover.restart()
     expect(await referrersOf(at, app.root)).toEqual([two.digest])
     await at.put(one)
-    expect((await referrersOf(at, app.root)).toSorted()).toEqual([one.digest, two.digest].sort())
+    expect(new Set(await referrersOf(at, app.root))).toEqual(new Set([one.digest, two.digest]))
   })
 })
 

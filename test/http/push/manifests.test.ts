@@ -2,14 +2,18 @@
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { mediaTypes } from '../../../src/oci/media-type.ts'
-import { artifact, image, index, multiArch, raw, single, type StoredManifest } from '../../fake/content.ts'
+import { artifact, image, index, multiArch, raw, type StoredManifest, single } from '../../fake/content.ts'
 import type { Answered } from '../scene.ts'
 import { locationOf, name, type Payload, type PushScene, pushScene } from './scene.ts'
 
 const app = image('app').root
 const oci = mediaTypes.ociManifest
 
-const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(Buffer.from('{}')), size: 2 }
+const config = {
+  mediaType: 'application/vnd.oci.empty.v1+json',
+  digest: digestOf(Buffer.from('{}')),
+  size: 2,
+}
 const imageOf = (fields: object, type: string = oci) =>
   raw(JSON.stringify({ schemaVersion: 2, mediaType: type, config, layers: [], ...fields }), type)
 const indexOf = (fields: object) =>
@@ -113,7 +117,8 @@ describe('every kind of manifest is kept as it is:', () => {
       layers: [{ ...config, mediaType: 'x/y' }],
     }),
     'an image with embedded data': imageOf({ config: { ...config, data: 'e30=' } }),
-    'an image with layers that are hosted elsewhere': image('foreign', { foreignUrls: ['https://x.test/'] }).root,
+    'an image with layers that are hosted elsewhere': image('foreign', { foreignUrls: ['https://x.test/'] })
+      .root,
   }
   const manifests = Object.entries(kinds)
 

@@ -109,7 +109,7 @@ describe('a mount from a proxied repository', () => {
 
   async function world() {
     const at = await scene({ upstreams: net => [plain(net)] })
-    at.net.host('plain.test').push('team/app', app, '1')
+    at.net.plain.put('team/app', '1', app)
     const post = (query: string) =>
       at.ask(`/v2/local/mine/blobs/uploads/?${query}`, { method: 'POST', headers: { 'content-length': '0' } })
     return Object.assign(at, { post, got: () => at.ask(`/v2/local/mine/blobs/${layer.digest}`) })
@@ -163,10 +163,21 @@ describe("a manifest that lists another repository's layer", () => {
     await using at = await stolen()
     for (const again of [false, true]) {
       if (again) await at.layover.restart()
-      for (const headers of [{}, { range: 'bytes=0-9' }, { range: 'bytes=0-1,3-4' }, { 'if-none-match': `"${secret.digest}"` }])
+      for (const headers of [
+        {},
+        { range: 'bytes=0-9' },
+        { range: 'bytes=0-1,3-4' },
+        { 'if-none-match': `"${secret.digest}"` },
+      ])
         for (const method of ['GET', 'HEAD']) {
-          const answer = await at.ask(`/v2/local/thief/blobs/${secret.digest}`, { method, headers: { ...headers } })
-          expect([answer.status, answer.body.includes(readContent(secret.content, 0, 10))]).toEqual([404, false])
+          const answer = await at.ask(`/v2/local/thief/blobs/${secret.digest}`, {
+            method,
+            headers: { ...headers },
+          })
+          expect([answer.status, answer.body.includes(readContent(secret.content, 0, 10))]).toEqual([
+            404,
+            false,
+          ])
         }
     }
   })

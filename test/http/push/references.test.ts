@@ -10,9 +10,13 @@ const app = image('app', { layers: [1_000, 2_000, 3_000] })
 const blob = seededBlob('here', 1_000)
 const absent = seededBlob('absent', 1_000)
 
-const refusing = () => pushScene({ local: [{ name: 'local', match: 'local/**', missingReferences: 'refuse' }] })
+const refusing = () =>
+  pushScene({ local: [{ name: 'local', match: 'local/**', missingReferences: 'refuse' }] })
 
-const descriptor = ({ digest, size }: { digest: string; size: number }, mediaType = 'application/x-layer') => ({
+const descriptor = (
+  { digest, size }: { digest: string; size: number },
+  mediaType = 'application/x-layer',
+) => ({
   mediaType,
   digest,
   size,
@@ -23,7 +27,11 @@ const indexOf = (...manifests: object[]) =>
   raw(JSON.stringify({ schemaVersion: 2, manifests }), mediaTypes.ociIndex)
 
 /** One MANIFEST_BLOB_UNKNOWN for each of these, and nothing was kept. */
-async function expectMissing(at: PushScene, manifest: StoredManifest, missing: readonly string[]): Promise<void> {
+async function expectMissing(
+  at: PushScene,
+  manifest: StoredManifest,
+  missing: readonly string[],
+): Promise<void> {
   for (const reference of [manifest.digest, 'v1', `${manifest.digest}?tag=v2`]) {
     const answer = await at.put(manifest, reference)
     expect(answer.status, answer.body.toString()).toBe(400)
@@ -54,7 +62,7 @@ describe('missingReferences: refuse', () => {
     const left = app.blobs.map(({ digest }) => digest)
     for (const { content } of app.blobs) {
       await expectMissing(at, app.root, left)
-      left.splice(left.indexOf(await at.push(readContent(content)) as (typeof left)[number]), 1)
+      left.splice(left.indexOf((await at.push(readContent(content))) as (typeof left)[number]), 1)
     }
     expect((await at.put(app.root, 'v1')).status).toBe(201)
   })
@@ -77,7 +85,11 @@ describe('missingReferences: refuse', () => {
     await using at = await refusing()
     for (const { content } of app.blobs) await at.push(readContent(content), 'local/other')
     expect((await at.put(app.root, 'v1', 'local/other')).status).toBe(201)
-    await expectMissing(at, app.root, app.blobs.map(({ digest }) => digest))
+    await expectMissing(
+      at,
+      app.root,
+      app.blobs.map(({ digest }) => digest),
+    )
     await expectMissing(at, index([app]).root, [app.digest])
   })
 
@@ -113,7 +125,11 @@ describe('missingReferences: refuse', () => {
     await at.push(readContent(blob.content))
     const manifest = imageOf({ config: descriptor(blob), ...fields })
     expect((await at.put(manifest, 'v1')).status).toBe(201)
-    const more = imageOf({ config: descriptor(blob), ...fields, layers: [descriptor(seededBlob('more', 10))] })
+    const more = imageOf({
+      config: descriptor(blob),
+      ...fields,
+      layers: [descriptor(seededBlob('more', 10))],
+    })
     expect((await at.put(more, 'v2')).status).toBe(400)
   })
 

@@ -62,7 +62,10 @@ export async function pushScene(setting: Setting = {}) {
     async rangeOf(location: string): Promise<string | undefined> {
       const { status, headers } = await at.ask(location)
       expect(status).toBe(204)
-      expect(headers).toMatchObject({ location: expect.any(String), 'docker-upload-uuid': expect.any(String) })
+      expect(headers).toMatchObject({
+        location: expect.any(String),
+        'docker-upload-uuid': expect.any(String),
+      })
       return headers.range
     },
     /** In one request; the digest. */
@@ -79,7 +82,12 @@ export async function pushScene(setting: Setting = {}) {
         body: manifest.body,
       }),
     /** Status and code of an error. */
-    failure: (answer: Answered) => [answer.status, errorsOf(answer).map(({ code }) => code).join()],
+    failure: (answer: Answered) => [
+      answer.status,
+      errorsOf(answer)
+        .map(({ code }) => code)
+        .join(),
+    ],
     /** Sessions on disk. */
     sessions: () => readdir(join(layover.storePath, 'uploads')),
     /** Resolves when nobody holds the session any more; its `Range`. */
@@ -198,7 +206,8 @@ export function errorsOf({ headers, body }: Answered): PushError[] {
   expect(headers['content-type'], body.toString()).toBe('application/json')
   const { errors } = JSON.parse(body.toString()) as { errors: PushError[] }
   expect(errors.length).toBeGreaterThan(0)
-  for (const { code, message } of errors) expect([code, codes.has(code), message !== '']).toEqual([code, true, true])
+  for (const { code, message } of errors)
+    expect([code, codes.has(code), message !== '']).toEqual([code, true, true])
   return errors
 }
 

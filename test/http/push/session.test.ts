@@ -167,6 +167,13 @@ describe('the closing PUT', () => {
     expect((await at.ask(locationOf(answer))).body.equals(content)).toBe(true)
   })
 
+  test('of a session that got no bytes is the blob of no bytes', async () => {
+    await using at = await pushScene()
+    const nothing = Buffer.alloc(0)
+    expect((await at.close(await at.start(), digestOf(nothing))).status).toBe(201)
+    expect((await at.ask(`/v2/${name}/blobs/${digestOf(nothing)}`)).headers['content-length']).toBe('0')
+  })
+
   test.each([
     '0-1999',
     '1001-3000',

@@ -26,7 +26,7 @@ describe('POST', () => {
   test.each([
     ['with a trailing slash', '/', ''],
     ['without one', '', ''],
-    ['with parameters that mean nothing here', '/', '?origin=ghcr.io%2Forg%2Fapp'],
+    ['with parameters that mean nothing here', '/', '?origin=ghcr.io%2Forg%2Fapp&ns=docker.io'],
   ])('%s begins a session: 202, Location, Range and Docker-Upload-UUID', async (_, slash, query) => {
     await using at = await pushScene()
     const path = `/v2/${name}/blobs/uploads${slash}${query}`
@@ -47,7 +47,7 @@ describe('POST', () => {
   })
 
   test.each([
-    ['', `${uploads}`],
+    ['', uploads],
     ['/registry', `/registry${uploads}`],
   ])("gives a Location below publicUrl's path (%s), for who reaches us through it", async (path, expected) => {
     await using at = await pushScene({ publicUrl: `https://registry.test${path}` })
@@ -63,7 +63,11 @@ describe('POST with ?digest= and the bytes', () => {
     ['with Content-Length', 5_000, body => body],
     ['chunked', 5_000, body => [body.subarray(0, 1), body.subarray(1)]],
     ['of more than a megabyte', 1_100_000, body => body],
-    ['of more than a megabyte, chunked', 1_100_000, body => [body.subarray(0, 600_000), body.subarray(600_000)]],
+    [
+      'of more than a megabyte, chunked',
+      1_100_000,
+      body => [body.subarray(0, 600_000), body.subarray(600_000)],
+    ],
   ])('%s is the blob: 201, Location, Docker-Content-Digest', async (_, size, payload) => {
     for (const algorithm of ['sha256', 'sha512'] as const) {
       await using at = await pushScene()
@@ -81,7 +85,11 @@ describe('POST with ?digest= and the bytes', () => {
     ['with Content-Length', 5_000, body => body],
     ['chunked', 5_000, body => [body]],
     ['of more than a megabyte', 1_100_000, body => body],
-    ['of more than a megabyte, chunked', 1_100_000, body => [body.subarray(0, 600_000), body.subarray(600_000)]],
+    [
+      'of more than a megabyte, chunked',
+      1_100_000,
+      body => [body.subarray(0, 600_000), body.subarray(600_000)],
+    ],
   ])('%s that do not have it is 400, and nothing is kept', async (_, size, payload) => {
     await using at = await pushScene()
     const answer = await post(at, `?digest=${digest}`, payload(bytes(size, 1)))
@@ -175,7 +183,9 @@ describe('POST with ?digest-algorithm=', () => {
     await expectBlob(at, wanted, content)
   })
 
-  test.each(ends)('%s, then closed with a %s (%s) that the bytes do not have: 400', async (query, algorithm) => {
+  test.each(
+    ends,
+  )('%s, then closed with a %s (%s) that the bytes do not have: 400', async (query, algorithm) => {
     await using at = await pushScene()
     const location = await at.start(query)
     await at.patch(location, content)

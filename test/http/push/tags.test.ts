@@ -149,8 +149,7 @@ describe('an immutable tag', () => {
 
   test('is one that the patterns match, and no other', async () => {
     await using at = await released()
-    for (const tag of ['version', 'v', 'release'])
-      expect((await at.put(app, tag)).status).toBe(201)
+    for (const tag of ['version', 'v', 'release']) expect((await at.put(app, tag)).status).toBe(201)
     for (const tag of ['version', 'v', 'release'])
       expect(at.failure(await at.put(next, tag))).toEqual([409, 'TAG_IMMUTABLE'])
     for (const tag of ['1v', 'V1', 'releases', 'latest']) {

@@ -1,7 +1,7 @@
-/** Sessions in bad times: two writers, clients that die, restarts, expiry and limits. */
+/** Sessions in bad times: two writers, clients that die, restarts and expiry. */
 import { describe, expect, test, vi } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
-import { bytes, locationOf, name, type Payload, pushScene, withQuery } from './scene.ts'
+import { bytes, locationOf, name, pushScene, withQuery } from './scene.ts'
 
 const uploads = `/v2/${name}/blobs/uploads/`
 const content = bytes(3_000)
@@ -11,7 +11,13 @@ const second = content.subarray(1_000, 2_000)
 const last = content.subarray(2_000)
 
 /** A session with a thousand bytes, and a writer in the middle of the next thousand. */
-async function held({ method = 'PATCH', headers = {} }: { method?: string; headers?: Record<string, string> } = {}) {
+async function held({
+  method = 'PATCH',
+  headers = {},
+}: {
+  method?: string
+  headers?: Record<string, string>
+} = {}) {
   const at = await pushScene()
   const location = await at.start()
   await at.patch(location, first)
@@ -113,7 +119,8 @@ describe('a client that dies in the middle of a chunk', () => {
     const path = method === 'PUT' ? withQuery(location, { digest }) : location
     const outgoing = at.begin(path, {
       method,
-      headers: framing['content-length'] === undefined ? { 'transfer-encoding': 'chunked', ...framing } : framing,
+      headers:
+        framing['content-length'] === undefined ? { 'transfer-encoding': 'chunked', ...framing } : framing,
     })
     outgoing.write(second.subarray(0, 500))
     await at.untilRange(location, '0-1499')
@@ -134,7 +141,10 @@ describe('a client that dies in the middle of a chunk', () => {
       headers: { 'content-length': String(large.length) },
     })
     outgoing.write(large.subarray(0, 1_500_000))
-    await vi.waitFor(async () => expect(await at.sessions()).toHaveLength(1), { timeout: 10_000, interval: 5 })
+    await vi.waitFor(async () => expect(await at.sessions()).toHaveLength(1), {
+      timeout: 10_000,
+      interval: 5,
+    })
     outgoing.cut()
     await vi.waitFor(async () => expect(await at.sessions()).toEqual([]), { timeout: 5_000, interval: 5 })
     expect((await at.ask(`/v2/${name}/blobs/${digestOf(large)}`)).status).toBe(404)
@@ -142,7 +152,38 @@ describe('a client that dies in the middle of a chunk', () => {
   })
 })
 
+test('a client that sends no more bytes is cut off after limits.stalled, and what came is kept', async () => {
+  await using at = await pushScene({ limits: { stalledMs: 50 } })
+  const location = await at.start()
+  const outgoing = at.begin(location, { method: 'PATCH', headers: { 'content-length': '3000' } })
+  outgoing.write(first)
+  await expect(outgoing.answer()).rejects.toThrow()
+  expect(await at.untilFree(location)).toBe('0-999')
+  expect((await at.close(location, digest, content.subarray(1_000))).status).toBe(201)
+})
+
+test('a large chunk in the wrong place is answered, and not cut off', async () => {
+  await using at = await pushScene()
+  const location = await at.start()
+  const large = bytes(8_000_000)
+  for (const body of [large, [large.subarray(0, 4_000_000), large.subarray(4_000_000)]]) {
+    const answer = await at.patch(location, body, { 'content-range': '1-8000000' })
+    expect([answer.status, answer.headers.range]).toEqual([416, '0-0'])
+  }
+})
+
 describe('a restart', () => {
+  test('in the middle of a chunk keeps what came', async () => {
+    await using at = await pushScene({ limits: { drainMs: 10 } })
+    const location = await at.start()
+    const outgoing = at.begin(location, { method: 'PATCH', headers: { 'transfer-encoding': 'chunked' } })
+    outgoing.write(first)
+    await at.untilRange(location, '0-999')
+    await at.layover.restart()
+    expect(await at.rangeOf(location)).toBe('0-999')
+    expect((await at.close(location, digest, content.subarray(1_000))).status).toBe(201)
+  })
+
   test.each([
     ['', 'sha256'],
     ['?digest-algorithm=sha512', 'sha512'],
@@ -212,90 +253,5 @@ describe('limits.uploadIdle', () => {
     at.writer.write(second.subarray(500))
     expect((await at.writer.end()).status).toBe(202)
     expect((await at.close(at.location, digest, last)).status).toBe(201)
-  })
-})
-
-describe('limits.upload', () => {
-  const shapes: [string, (body: Buffer) => Payload][] = [
-    ['with Content-Length', body => body],
-    ['chunked', body => [body.subarray(0, 10), body.subarray(10)]],
-  ]
-
-  test.each(shapes)('lets a blob of just its size pass, %s', async (_, payload) => {
-    await using at = await pushScene({ limits: { upload: 3_000 } })
-    const path = `${uploads}?digest=${digest}`
-    expect((await at.ask(path, { method: 'POST', body: payload(content) })).status).toBe(201)
-    expect((await at.close(await at.start(), digest, payload(content))).status).toBe(201)
-    const location = await at.start()
-    expect((await at.patch(location, payload(content))).status).toBe(202)
-    expect((await at.close(location, digest)).status).toBe(201)
-  })
-
-  test.each(shapes)('refuses more with 413, %s, and takes nothing of it', async (_, payload) => {
-    await using at = await pushScene({ limits: { upload: 2_999 } })
-    const location = await at.start()
-    expect((await at.patch(location, payload(content))).status).toBe(413)
-    expect((await at.close(location, digest, payload(content))).status).toBe(413)
-    expect(await at.rangeOf(location)).toBe('0-0')
-    expect((await at.patch(location, payload(content.subarray(0, 2_500)))).status).toBe(202)
-    expect((await at.patch(location, payload(bytes(500)))).status).toBe(413)
-    expect((await at.close(location, digest, payload(bytes(500)))).status).toBe(413)
-    expect(await at.rangeOf(location)).toBe('0-2499')
-    const smaller = content.subarray(0, 2_999)
-    expect((await at.close(location, digestOf(smaller), payload(smaller.subarray(2_500)))).status).toBe(201)
-  })
-})
-
-describe('limits.upload of a blob in one request', () => {
-  test.each([
-    [2_999, 3_000],
-    [1_200_000, 1_200_001],
-  ])('of %i bytes refuses %i with 413, and keeps nothing', async (upload, size) => {
-    await using at = await pushScene({ limits: { upload } })
-    const body = bytes(size)
-    for (const payload of [body, [body.subarray(0, 10), body.subarray(10)]]) {
-      const path = `${uploads}?digest=${digestOf(body)}`
-      expect((await at.ask(path, { method: 'POST', body: payload })).status).toBe(413)
-    }
-    expect(await at.sessions()).toEqual([])
-    expect((await at.ask(`/v2/${name}/blobs/${digestOf(body)}`, { method: 'HEAD' })).status).toBe(404)
-  })
-})
-
-describe('limits.uploads', () => {
-  test('refuses one session too many with 429 and Retry-After, until one ends in whatever way', async () => {
-    await using at = await pushScene({ limits: { uploads: 2 } })
-    const open = [await at.start(), await at.start()]
-    const ends = [
-      (location: string) => at.ask(location, { method: 'DELETE' }),
-      (location: string) => at.close(location, digest, content),
-      (location: string) => at.close(location, digest, bytes(10)),
-    ]
-    for (const end of ends) {
-      const refused = await at.ask(uploads, { method: 'POST' })
-      expect(at.failure(refused)).toEqual([429, 'TOOMANYREQUESTS'])
-      await end(open.pop() ?? '')
-      open.push(await at.start())
-    }
-    expect((await at.ask(uploads, { method: 'POST' })).status).toBe(429)
-  })
-
-  test('counts the sessions of before a restart', async () => {
-    await using at = await pushScene({ limits: { uploads: 2 } })
-    await at.start()
-    await at.start()
-    await at.layover.restart()
-    await vi.waitFor(async () => expect((await at.ask(uploads, { method: 'POST' })).status).toBe(429), {
-      timeout: 10_000,
-      interval: 5,
-    })
-  })
-
-  test('does not stand in the way of who mounts, pushes in one request, or goes on', async () => {
-    await using at = await pushScene({ limits: { uploads: 1 } })
-    const location = await at.start()
-    await at.push(content)
-    expect((await at.ask(`${uploads}?mount=${digest}`, { method: 'POST' })).status).toBe(201)
-    expect((await at.close(location, digestOf(first), first)).status).toBe(201)
   })
 })

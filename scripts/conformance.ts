@@ -1,0 +1,157 @@
+/** Holds Layover against the official suite of the distribution specification: `npm run conformance [-- --results folder]`. */
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Bundle, multiArchImage, signatureOf } from '../test/e2e/image.ts'
+import { Layover } from '../test/e2e/layover.ts'
+import { publish } from '../test/e2e/publish.ts'
+
+const suite = 'conformance'
+const suiteTimeoutMs = 10 * 60_000
+const upstreamRepository = 'team/app'
+const tag = '1.0'
+/** Everything that the specification and its drafts offer, optional or not. */
+const every = 1032
+const readOnly = 10
+
+interface Profile {
+  readonly name: string
+  readonly settings: Readonly<Record<string, string>>
+  readonly passed: number
+}
+
+function profiles(registry: Layover, mirror: Layover, image: Bundle): readonly Profile[] {
+  const dev = { OCI_VERSION: 'dev', OCI_DATA_SPARSE: 'true' }
+  return [
+    ...[1, 2, 3].map(run => ({
+      name: `dev-${run}`,
+      settings: { ...dev, ...repositories(registry, `dev-${run}`) },
+      passed: every,
+    })),
+    { name: '1.1', settings: { ...stable, ...repositories(registry, 'stable') }, passed: every },
+    { name: 'read-only', settings: proxied(mirror, image), passed: readOnly },
+  ]
+}
+
+/** What the stable profile leaves out by itself. */
+const stable = {
+  OCI_VERSION: '1.1',
+  OCI_API_BLOBS_UPLOAD_CANCEL: 'true',
+  OCI_API_BLOBS_DIGEST_HEADER: 'true',
+  OCI_API_MANIFESTS_DIGEST_HEADER: 'true',
+  OCI_API_MANIFESTS_TAG_PARAM: 'true',
+  OCI_DATA_SPARSE: 'true',
+}
+
+/** New ones for each run: the suite judges whole repositories. */
+function repositories({ local }: Layover, run: string) {
+  return {
+    OCI_REGISTRY: local.address,
+    OCI_REPO1: `${local.namespace}${run}/one`,
+    OCI_REPO2: `${local.namespace}${run}/two`,
+  }
+}
+
+/** Without the filter the suite crashes on names that it may not push to. */
+function proxied({ address, namespace }: Layover, { root, blobs }: Bundle) {
+  return {
+    OCI_VERSION: '1.1',
+    OCI_API_PUSH: 'false',
+    OCI_API_BLOBS_DELETE: 'false',
+    OCI_API_MANIFESTS_DELETE: 'false',
+    OCI_API_TAGS_DELETE: 'false',
+    OCI_FILTER_TEST: 'OCI Conformance Test/read-only',
+    OCI_REGISTRY: address,
+    OCI_REPO1: `${namespace}${upstreamRepository}`,
+    OCI_RO_DATA_TAGS: tag,
+    OCI_RO_DATA_MANIFESTS: root.digest,
+    OCI_RO_DATA_BLOBS: blobs
+      .slice(0, 2)
+      .map(({ digest }) => digest)
+      .join(' '),
+    OCI_RO_DATA_REFERRERS: root.digest,
+  }
+}
+
+/** Runs one profile and returns what is wrong with its outcome: nothing, one hopes. */
+async function run({ name, settings, passed }: Profile, results: string): Promise<string[]> {
+  const folder = join(results, name)
+  await mkdir(folder, { recursive: true })
+  const said = await runSuite({ ...settings, OCI_TLS: 'disabled', OCI_RESULTS_DIR: folder })
+  const report = await readFile(join(folder, 'report.html'), 'utf8').catch(() => '') // missing: judged below
+  return judge(said, report, passed)
+}
+
+/** Its exit code is 0 for wrong settings and for skipped tests: what it says and reports is judged instead. */
+function runSuite(settings: Record<string, string>): Promise<string> {
+  const env = { PATH: process.env.PATH, HOME: settings.OCI_RESULTS_DIR, ...settings }
+  const options = { env, timeout: suiteTimeoutMs, maxBuffer: 256 * 1024 * 1024 }
+  return new Promise((done, fail) => {
+    execFile(suite, options, (error, stdout, stderr) => {
+      if (error?.code === 'ENOENT') fail(new Error(noSuite))
+      else if (error?.killed)
+        fail(new Error(`the suite did not end within ${suiteTimeoutMs / 60_000} minutes`))
+      else done(`${stdout}\n${stderr}`)
+    })
+  })
+}
+
+const noSuite = `there is no program \`${suite}\` on PATH; see docs/how-to/conformance.md`
+
+function judge(said: string, report: string, passed: number): string[] {
+  const whole = passed === every
+  const expected = { Pass: passed, Skip: 0, FAIL: 0, Error: 0, ...(whole ? { Disabled: 0 } : {}) }
+  const wrong = Object.entries(expected)
+    .map(([status, count]) => ({ status, count, found: countOf(said, status) }))
+    .filter(({ count, found }) => count !== found)
+    .map(({ status, count, found }) => `${status}: ${found ?? 'not said'}, expected ${count}`)
+  if (!/^OCI Conformance Result: Pass$/m.test(said)) wrong.push('the result is not Pass')
+  if (!report.includes(`>${whole ? 'All ' : ''}${passed} passed</span>`))
+    wrong.push('the report does not agree')
+  if (wrong.length === 0) return []
+  const tests = said.split('\n').filter(line => /^ +OCI Conformance Test\/.*: (?:FAIL|Skip|Error)/.test(line))
+  return [...wrong, ...(tests.length > 0 ? tests : [said.trim().slice(-2_000)])]
+}
+
+function countOf(said: string, status: string): number | undefined {
+  const count = new RegExp(`^ *${status}\\.+: +(\\d+)$`, 'm').exec(said)?.[1]
+  return count === undefined ? undefined : Number(count)
+}
+
+/** A registry with its local names, and a mirror in front of what was pushed to it. */
+async function runAll(root: string, results: string): Promise<boolean> {
+  const nowhere = { address: '127.0.0.1:1' }
+  await using registry = await Layover.start(root, nowhere, {
+    name: 'registry',
+    local: ['local/**', 'team/**'],
+  })
+  await using mirror = await Layover.start(root, registry, { name: 'mirror', local: [] })
+  const image = multiArchImage()
+  const upstream = { address: registry.address, namespace: '' }
+  await publish(upstream, `${upstreamRepository}:${tag}`, image)
+  await publish(upstream, upstreamRepository, signatureOf(image.root))
+  let good = true
+  for (const profile of profiles(registry, mirror, image)) {
+    const complaints = await run(profile, results)
+    console.log(
+      `${profile.name.padEnd(10)} ${complaints.length === 0 ? `${profile.passed} passed` : 'FAILED'}`,
+    )
+    for (const complaint of complaints) console.error(`  ${complaint}`)
+    good &&= complaints.length === 0
+  }
+  return good
+}
+
+const { values } = parseArgs({ options: { results: { type: 'string' } } })
+const root = await mkdtemp(join(tmpdir(), 'layover-conformance-'))
+try {
+  const good = await runAll(root, resolve(values.results ?? join(root, 'results')))
+  if (!good) process.exitCode = 1
+} catch (error) {
+  console.error(`conformance: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+} finally {
+  await rm(root, { recursive: true, force: true })
+}

@@ -1,0 +1,55 @@
+/** Which repositories something was put for, as rows. */
+import { LRUCache } from 'lru-cache'
+import type { EntryRows } from './entry-rows.ts'
+import type { Page, RepositoryKey } from './index.ts'
+import { registriesPlace, repositoriesMark, repositoriesPlace } from './places.ts'
+import type { Rows } from './rows.ts'
+
+/** To have forgotten one costs a write. */
+const maxNoted = 10_000
+const everyRow = 2 ** 31
+
+/** Reads throw RowsUnavailable; writes never fail. */
+export class RepositoryRows {
+  readonly #rows: Rows
+  readonly #entries: EntryRows
+  /** The epoch in which a repository was put last. */
+  readonly #noted = new LRUCache<string, string>({ max: maxNoted })
+
+  constructor(rows: Rows, entries: EntryRows) {
+    this.#rows = rows
+    this.#entries = entries
+  }
+
+  put({ registry, repository }: RepositoryKey): void {
+    const name = `${registry} ${repository}`
+    const { epoch } = this.#rows
+    if (this.#noted.get(name) === epoch) return
+    this.#noted.set(name, epoch)
+    this.#entries.put(registriesPlace, registry, 1)
+    this.#entries.put(repositoriesPlace(registry), repository, 1)
+  }
+
+  drop({ registry, repository }: RepositoryKey): void {
+    this.#noted.delete(`${registry} ${repository}`)
+    this.#entries.drop(repositoriesPlace(registry), repository)
+  }
+
+  registries(): string[] {
+    return this.#entries.page(registriesPlace, '', everyRow).map(({ name }) => name)
+  }
+
+  /** Undefined while they are not known whole. */
+  page(registry: string, { last, limit }: Page): string[] | undefined {
+    if (this.#rows.get(repositoriesMark.scope, repositoriesMark.name) !== this.#rows.epoch) return undefined
+    return this.#entries.page(repositoriesPlace(registry), last ?? '', limit).map(({ name }) => name)
+  }
+
+  async markComplete(epoch: string): Promise<void> {
+    for (const registry of this.registries()) {
+      const place = repositoriesPlace(registry)
+      await this.#entries.sweep(place, name => this.#entries.drop(place, name))
+    }
+    this.#rows.put(repositoriesMark.scope, repositoriesMark.name, { value: epoch })
+  }
+}
