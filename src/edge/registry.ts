@@ -5,6 +5,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
 import type { Target } from '../pull/target.ts'
+import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
@@ -120,13 +121,26 @@ async function answerWrite(
   const resolve = (name: string) => resolver.resolve({ ns: undefined, prefix: undefined, name })
   const beneath = resolved.upstream
   const call: PushCall = { exchange, local, beneath, push, address, resolve, ...limits() }
-  if (operation.kind === 'uploads')
-    return operation.session === undefined ? answerUploadStart(call) : answerUpload(call, operation.session)
-  if (operation.kind === 'blob') return answerBlobDelete(call, operation.digest)
-  if (operation.kind === 'manifest' && request.method === 'PUT')
-    return answerManifestPut(call, operation.reference)
-  if (operation.kind === 'manifest') return answerManifestDelete(call, operation.reference)
-  return refuseMethod(allowed)
+  try {
+    return await answerPush(call, operation)
+  } catch (error) {
+    throw forPusher(error)
+  }
+}
+
+async function answerPush(call: PushCall, operation: NamedOperation): Promise<Answer> {
+  const isPut = call.exchange.request.method === 'PUT'
+  switch (operation.kind) {
+    case 'uploads':
+      return operation.session === undefined ? answerUploadStart(call) : answerUpload(call, operation.session)
+    case 'manifest':
+      return (isPut ? answerManifestPut : answerManifestDelete)(call, operation.reference)
+    case 'blob':
+      return answerBlobDelete(call, operation.digest)
+    case 'tags':
+    case 'referrers':
+      return refuseMethod(methodsOf(operation))
+  }
 }
 
 function writeOf({ kind }: NamedOperation, method: string | undefined): Write {

@@ -13,6 +13,12 @@ export interface Named<T> {
   readonly entry: T
 }
 
+export interface Stored<T> {
+  readonly entry: T
+  /** It is of an earlier epoch. */
+  readonly isOutdated: boolean
+}
+
 const sweepSize = 1000
 
 /** Reads throw RowsUnavailable; writes never fail. */
@@ -32,8 +38,7 @@ export class EntryRows {
     this.#rows.drop(scope, name)
   }
 
-  /** `isOutdated`: there is one of an earlier epoch. */
-  get<T>(place: Place, name: string): { entry: T; isOutdated: boolean } | undefined {
+  get<T>(place: Place, name: string): Stored<T> | undefined {
     const value = this.#rows.get(place.scope, name)
     return value === undefined ? undefined : this.#decode<T>(place, value)
   }
@@ -68,7 +73,7 @@ export class EntryRows {
     return isDated && !value.startsWith(`${this.#rows.epoch} `)
   }
 
-  #decode<T>(place: Place, value: string): { entry: T; isOutdated: boolean } {
+  #decode<T>(place: Place, value: string): Stored<T> {
     const json = place.isDated ? value.slice(value.indexOf(' ') + 1) : value
     try {
       return { entry: JSON.parse(json) as T, isOutdated: this.#isOutdated(place, value) }

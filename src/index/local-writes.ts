@@ -80,10 +80,8 @@ export class LocalWrites {
       key,
       this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }),
       async () => {
-        await allDone([
-          records.saveManifest(key, digest, entry),
-          referrer && records.saveReferrer(key, referrer.subject, referrer.descriptor),
-        ])
+        await records.saveManifest(key, digest, entry) // a referrer that is listed has to be there
+        if (referrer) await records.saveReferrer(key, referrer.subject, referrer.descriptor)
         await this.#moveTags(key, tags, current)
         await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
         await index.putManifest(key, digest, entry)
@@ -248,7 +246,7 @@ export class LocalWrites {
 }
 
 /** Nothing is under way any more when this rejects with the first failure. */
-async function allDone(tasks: readonly (Promise<void> | undefined)[]): Promise<void> {
+async function allDone(tasks: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(tasks)).find(result => result.status === 'rejected')
   if (failed) throw failed.reason
 }

@@ -9,7 +9,6 @@ import type { Reference } from '../oci/reference.ts'
 import { type Local, localKey, type Target } from '../pull/target.ts'
 import { checkManifest } from './check.ts'
 import type { PushDeps } from './deps.ts'
-import { forPusher } from './failure.ts'
 import { TakeOver } from './take-over.ts'
 
 export interface ManifestPush {
@@ -49,23 +48,19 @@ export class Manifests {
     const digest = digestUnder(reference, body)
     const { namespace } = local
     const requires = namespace.missingReferences === 'refuse' ? view.required : []
-    try {
-      if (beneath) await this.#takeOver.take(local, beneath, view)
-      await this.#deps.store.pushed.put(digest, body)
-      await this.#deps.holdings.putManifest(localKey(local), digest, {
-        mediaType,
-        size: body.length,
-        view,
-        tags: reference.kind === 'tag' ? [reference.tag] : tags,
-        requires,
-        allow: ({ current, missing }) => {
-          if (missing.length > 0) throw missingReferences(missing)
-          assertMovable(local, current, digest)
-        },
-      })
-    } catch (error) {
-      throw forPusher(error)
-    }
+    if (beneath) await this.#takeOver.take(local, beneath, view)
+    await this.#deps.store.pushed.put(digest, body)
+    await this.#deps.holdings.putManifest(localKey(local), digest, {
+      mediaType,
+      size: body.length,
+      view,
+      tags: reference.kind === 'tag' ? [reference.tag] : tags,
+      requires,
+      allow: ({ current, missing }) => {
+        if (missing.length > 0) throw missingReferences(missing)
+        assertMovable(local, current, digest)
+      },
+    })
     return { digest, subject: view.subject?.digest }
   }
 

@@ -2,7 +2,6 @@
 import type { Digest } from '../oci/digest.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
 import type { PushDeps } from './deps.ts'
-import { forPusher } from './failure.ts'
 
 /** A repository to mount from: ours, an upstream's, or one over the other. */
 export interface MountSource {
@@ -26,11 +25,7 @@ export class Mounts {
   async mount(local: Local, digest: Digest, from: MountSource | undefined): Promise<boolean> {
     const size = await this.#sizeIn(local, digest, from)
     if (size === undefined) return false
-    try {
-      await this.#deps.holdings.putBlob(localKey(local), digest, { size })
-    } catch (error) {
-      throw forPusher(error)
-    }
+    await this.#deps.holdings.putBlob(localKey(local), digest, { size })
     return true
   }
 
@@ -48,11 +43,7 @@ export class Mounts {
     const { catalog, store } = this.#deps
     const link = await catalog.blob(keyOf(target), digest)
     if (!link || !isAllowed(target)) return undefined
-    try {
-      if (!(await store.pushed.pin(digest))) return undefined
-    } catch (error) {
-      throw forPusher(error)
-    }
+    if (!(await store.pushed.pin(digest))) return undefined
     const size = await store.pushed.size(digest)
     return link.size === undefined || link.size === size ? size : undefined
   }

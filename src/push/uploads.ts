@@ -7,7 +7,6 @@ import { type Local, localKey } from '../pull/target.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import type { PushDeps } from './deps.ts'
-import { forPusher } from './failure.ts'
 import { Session } from './session.ts'
 
 /** Sessions between two requests keep their file and hash at hand: so many, and so long. */
@@ -80,7 +79,7 @@ export class Uploads {
       await store.uploads.create(id, note)
     } catch (error) {
       this.#counted(-1)
-      throw forPusher(error)
+      throw error
     }
     this.#warm.set(id, new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
     return { id, offset: 0 }
@@ -134,12 +133,8 @@ export class Uploads {
     const { content, rest } = await takeWhole(body, wholeBytes)
     if (content === undefined) return this.#pushLong(local, digest, { ...body, chunks: rest })
     if (digestOf(content, algorithmOf(digest)) === digest) {
-      try {
-        await store.pushed.put(digest, content)
-        await holdings.putBlob(key, digest, { size: content.length })
-      } catch (error) {
-        throw forPusher(error)
-      }
+      await store.pushed.put(digest, content)
+      await holdings.putBlob(key, digest, { size: content.length })
       return undefined
     }
     if (content.length === 0) return this.start(local, algorithmOf(digest))
@@ -174,7 +169,12 @@ export class Uploads {
 
   async #pushLong(local: Local, digest: Digest, body: Body): Promise<undefined> {
     const { id } = await this.start(local, algorithmOf(digest))
-    await this.complete(local, id, { digest, chunk: { ...body, range: undefined } })
+    try {
+      await this.complete(local, id, { digest, chunk: { ...body, range: undefined } })
+    } catch (error) {
+      await this.cancel(local, id).catch(() => {}) // nobody knows of it to go on with; it may be over already
+      throw error
+    }
   }
 
   async #finish(session: Session, digest: Digest): Promise<void> {
@@ -215,8 +215,6 @@ export class Uploads {
       assertOwned(session, local)
       assertNext(session, chunk)
       return await task(session)
-    } catch (error) {
-      throw forPusher(error)
     } finally {
       this.#writers.delete(id)
       if (writer.session?.isOver === false) this.#warm.set(id, writer.session)

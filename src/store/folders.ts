@@ -76,7 +76,8 @@ export class Folders {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** What was created, renamed or removed in the folder survives a power cut when this resolves. */
+export async function syncFolder(path: string): Promise<void> {
   const fd = await openAsync(path, 'r')
   try {
     await fsyncAsync(fd)

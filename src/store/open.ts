@@ -1,8 +1,10 @@
 /** Opening a store: its format, its one owner, its folders. Nothing in it is read. */
 import { mkdir, readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { WholeFiles } from './durable.ts'
+import { syncFolder } from './folders.ts'
 import { Layout } from './layout.ts'
 import { isCode } from './system-error.ts'
 
@@ -17,6 +19,7 @@ const formatVersion = 1
 export async function openLayout(root: string): Promise<{ layout: Layout; unlock: () => void }> {
   const layout = new Layout(root)
   try {
+    await makeRoot(root)
     for (const folder of [layout.partials, layout.uploads, layout.trash, layout.names])
       await mkdir(folder, { recursive: true })
     return await lockChecked(layout)
@@ -24,6 +27,14 @@ export async function openLayout(root: string): Promise<{ layout: Layout; unlock
     if (error instanceof StoreUnusable) throw error
     throw new StoreUnusable(`cannot use the store at ${root}: ${reason(error)}`, { cause: error })
   }
+}
+
+/** Where the store is made, its own name has to survive a power cut like all that is put into it. */
+async function makeRoot(root: string): Promise<void> {
+  const path = resolve(root)
+  const first = await mkdir(path, { recursive: true })
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
 }
 
 async function lockChecked(layout: Layout): Promise<{ layout: Layout; unlock: () => void }> {

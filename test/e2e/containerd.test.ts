@@ -2,13 +2,12 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { Daemon } from './daemon.ts'
-import { environment } from './environment.ts'
+import { startContainerd } from './containerd.ts'
 import { digestsOf } from './image.ts'
 import { originName } from './layover.ts'
 import type { Registry } from './origin.ts'
 import { repository, Site, tag } from './site.ts'
-import { run, testWith } from './tools.ts'
+import { testWith } from './tools.ts'
 
 const image = `${originName}/${repository}:${tag}`
 
@@ -25,31 +24,13 @@ const forms = {
     `http://${address}/${namespace}`.replace(/\/$/, ''),
 }
 
-async function startContainerd(home: string): Promise<Daemon> {
-  const config = join(home, 'config.toml')
-  await writeFile(
-    config,
-    `version = 2
-root = "${home}/root"
-state = "${home}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "${home}/containerd.sock"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "${home}/opt"
-`,
-  )
-  return new Daemon('containerd', ['--config', config], { cwd: home, env: environment(home) })
-}
-
 function visitBy(form: (registry: Registry) => string) {
   return async (registry: Registry, home: string) => {
     const hosts = join(home, 'hosts', originName)
     await mkdir(hosts, { recursive: true })
     await writeFile(join(hosts, 'hosts.toml'), hostsToml(form(registry)))
     await using containerd = await startContainerd(home)
-    await containerd.line(/containerd successfully booted/)
-    const ctr = (...args: string[]) => run('ctr', [`--address=${home}/containerd.sock`, ...args], home)
+    const { ctr } = containerd
     const from = [`--hosts-dir=${join(home, 'hosts')}`, image]
     await ctr('images', 'pull', '--snapshotter=native', '--platform=linux/amd64', ...from)
     await ctr('content', 'fetch', '--all-platforms', ...from)

@@ -139,16 +139,20 @@ export class PushSite implements AsyncDisposable {
     return folder
   }
 
-  /** Of a repository's blobs so many came by mounts, and none by an upload. */
-  async expectMounted(repository: string, count: number): Promise<void> {
-    const seen = () =>
-      this.#layover
+  /** How a repository's blobs came: mounted from another one, or sent. */
+  async expectBlobs(repository: string, expected: { mounted: number; sent: number }): Promise<void> {
+    const starts = `/v2/${this.registry.namespace}${repository}/blobs/uploads/`
+    const seen = () => {
+      const statuses = this.#layover
         .requests()
-        .filter(({ uri }) => uri.startsWith(`/v2/${this.registry.namespace}${repository}/blobs/uploads/`))
-        .map(({ method, status }) => `${method} ${status}`)
-    const settled = () => seen().length // a line of the log comes a little after its answer
-    await expect.poll(settled, { timeout: 10_000 }).toBeGreaterThanOrEqual(count)
-    expect(seen()).toEqual(Array<string>(count).fill('POST 201'))
+        .filter(({ method, uri }) => method === 'POST' && uri === starts)
+        .map(({ status }) => status)
+      return {
+        mounted: statuses.filter(status => status === 201).length,
+        sent: statuses.filter(status => status === 202).length,
+      }
+    }
+    await expect.poll(seen, { timeout: 10_000 }).toEqual(expected) // the log comes a little after the answer
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,16 +2,16 @@
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 
-const endpoints = [
-  ...['end-1', 'end-2', 'end-3', 'end-4a', 'end-4b', 'end-4c', 'end-5', 'end-6', 'end-7a', 'end-7b'],
-  ...['end-8a', 'end-8b', 'end-9', 'end-10', 'end-11', 'end-12a', 'end-12b', 'end-13', 'end-14'],
-]
-const codes = [
-  ...['BLOB_UNKNOWN', 'BLOB_UPLOAD_INVALID', 'BLOB_UPLOAD_UNKNOWN', 'DIGEST_INVALID'],
-  ...['MANIFEST_BLOB_UNKNOWN', 'MANIFEST_INVALID', 'MANIFEST_UNKNOWN', 'NAME_INVALID', 'NAME_UNKNOWN'],
-  ...['SIZE_INVALID', 'UNAUTHORIZED', 'DENIED', 'UNSUPPORTED', 'TOOMANYREQUESTS'],
-]
-const extensions = ['_catalog', '_oci/ext/discover']
+const endpoints = `
+  end-1 end-2 end-3 end-4a end-4b end-4c end-5 end-6 end-7a end-7b end-8a end-8b end-9 end-10
+  end-11 end-12a end-12b end-13 end-14
+`
+const codes = `
+  BLOB_UNKNOWN BLOB_UPLOAD_INVALID BLOB_UPLOAD_UNKNOWN DIGEST_INVALID MANIFEST_BLOB_UNKNOWN
+  MANIFEST_INVALID MANIFEST_UNKNOWN NAME_INVALID NAME_UNKNOWN SIZE_INVALID UNAUTHORIZED DENIED
+  UNSUPPORTED TOOMANYREQUESTS
+`
+const extensions = '_catalog _oci/ext/discover'
 
 interface Row {
   readonly clause: string
@@ -48,7 +48,8 @@ describe('the table of protocol coverage', () => {
 
   test('has every endpoint, error code and extension of the specification', () => {
     const clauses = new Set(rows.map(({ clause }) => clause))
-    expect([...endpoints, ...codes, ...extensions].filter(clause => !clauses.has(clause))).toEqual([])
+    const wanted = `${endpoints} ${codes} ${extensions}`.trim().split(/\s+/)
+    expect(wanted.filter(clause => !clauses.has(clause))).toEqual([])
   })
 
   test('names every file of tests about pushing', () => {

@@ -103,6 +103,19 @@ describe('a mount', () => {
   })
 })
 
+test('a mount does not bring back what is deleted meanwhile, where nobody else could have given it', async () => {
+  await using at = await pushScene()
+  for (let round = 0; round < 25; round += 1) {
+    await at.push(content)
+    const [mounted, deleted] = await Promise.all([
+      mount(at, `mount=${digest}&from=${other}`),
+      at.ask(`/v2/${name}/blobs/${digest}`, { method: 'DELETE' }),
+    ])
+    expect([201, 202]).toContain(mounted.status)
+    expect([deleted.status, (await blob(at, name)).status]).toEqual([202, 404])
+  }
+})
+
 describe('a mount from a proxied repository', () => {
   const app = image('mounted', { layers: [5_000] })
   const layer = layerOf(app)

@@ -292,15 +292,4 @@ describe('a session', () => {
     await using at = await begun()
     await expectGone(at, `/v2/${name}/blobs/uploads/${id}`)
   })
-
-  test('takes no other methods: 405', async () => {
-    await using at = await begun()
-    for (const [path, method] of [
-      [at.location, 'POST'],
-      [`/v2/${name}/blobs/uploads/`, 'PUT'],
-      [`/v2/${name}/blobs/uploads/`, 'PATCH'],
-      [`/v2/${name}/blobs/uploads/`, 'DELETE'],
-    ] as const)
-      expect(at.failure(await at.ask(path, { method }))).toEqual([405, 'UNSUPPORTED'])
-  })
 })

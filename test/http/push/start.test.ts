@@ -58,6 +58,20 @@ describe('POST', () => {
   })
 })
 
+describe('a path of uploads', () => {
+  test('takes no other methods: 405', async () => {
+    await using at = await pushScene()
+    const location = await at.start()
+    for (const [path, method] of [
+      [location, 'POST'],
+      [`/v2/${name}/blobs/uploads/`, 'PUT'],
+      [`/v2/${name}/blobs/uploads/`, 'PATCH'],
+      [`/v2/${name}/blobs/uploads/`, 'DELETE'],
+    ] as const)
+      expect(at.failure(await at.ask(path, { method }))).toEqual([405, 'UNSUPPORTED'])
+  })
+})
+
 describe('POST with ?digest= and the bytes', () => {
   test.each<[string, number, (body: Buffer) => Payload]>([
     ['with Content-Length', 5_000, body => body],

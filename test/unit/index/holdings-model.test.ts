@@ -51,7 +51,9 @@ const step = record({
 })
 type Rig = Awaited<ReturnType<typeof openHoldings>>
 
-test('any history of pushes, deletes and crashes is answered as the records have it', async () => {
+test('any history of pushes, deletes and crashes is answered as the records have it', {
+  timeout: 60_000,
+}, async () => {
   await assert(
     asyncProperty(array(step, { maxLength: 8 }), async history => {
       await using rig = await openHoldings()

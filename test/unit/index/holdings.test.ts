@@ -110,6 +110,34 @@ describe('pushing', () => {
   })
 })
 
+describe('a write that fails half-way', () => {
+  test('leaves the index as its record is, or unsure where even that cannot be read', async () => {
+    await using rig = await openHoldings()
+    const { holdings } = rig.assemble()
+    const [one, two] = [manifestOf('one'), manifestOf('two')]
+    await rig.put(holdings, key, one, ['a', 'b'])
+    expect(await holdings.tags(key, everything)).toEqual(['a', 'b'])
+    const { records } = rig.store
+    const [read, save] = [records.read.bind(records), records.save.bind(records)]
+    records.save = async (path, ...more) => {
+      await save(path, ...more)
+      if (path.endsWith('/a')) {
+        records.read = () => Promise.reject(new Error('EIO'))
+        records.save = () => Promise.reject(new Error('EIO'))
+        throw new Error('the folder could not be synced')
+      }
+    }
+    await expect(rig.put(holdings, key, two, ['a'])).rejects.toThrow('synced')
+    await expect(holdings.tag(key, tag('a'))).rejects.toThrow('EIO')
+    await expect(holdings.tags(key, everything)).rejects.toThrow('EIO')
+    Object.assign(records, { read, save })
+    expect(await holdings.tag(key, tag('a'))).toMatchObject({ digest: two.digest })
+    expect(await holdings.tags(key, everything)).toEqual(['a', 'b'])
+    expect(await holdings.tagsOf(key, two.digest)).toEqual(['a'])
+    expect(rig.lines.join()).toContain('could not be put back')
+  })
+})
+
 describe('deleting', () => {
   test('a manifest takes its tags and its entry among the referrers along, and nothing else', async () => {
     await using rig = await openHoldings()
