@@ -109,7 +109,7 @@ class Program implements Layover {
       beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
       registry: () => this.#current(),
     })
-    this.#started = { store, pull, push, inventory, edge, closeIndex: () => index.close() }
+    this.#started = { store, holdings, pull, push, inventory, edge, closeIndex: () => index.close() }
     this.#registry = this.#assemble(this.#started)
     try {
       for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
@@ -136,6 +136,7 @@ class Program implements Layover {
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
     started.push.uploads.stop()
+    await started.holdings.stop()
     await Promise.all([...this.#upstreams.values(), ...this.#retired].map(upstream => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
@@ -245,6 +246,7 @@ class Program implements Layover {
 
 interface Started {
   store: Store
+  holdings: Holdings
   pull: Pull
   push: Push
   inventory: RegistryDeps['inventory']

@@ -90,10 +90,14 @@ export class Catalog {
     await this.#saveManifest(key, digest, whole)
   }
 
-  /** The manifest was asked for: kept once an hour. To be run behind the answer. */
+  /** Whether `notePull` is to be called: once an hour for each. */
+  isPullDue(key: RepositoryKey, digest: Digest): boolean {
+    return this.#pulls.isDue(key, digest, this.#clock.now())
+  }
+
+  /** The manifest was asked for. To be run behind the answer. */
   async notePull(key: RepositoryKey, digest: Digest): Promise<void> {
     const now = this.#clock.now()
-    if (!this.#pulls.isDue(key, digest, now)) return
     const entry = await this.manifest(key, digest)
     if (!entry || wasLately(entry.pulledAt, now)) return
     const pulled = { ...entry, pulledAt: now }

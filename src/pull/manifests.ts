@@ -39,8 +39,17 @@ export class Manifests {
 
   async get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
     target.upstream.assertAllowed(target.repository)
-    if (reference.kind === 'digest') return this.#byDigest(target, reference.digest, ask)
-    return this.#byTag(target, reference.tag, ask)
+    if (reference.kind === 'tag') return this.#noted(target, await this.#byTag(target, reference.tag, ask))
+    const found = await this.#byDigest(target, reference.digest, ask)
+    return ask.head ? found : this.#noted(target, found)
+  }
+
+  /** Nodes that have the image ask no more than where its tag points: that is a use of it too. */
+  #noted(target: Target, found: ManifestAnswer): ManifestAnswer {
+    const { catalog, background } = this.#deps
+    const key = keyOf(target)
+    if (catalog.isPullDue(key, found.digest)) background.run(() => catalog.notePull(key, found.digest))
+    return found
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {

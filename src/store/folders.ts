@@ -35,8 +35,19 @@ export class Folders {
       if (!isCode(error, 'ENOENT')) throw error
     }
     for (let path = folder; this.#below(path); path = dirname(path)) this.#settled.delete(path)
-    await mkdir(folder, { recursive: true })
+    await this.#make(folder)
     return task()
+  }
+
+  /** Step by step: asked to make parents too, Node tells ENOENT where the disk may not be written. */
+  async #make(folder: string): Promise<void> {
+    if (!this.#below(folder)) return
+    await this.#make(dirname(folder))
+    try {
+      await mkdir(folder)
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error
+    }
   }
 
   /** What was put into the folder or taken from it survives a power cut when this resolves, and so does the folder. */

@@ -84,8 +84,17 @@ function platformImage(architecture: string, layers: readonly Layer[]) {
   return { architecture, manifest, blobs: [config, ...layers.map(({ blob }) => blob)] }
 }
 
+/** One file of noise. */
+function tarOf(name: string, sizeBytes: number): Buffer {
+  return Buffer.concat([tarEntry(name, noise(name, sizeBytes)), Buffer.alloc(1024)])
+}
+
+export function tarGzip(name: string, sizeBytes: number): Buffer {
+  return gzipSync(tarOf(name, sizeBytes), { level: 1 })
+}
+
 function layer(name: string, sizeBytes: number): Layer {
-  const tar = Buffer.concat([tarEntry(name, noise(name, sizeBytes)), Buffer.alloc(1024)])
+  const tar = tarOf(name, sizeBytes)
   const bytes = gzipSync(tar, { level: 1 })
   return { blob: { mediaType: layerType, bytes, digest: digestOf(bytes) }, diffId: digestOf(tar) }
 }

@@ -48,7 +48,9 @@ describe('podman', () => {
   testWith(['podman'], 'pushes a list of platforms', async () => {
     await using site = await PushSite.start()
     const { podman, layout } = await pushed(site)
-    const configs = site.image.manifests.map(({ bytes }) => (JSON.parse(bytes.toString()) as Manifest).config.digest)
+    const configs = site.image.manifests.map(
+      ({ bytes }) => (JSON.parse(bytes.toString()) as Manifest).config.digest,
+    )
     await podman('manifest', 'create', 'list')
     await podman('manifest', 'add', '--all', 'list', layout)
     await podman(

@@ -29,18 +29,22 @@ async function pushed(site: PushSite) {
 }
 
 describe('skopeo', () => {
-  testWith(['skopeo', 'docker-registry'], 'pushes every platform, mounts layers in a copy, and copies out', async () => {
-    await using site = await PushSite.start()
-    const { skopeo, name } = await pushed(site)
-    await expectServed(site.registry, 'team/app:1.0', site.image)
-    const to = `docker://${site.at('release/app')}:1.0`
-    await skopeo.copy('--all', `docker://${name}:1.0`, to)
-    await expectServed(site.registry, 'release/app:1.0', site.image)
-    await site.expectBlobs('release/app', { mounted: 3, sent: 2 }) // it sends each config again
-    const origin = await site.origin()
-    await skopeo.copy('--all', to, `docker://${origin.address}/team/app:1.0`)
-    await expectServed(origin, 'team/app:1.0', site.image)
-  })
+  testWith(
+    ['skopeo', 'docker-registry'],
+    'pushes every platform, mounts layers in a copy, and copies out',
+    async () => {
+      await using site = await PushSite.start()
+      const { skopeo, name } = await pushed(site)
+      await expectServed(site.registry, 'team/app:1.0', site.image)
+      const to = `docker://${site.at('release/app')}:1.0`
+      await skopeo.copy('--all', `docker://${name}:1.0`, to)
+      await expectServed(site.registry, 'release/app:1.0', site.image)
+      await site.expectBlobs('release/app', { mounted: 3, sent: 2 }) // it sends each config again
+      const origin = await site.origin()
+      await skopeo.copy('--all', to, `docker://${origin.address}/team/app:1.0`)
+      await expectServed(origin, 'team/app:1.0', site.image)
+    },
+  )
 
   testWith(['skopeo'], 'pushes in the format of Docker’s schema 2', async () => {
     await using site = await PushSite.start()
