@@ -3,7 +3,7 @@
 # What cannot be installed here is explained and left out; its tests are then skipped (in CI they fail).
 set -eu
 
-# Also read by test/e2e/tools.ts.
+# Also read by test/e2e/environment.ts.
 tools=${LAYOVER_TOOLS:-$HOME/.cache/layover-tools/bin}
 PATH=$tools:$HOME/go/bin:$PATH:/usr/local/go/bin:/usr/sbin:/sbin
 
@@ -12,7 +12,7 @@ missing() { ! command -v "$1" >/dev/null 2>&1; }
 
 # Debian package : a program that it brings
 packages=
-for pair in skopeo:skopeo podman:podman containerd:containerd docker-registry:docker-registry; do
+for pair in skopeo:skopeo podman:podman buildah:buildah containerd:containerd docker-registry:docker-registry; do
   if missing "${pair#*:}"; then packages="$packages ${pair%:*}"; fi
 done
 if [ -n "$packages" ]; then
@@ -42,3 +42,4 @@ go_tool() {
 go_tool crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 go_tool regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 go_tool helm helm.sh/helm/v3/cmd/helm@v3.22.0
+go_tool registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2

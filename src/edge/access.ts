@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 import { RegistryError } from '../oci/errors.ts'
 
 /** Set by proxies, which make a remote client look like a local one, and by browsers on behalf of a page. */
-const onBehalf = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'origin']
+const onBehalf = /^(?:forwarded|via|x-forwarded(?:-.*)?|x-real-ip|origin)$/
 
 /** @throws RegistryError DENIED (403) */
 export function assertMayWrite(request: IncomingMessage): void {
@@ -13,7 +13,7 @@ export function assertMayWrite(request: IncomingMessage): void {
   if (!isLoopback(peer)) throw denied(`this request comes from ${peer}`)
   if (!isLoopback(hostName(headers.host ?? '')))
     throw denied('this request names another host: push to localhost or 127.0.0.1')
-  const header = onBehalf.find(name => headers[name] !== undefined)
+  const header = Object.keys(headers).find(name => onBehalf.test(name))
   if (header !== undefined) throw denied(`this request was passed on by somebody (${header})`)
 }
 

@@ -11,11 +11,9 @@ export function errorAnswer(error: unknown, facts: Facts): Answer {
     error instanceof RegistryError
       ? error
       : new RegistryError('UNKNOWN', 'internal error; see the log', { cause: error })
-  const { code, message, detail, status, headers, retryAfterMs } = known
-  const answer = json(
-    { errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] },
-    { status },
-  )
+  const { code, message, details, status, headers, retryAfterMs } = known
+  const errors = details.map(detail => ({ code, message, ...(detail === undefined ? {} : { detail }) }))
+  const answer = json({ errors }, { status })
   const retry =
     retryAfterMs === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }
   return { ...answer, headers: { ...answer.headers, ...retry, ...headers } }

@@ -57,7 +57,7 @@ export async function answerManifestDelete(
 ): Promise<Answer> {
   exchange.facts.reference = text
   const reference = parseReference(text)
-  assertDeletable(local)
+  assertDeletable(local, 'GET, HEAD, PUT')
   await push.manifests.delete(local, reference)
   return { status: 202, headers: {}, content: noContent }
 }
@@ -65,18 +65,18 @@ export async function answerManifestDelete(
 export async function answerBlobDelete({ exchange, local, push }: PushCall, text: string): Promise<Answer> {
   const digest = parseDigest(text)
   exchange.facts.digest = digest
-  assertDeletable(local)
+  assertDeletable(local, 'GET, HEAD')
   await push.blobs.delete(local, digest)
   return { status: 202, headers: {}, content: noContent }
 }
 
-function assertDeletable({ namespace }: Local): void {
+function assertDeletable({ namespace }: Local, allow: string): void {
   if (namespace.delete) return
   throw new RegistryError(
     'UNSUPPORTED',
     `nothing is deleted from the namespace ${namespace.name} (local[].delete)`,
     {
-      headers: { allow: 'GET, HEAD, PUT' },
+      headers: { allow },
     },
   )
 }

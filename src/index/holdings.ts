@@ -120,9 +120,15 @@ export class Holdings {
     return undefined
   }
 
-  putBlob(key: RepositoryKey, digest: Digest, { size }: { size: number }): Promise<void> {
+  /** @param blob its bytes are on disk when `stored` resolves; nobody hears of it before */
+  putBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    { size, stored }: { size: number; stored?: Promise<void> },
+  ): Promise<void> {
+    stored?.catch(() => {}) // told of when its turn comes
     return this.#locks.hold({ exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }, () =>
-      this.#writes.putBlob(key, digest, { size, isPublic: false }),
+      this.#writes.putBlob(key, digest, { entry: { size, isPublic: false }, stored }),
     )
   }
 
@@ -144,6 +150,7 @@ export class Holdings {
 
   putManifest(key: RepositoryKey, digest: Digest, pushed: PushedManifest): Promise<void> {
     const { view, tags, requires } = pushed
+    pushed.stored.catch(() => {}) // told of when its turn comes
     const listed = [...view.blobs, ...view.manifests, ...requires]
     const locks: LockKeys = {
       exclusive: [contentLock(key, digest), ...tags.map(tag => tagLock(key, tag))],

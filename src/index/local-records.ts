@@ -76,8 +76,14 @@ export class LocalRecords {
     return this.#save(this.#deps.store.layout.tag(key, tag), tagRecord(entry, 'push'))
   }
 
-  saveManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
-    return this.#save(this.#deps.store.layout.manifest(key, digest), manifestRecord(entry, 'push'))
+  /** @param after the record appears when this has resolved */
+  saveManifest(
+    key: RepositoryKey,
+    digest: Digest,
+    entry: ManifestEntry,
+    after?: Promise<void>,
+  ): Promise<void> {
+    return this.#save(this.#deps.store.layout.manifest(key, digest), manifestRecord(entry, 'push'), after)
   }
 
   saveReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void> {
@@ -85,8 +91,12 @@ export class LocalRecords {
     return this.#save(path, referrerRecord(referrer))
   }
 
-  saveBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry, at: number): Promise<void> {
-    return this.#save(this.#deps.store.layout.blob(key, digest), blobRecord(entry, at, 'push'))
+  saveBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    { entry, at, after }: { entry: BlobEntry; at: number; after: Promise<void> | undefined },
+  ): Promise<void> {
+    return this.#save(this.#deps.store.layout.blob(key, digest), blobRecord(entry, at, 'push'), after)
   }
 
   removeTag(key: RepositoryKey, tag: Tag): Promise<void> {
@@ -105,8 +115,8 @@ export class LocalRecords {
     return this.#remove(this.#deps.store.layout.blob(key, digest))
   }
 
-  #save(path: string, record: StoredRecord): Promise<void> {
-    return this.#deps.store.records.save(path, record, durable)
+  #save(path: string, record: StoredRecord, after?: Promise<void>): Promise<void> {
+    return this.#deps.store.records.save(path, record, { ...durable, after })
   }
 
   #remove(path: string): Promise<void> {

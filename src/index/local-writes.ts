@@ -2,6 +2,7 @@
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
+import { isManifestType } from '../oci/media-type.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
@@ -38,10 +39,14 @@ export class LocalWrites {
     this.#deps = deps
   }
 
-  async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
+  async putBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    { entry, stored }: { entry: BlobEntry; stored: Promise<void> | undefined },
+  ): Promise<void> {
     const { index, records, clock } = this.#deps
     await this.#write(key, [this.#blob(key, digest)], async () => {
-      await records.saveBlob(key, digest, entry, clock.now())
+      await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
       await index.putBlob(key, digest, entry)
     })
   }
@@ -80,7 +85,7 @@ export class LocalWrites {
       key,
       this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }),
       async () => {
-        await records.saveManifest(key, digest, entry) // a referrer that is listed has to be there
+        await records.saveManifest(key, digest, entry, pushed.stored) // a referrer that is listed has to be there
         if (referrer) await records.saveReferrer(key, referrer.subject, referrer.descriptor)
         await this.#moveTags(key, tags, current)
         await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
@@ -191,16 +196,17 @@ export class LocalWrites {
   async #missing(key: RepositoryKey, requires: readonly Descriptor[]): Promise<readonly Descriptor[]> {
     const missing: Descriptor[] = []
     for (const descriptor of requires) {
-      if (!(await this.#holds(key, descriptor.digest))) missing.push(descriptor)
+      if (!(await this.#holds(key, descriptor))) missing.push(descriptor)
     }
     return missing
   }
 
-  /** As a blob or as a manifest. */
-  async #holds(key: RepositoryKey, digest: Digest): Promise<boolean> {
+  /** What an index lists as a manifest has to be one; of other types both are pushed. */
+  async #holds(key: RepositoryKey, { digest, mediaType }: Descriptor): Promise<boolean> {
     const { index, records } = this.#deps
-    const blob = await settle(await index.blob(key, digest), () => records.readBlob(key, digest))
-    return blob !== undefined || (await this.#manifestOf(key, digest)) !== undefined
+    if (await this.#manifestOf(key, digest)) return true
+    if (isManifestType(mediaType)) return false
+    return (await settle(await index.blob(key, digest), () => records.readBlob(key, digest))) !== undefined
   }
 
   async #tagOf(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {

@@ -8,6 +8,8 @@ export interface PushedManifest {
   readonly mediaType: string
   /** Bytes. */
   readonly size: number
+  /** Its bytes are on disk when this resolves; nobody hears of the manifest before. */
+  readonly stored: Promise<void>
   readonly view: ManifestView
   /** Come to point at it, all or none. */
   readonly tags: readonly Tag[]

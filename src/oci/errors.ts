@@ -33,6 +33,8 @@ export interface ErrorOptions {
   /** Overrides the status that the code implies. */
   status?: number
   detail?: unknown
+  /** One error each is told of, instead of one with `detail`. */
+  details?: readonly unknown[]
   /** Sent as `Retry-After`, rounded up to whole seconds. */
   retryAfterMs?: number
   /** Further response headers, e.g. `Allow` or `Content-Range`. */
@@ -44,7 +46,8 @@ export class RegistryError extends Error {
   override readonly name: string = 'RegistryError'
   readonly code: ErrorCode
   readonly status: number
-  readonly detail: unknown
+  /** One for each error that the answer lists. */
+  readonly details: readonly unknown[]
   readonly retryAfterMs: number | undefined
   readonly headers: Readonly<Record<string, string>>
 
@@ -52,7 +55,7 @@ export class RegistryError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = options.status ?? statusByCode[code]
-    this.detail = options.detail
+    this.details = options.details ?? [options.detail]
     this.retryAfterMs = options.retryAfterMs
     this.headers = options.headers ?? {}
   }

@@ -7,9 +7,9 @@ import type { CachePolicy } from './target.ts'
 export function forClient(error: unknown, policy: CachePolicy): unknown {
   if (!(error instanceof UpstreamError) || error.failure !== 'rate-limited') return error
   if (policy.rateLimited === 'unavailable') return error
-  const { message, detail, retryAfterMs } = error
+  const { message, details, retryAfterMs } = error
   return new RegistryError('TOOMANYREQUESTS', message, {
-    detail,
+    details,
     cause: error,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   })

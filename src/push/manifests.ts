@@ -49,10 +49,11 @@ export class Manifests {
     const { namespace } = local
     const requires = namespace.missingReferences === 'refuse' ? view.required : []
     if (beneath) await this.#takeOver.take(local, beneath, view)
-    await this.#deps.store.pushed.put(digest, body)
+    const stored = this.#deps.store.pushed.put(digest, body)
     await this.#deps.holdings.putManifest(localKey(local), digest, {
       mediaType,
       size: body.length,
+      stored,
       view,
       tags: reference.kind === 'tag' ? [reference.tag] : tags,
       requires,
@@ -106,9 +107,11 @@ function assertMutable({ namespace }: Local, tags: readonly Tag[], what: string)
 }
 
 function missingReferences(missing: readonly Descriptor[]): RegistryError {
-  const digests = missing.map(({ digest }) => digest)
-  const message = `the manifest lists what its repository does not hold: push that first`
-  return new RegistryError('MANIFEST_BLOB_UNKNOWN', message, { detail: { missing: digests } })
+  const message = 'the manifest lists what its repository does not hold: push that first'
+  const digests = new Set(missing.map(({ digest }) => digest))
+  return new RegistryError('MANIFEST_BLOB_UNKNOWN', message, {
+    details: [...digests].map(digest => ({ digest })),
+  })
 }
 
 function unknownManifest({ repository }: Local, reference: string): RegistryError {

@@ -23,16 +23,18 @@ export class Mounts {
    * @param from undefined: any local repository that holds it
    */
   async mount(local: Local, digest: Digest, from: MountSource | undefined): Promise<boolean> {
-    const size = await this.#sizeIn(local, digest, from)
+    const { holdings, store } = this.#deps
+    const held = await holdings.blob(localKey(local), digest)
+    if (held && (await store.pushed.size(digest)) === held.size) return true
+    const size = await this.#sizeIn(digest, from)
     if (size === undefined) return false
-    await this.#deps.holdings.putBlob(localKey(local), digest, { size })
+    await holdings.putBlob(localKey(local), digest, { size })
     return true
   }
 
   /** Bytes of the blob, which lie among what was pushed; undefined when there is nothing to mount. */
-  async #sizeIn(local: Local, digest: Digest, from: MountSource | undefined): Promise<number | undefined> {
+  async #sizeIn(digest: Digest, from: MountSource | undefined): Promise<number | undefined> {
     const { holdings, store } = this.#deps
-    if ((await holdings.blob(localKey(local), digest)) !== undefined) return store.pushed.size(digest)
     if (!from) return (await holdings.holderOf(digest)) && store.pushed.size(digest)
     if (from.local && (await holdings.blob(localKey(from.local), digest))) return store.pushed.size(digest)
     return from.upstream && this.#pinned(from.upstream, digest)

@@ -47,6 +47,7 @@ export class TakeOver {
     await holdings.putManifest(key, digest, {
       mediaType,
       size,
+      stored: Promise.resolve(),
       view,
       tags: [],
       requires: [],

@@ -7,6 +7,7 @@ import { type Local, localKey } from '../pull/target.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import type { PushDeps } from './deps.ts'
+import { OpenSessions } from './open-sessions.ts'
 import { Session } from './session.ts'
 
 /** Sessions between two requests keep their file and hash at hand: so many, and so long. */
@@ -61,8 +62,7 @@ export class Uploads {
       if (reason !== 'delete') session.close()
     },
   })
-  /** Sessions open, those of earlier processes included once they were counted. */
-  #count = 0
+  readonly #open = new OpenSessions()
 
   constructor(deps: PushDeps) {
     this.#deps = deps
@@ -71,15 +71,17 @@ export class Uploads {
   /** @throws RegistryError TOOMANYREQUESTS (429) */
   async start(local: Local, algorithm: Algorithm = 'sha256'): Promise<Progress> {
     const { store, limits, clock } = this.#deps
-    if (this.#count >= limits.uploads) throw tooManyOpen(limits.uploads)
+    if (this.#open.count >= limits.uploads) throw tooManyOpen(limits.uploads)
     const id = randomUUID()
     const note = { v: 1, ...localKey(local), startedAt: clock.now(), algorithm } as const
-    this.#counted(1)
+    this.#open.begin(id)
     try {
       await store.uploads.create(id, note)
     } catch (error) {
-      this.#counted(-1)
+      this.#open.end(id)
       throw error
+    } finally {
+      this.#tellCount()
     }
     this.#warm.set(id, new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
     return { id, offset: 0 }
@@ -126,15 +128,15 @@ export class Uploads {
    * @throws as `complete`
    */
   async push(local: Local, digest: Digest, body: Body): Promise<Progress | undefined> {
-    const { store, holdings } = this.#deps
+    const { store, holdings, limits } = this.#deps
     const key = localKey(local)
     const held = await holdings.blob(key, digest)
     if (held && (await store.pushed.size(digest)) === held.size) return readOut(body)
-    const { content, rest } = await takeWhole(body, wholeBytes)
+    const { content, rest } = await takeWhole(body, Math.min(wholeBytes, limits.uploadBytes))
     if (content === undefined) return this.#pushLong(local, digest, { ...body, chunks: rest })
     if (digestOf(content, algorithmOf(digest)) === digest) {
-      await store.pushed.put(digest, content)
-      await holdings.putBlob(key, digest, { size: content.length })
+      const stored = store.pushed.put(digest, content)
+      await holdings.putBlob(key, digest, { size: content.length, stored })
       return undefined
     }
     if (content.length === 0) return this.start(local, algorithmOf(digest))
@@ -156,10 +158,11 @@ export class Uploads {
   /** Ends the sessions that nobody went on with, and counts those that are left. */
   async reap(): Promise<number> {
     const { store, limits, clock } = this.#deps
-    const reaped = await store.uploads.reap(limits.uploadIdleMs, clock.now(), id => this.#writers.has(id))
-    let left = 0
-    for await (const _ of store.uploads.list()) left += 1
-    this.#counted(left - this.#count)
+    const { uploads } = store
+    const reaped = await uploads.reap(limits.uploadIdleMs, clock.now(), id => this.#writers.has(id))
+    for (const [id, session] of this.#warm) if (!(await uploads.find(id))) this.#forget(id, session)
+    await this.#open.recount(uploads.list())
+    this.#tellCount()
     return reaped
   }
 
@@ -183,14 +186,19 @@ export class Uploads {
       await this.#end(session)
       throw mismatch(digest)
     }
-    await session.store(digest)
-    await this.#deps.holdings.putBlob(session.key, digest, { size: session.offset })
+    const stored = session.store(digest)
+    try {
+      await this.#deps.holdings.putBlob(session.key, digest, { size: session.offset, stored })
+    } finally {
+      await Promise.allSettled([stored]) // nobody else gets the session while its file is on the move
+    }
     await this.#end(session)
   }
 
   /** What was acknowledged stays so: files that cannot be removed are left to the reaper. */
   async #end(session: Session): Promise<void> {
-    this.#counted(-1)
+    this.#open.end(session.id)
+    this.#tellCount()
     try {
       await session.remove()
     } catch (error) {
@@ -241,9 +249,13 @@ export class Uploads {
     return new Session(uploads, stored)
   }
 
-  #counted(change: number): void {
-    this.#count += change
-    this.#deps.metrics.uploads.set(this.#count)
+  #forget(id: string, session: Session): void {
+    this.#warm.delete(id)
+    session.close()
+  }
+
+  #tellCount(): void {
+    this.#deps.metrics.uploads.set(this.#open.count)
   }
 }
 

@@ -5,7 +5,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { WholeFiles } from './durable.ts'
 import { SharedFile } from './file.ts'
-import { isCode } from './system-error.ts'
+import { ifThere, isCode } from './system-error.ts'
 
 export interface StoredBlob {
   /** To be released by who opened it. */
@@ -97,14 +97,5 @@ export class Contents implements ReadableContents {
     const { metrics, area } = this.#deps
     metrics.storeBytes.inc({ area }, bytes)
     metrics.storeObjects.inc({ area })
-  }
-}
-
-async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
-  try {
-    return await found
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
-    throw error
   }
 }

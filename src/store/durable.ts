@@ -16,6 +16,8 @@ const unlinkAsync = promisify(unlink)
 export interface Durability {
   /** Content and name survive a power cut when the promise resolves. */
   readonly durable: boolean
+  /** The name appears when this has resolved, and not at all when it rejects; the content is written meanwhile. */
+  readonly after?: Promise<void> | undefined
 }
 
 export class WholeFiles {
@@ -29,9 +31,11 @@ export class WholeFiles {
   }
 
   /** Writes the file and puts it under its name, replacing what was there. */
-  async write(path: string, content: Uint8Array | string, { durable }: Durability): Promise<void> {
+  async write(path: string, content: Uint8Array | string, { durable, after }: Durability): Promise<void> {
+    after?.catch(() => {}) // told of below
     const written = await this.#writeScratch(content, durable)
     try {
+      await after
       await this.move(written, path, { durable })
     } catch (error) {
       await unlinkAsync(written).catch(() => {}) // what failed is told of; it may have been moved already
@@ -55,7 +59,7 @@ export class WholeFiles {
   }
 
   /** Puts a file of the store, whose content is on disk, under another name, replacing what was there. */
-  async move(from: string, to: string, { durable }: Durability): Promise<void> {
+  async move(from: string, to: string, { durable }: Pick<Durability, 'durable'>): Promise<void> {
     const folder = dirname(to)
     await this.folders.into(folder, () => renameAsync(from, to))
     if (durable) await this.folders.sync(folder)

@@ -1,6 +1,5 @@
 /** Bytes being pushed: a folder for each upload session, with a note of whose it is. It outlives the process. */
-import { randomBytes } from 'node:crypto'
-import { mkdir, opendir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, opendir, readFile, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
@@ -8,7 +7,7 @@ import type { Contents } from './contents.ts'
 import { openOrMake, SharedFile } from './file.ts'
 import { GrowingFile, syncEveryBytes } from './growing-file.ts'
 import type { Layout } from './layout.ts'
-import { isCode } from './system-error.ts'
+import { ifThere, isCode } from './system-error.ts'
 
 export interface UploadNote {
   readonly v: 1
@@ -91,15 +90,14 @@ export class UploadFiles {
   /** No reader finds it from the moment this was called; whoever has it open can still write, but commit no more. */
   async remove(id: string): Promise<void> {
     if (!idGrammar.test(id)) return
-    const { layout } = this.#deps
-    const doomed = join(layout.trash, `upload-${randomBytes(6).toString('hex')}`)
+    const folder = this.#deps.layout.upload(id)
+    await ifThere(unlink(notePath(folder))) // without it there is no session
     try {
-      await rename(layout.upload(id), doomed)
+      await ifThere(rmdir(folder))
     } catch (error) {
-      if (isCode(error, 'ENOENT')) return
-      throw error
+      if (!isCode(error, 'ENOTEMPTY', 'EEXIST')) throw error
+      await rm(folder, { recursive: true, force: true })
     }
-    await rm(doomed, { recursive: true, force: true })
   }
 
   /** Removes what nobody has written to for so long and is not in use. Resolves with how many there were. */

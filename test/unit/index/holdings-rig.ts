@@ -28,6 +28,7 @@ export function pushedManifest(
     view,
     tags: tags as readonly Tag[],
     requires: [],
+    stored: Promise.resolve(),
     allow: () => {},
     ...more,
   }

@@ -86,6 +86,10 @@ describe('manifest view', () => {
   test('fields of the wrong kind count as absent', () => {
     expect(view({ config: [], layers: {}, manifests: 'all', subject: 3, annotations: ['a'] })).toEqual({
       mediaType: undefined,
+      declaredType: undefined,
+      schemaVersion: undefined,
+      isAmbiguous: false,
+      required: [],
       artifactType: undefined,
       subject: undefined,
       annotations: undefined,

@@ -129,7 +129,9 @@ describe('a blob that is here for another repository', () => {
       registry: upstream.registry,
       repository: targetOf(upstream, { repository: 'other/app' }).repository,
     }
-    await at.rig.deps.catalog.index.putChildren(key, digest, [{ mediaType: '', digest, size: content.length }])
+    await at.rig.deps.catalog.index.putChildren(key, digest, [
+      { mediaType: '', digest, size: content.length },
+    ])
     const other = targetOf(upstream, { repository: 'other/app' })
     expect((await at.blobs.get(other, digest, undefined)).provenance.outcome).toBe('hit')
     expect(upstream.asked).toEqual(['GET blob'])

@@ -221,7 +221,7 @@ test('a signed URL and its signature are never told', async () => {
   expect(error.message).toBe(
     `hub.test's host cdn.test:${cdn.port} answered 403 to GET library/alpine blobs/${digest}`,
   )
-  expect(JSON.stringify(error.detail) + client.logged.join()).not.toContain('sesame')
+  expect(JSON.stringify(error.details) + client.logged.join()).not.toContain('sesame')
 })
 
 test('no more bodies are open than fills are allowed, and a waiter may leave', async () => {
