@@ -63,6 +63,8 @@ export class Uploads {
     },
   })
   readonly #open = new OpenSessions()
+  /** Over, with files that are still being removed. */
+  readonly #ending = new Set<string>()
 
   constructor(deps: PushDeps) {
     this.#deps = deps
@@ -147,6 +149,7 @@ export class Uploads {
   async list(key?: RepositoryKey): Promise<OpenUpload[]> {
     const found: OpenUpload[] = []
     for await (const { id, note, size } of this.#deps.store.uploads.list()) {
+      if (this.#ending.has(id)) continue
       const { registry, repository, startedAt } = note
       if (key && (key.registry !== registry || key.repository !== repository)) continue
       const offset = this.#writers.get(id)?.session?.offset ?? size
@@ -192,7 +195,16 @@ export class Uploads {
     } finally {
       await Promise.allSettled([stored]) // nobody else gets the session while its file is on the move
     }
-    await this.#end(session)
+    this.#endBehind(session)
+  }
+
+  /** The answer need not wait for what is left of the session: nobody finds it any more. */
+  #endBehind(session: Session): void {
+    this.#ending.add(session.id)
+    this.#deps.background.run(async () => {
+      await this.#end(session)
+      this.#ending.delete(session.id)
+    })
   }
 
   /** What was acknowledged stays so: files that cannot be removed are left to the reaper. */
@@ -244,7 +256,7 @@ export class Uploads {
 
   async #load(id: string): Promise<Session> {
     const { uploads } = this.#deps.store
-    const stored = await uploads.find(id)
+    const stored = this.#ending.has(id) ? undefined : await uploads.find(id)
     if (!stored) throw unknownUpload()
     return new Session(uploads, stored)
   }

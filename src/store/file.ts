@@ -1,10 +1,11 @@
 /** A file opened once and shared: closed when the last of its users has let go. */
-import { close, constants, fdatasync, fstat, ftruncate, open, read, writev } from 'node:fs'
+import { close, constants, fdatasync, fstat, fsync, ftruncate, open, read, writev } from 'node:fs'
 import { promisify } from 'node:util'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
+const fsyncAsync = promisify(fsync)
 const fstatAsync = promisify(fstat)
 const ftruncateAsync = promisify(ftruncate)
 
@@ -68,6 +69,11 @@ export class SharedFile {
 
   sync(): Promise<void> {
     return this.#using(() => fdatasyncAsync(this.fd))
+  }
+
+  /** As `sync`, with what a folder has of its own. */
+  syncAll(): Promise<void> {
+    return this.#using(() => fsyncAsync(this.fd))
   }
 
   truncate(size: number): Promise<void> {

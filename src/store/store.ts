@@ -95,6 +95,7 @@ export class Store implements ReadableContents {
   }
 
   close(): void {
+    this.#files.folders.close()
     this.#unlock()
   }
 

@@ -1,5 +1,5 @@
 /** Bytes being pushed: a folder for each upload session, with a note of whose it is. It outlives the process. */
-import { mkdir, opendir, readFile, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, opendir, readFile, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
@@ -47,7 +47,12 @@ export class UploadFiles {
     const folder = this.#deps.layout.upload(id)
     await mkdir(folder)
     try {
-      await writeFile(notePath(folder), JSON.stringify(note), { flag: 'wx' })
+      const file = await SharedFile.open(notePath(folder), 'wx+')
+      try {
+        await file.write([Buffer.from(JSON.stringify(note))], 0)
+      } finally {
+        file.release()
+      }
     } catch (error) {
       await rm(folder, { recursive: true, force: true })
       throw error

@@ -18,6 +18,7 @@ describe('containerd', () => {
       await ctr('images', 'push', '--plain-http', site.at(name), site.at('base/app:1.0'))
       await expectServed(registry, name, image)
     }
+    await site.expectBlobs('team/app', { mounted: image.blobs.length, sent: 0 }) // it knows where they came from
     const held = (await ctr('content', 'ls', '--quiet')).split('\n').filter(Boolean)
     expect(held.toSorted()).toEqual(digestsOf(image))
   })

@@ -6,7 +6,7 @@ import { environment } from './environment.ts'
 import { run } from './tools.ts'
 
 export interface Containerd extends AsyncDisposable {
-  ctr(...args: string[]): Promise<string>
+  readonly ctr: (...args: string[]) => Promise<string>
 }
 
 export async function startContainerd(home: string): Promise<Containerd> {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { run } from './tools.ts'
 
 export interface ContainerTools {
-  podman(...args: string[]): Promise<string>
-  buildah(...args: string[]): Promise<string>
+  readonly podman: (...args: string[]) => Promise<string>
+  readonly buildah: (...args: string[]) => Promise<string>
 }
 
 export async function containerTools(home: string): Promise<ContainerTools> {

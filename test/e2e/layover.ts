@@ -10,7 +10,7 @@ import type { Registry, SeenRequest } from './origin.ts'
 
 const startTimeoutMs = 30_000
 /** Another entry to try the same tests on, e.g. `dist/main.js` after a build. */
-const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
+const main = resolve(process.env.LAYOVER_MAIN ?? join(import.meta.dirname, '../../src/main.ts'))
 
 /** The name under which Layover offers the origin; it resolves nowhere, so that only the mirror can answer. */
 export const originName = 'origin.test'

@@ -88,7 +88,7 @@ describe('manifest view', () => {
       mediaType: undefined,
       declaredType: undefined,
       schemaVersion: undefined,
-      isAmbiguous: false,
+      isAmbiguous: true,
       required: [],
       artifactType: undefined,
       subject: undefined,
