@@ -82,13 +82,9 @@ function versionIn(text: string): unknown {
  * it works on every file system that SQLite works on, and the file can say who holds it.
  */
 function takeLock(layout: Layout): () => void {
-  const holder = `process ${process.pid} on ${hostname()}`
   const database = new DatabaseSync(layout.lock, { timeout: 0 })
   try {
-    database.exec('PRAGMA journal_mode = DELETE')
-    database.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT) STRICT')
-    database.exec('DELETE FROM holder')
-    database.prepare('INSERT INTO holder VALUES (?)').run(holder)
+    tellHolder(database, `process ${process.pid} on ${hostname()}`)
     database.exec('BEGIN IMMEDIATE')
     return () => database.close()
   } catch (error) {
@@ -96,6 +92,18 @@ function takeLock(layout: Layout): () => void {
     database.close()
     if (!isBusy(error)) throw error
     throw new StoreUnusable(`the store at ${layout.root} is in use by ${other ?? 'another process'}`)
+  }
+}
+
+/** On a full disk the lock holds without a name: deletes have to be able to make room. */
+function tellHolder(database: DatabaseSync, holder: string): void {
+  try {
+    database.exec('PRAGMA journal_mode = DELETE')
+    database.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT) STRICT')
+    database.exec('DELETE FROM holder')
+    database.prepare('INSERT INTO holder VALUES (?)').run(holder)
+  } catch (error) {
+    if (!isSqlite(error, sqlite.full)) throw error
   }
 }
 

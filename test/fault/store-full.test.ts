@@ -94,6 +94,17 @@ describe.skipIf(!canMount)(`a small disk${note}`, () => {
     )
   })
 
+  test('that filled up since is opened all the same, so that deletes can make room', async () => {
+    await using disk = await smallDisk(mib)
+    const store = `${disk.path}/store`
+    const { unlock } = await openLayout(store)
+    unlock()
+    await expect(writeFile(`${disk.path}/filler`, Buffer.alloc(2 * mib))).rejects.toThrow('ENOSPC')
+    const again = await openLayout(store)
+    await expect(openLayout(store)).rejects.toThrow('is in use by')
+    again.unlock()
+  })
+
   test('that is full is refused in words', async () => {
     await using disk = await smallDisk(mib)
     await expect(writeFile(`${disk.path}/filler`, Buffer.alloc(2 * mib))).rejects.toMatchObject({
