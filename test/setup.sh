@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the real clients that the end-to-end tests drive: what is missing, and only that.
+# Installs the real clients that the end-to-end tests drive, and strace: what is missing, and only that.
 # What cannot be installed here is explained and left out; its tests are then skipped (in CI they fail).
 set -eu
 
@@ -12,7 +12,7 @@ missing() { ! command -v "$1" >/dev/null 2>&1; }
 
 # Debian package : a program that it brings
 packages=
-for pair in skopeo:skopeo podman:podman buildah:buildah containerd:containerd docker-registry:docker-registry; do
+for pair in skopeo:skopeo podman:podman buildah:buildah containerd:containerd docker-registry:docker-registry strace:strace; do
   if missing "${pair#*:}"; then packages="$packages ${pair%:*}"; fi
 done
 if [ -n "$packages" ]; then

@@ -6,6 +6,7 @@ import type { RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
 import { Holdings } from '../index/holdings.ts'
+import type { Index } from '../index/index.ts'
 import { Repositories } from '../index/repositories.ts'
 import { Revisions } from '../index/revisions.ts'
 import { openSqliteIndex } from '../index/sqlite.ts'
@@ -100,15 +101,7 @@ class Program implements Layover {
       revisions: new Revisions(deps),
       openUploads: (key?: RepositoryKey) => push.uploads.list(key),
     }
-    const edge = createEdge({
-      log: this.#log,
-      metrics: this.#metrics,
-      maxConnections: () => this.#config.limits.connections,
-      stalledMs: () => this.#config.limits.stalledMs,
-      probe: () => store.probe(),
-      beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
-      registry: () => this.#current(),
-    })
+    const edge = this.#edge(store, index)
     this.#started = { store, holdings, pull, push, inventory, edge, closeIndex: () => index.close() }
     this.#registry = this.#assemble(this.#started)
     try {
@@ -135,11 +128,23 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
-    started.push.uploads.stop()
+    await started.push.uploads.stop()
     await started.holdings.stop()
     await Promise.all([...this.#upstreams.values(), ...this.#retired].map(upstream => upstream.destroy()))
     await started.closeIndex()
     started.store.close()
+  }
+
+  #edge(store: Store, index: Index): Edge {
+    return createEdge({
+      log: this.#log,
+      metrics: this.#metrics,
+      maxConnections: () => this.#config.limits.connections,
+      stalledMs: () => this.#config.limits.stalledMs,
+      probe: () => store.probe(),
+      beforeScrape: () => this.#metrics.indexUp.set(index.up ? 1 : 0),
+      registry: () => this.#current(),
+    })
   }
 
   #current(): RegistryDeps {

@@ -26,10 +26,12 @@ export async function runReindex(configPath: string, logLevel: LogLevel): Promis
     log.info(counted, 'index rebuilt')
     return 0
   } catch (error) {
-    if (error instanceof ConfigError || error instanceof StoreUnusable || error instanceof IndexLost) {
+    if (error instanceof ConfigError) {
       process.stderr.write(`${error.message}\n`)
-      return error instanceof ConfigError ? 2 : 1
+      return 2
     }
-    throw error
+    if (!(error instanceof StoreUnusable || error instanceof IndexLost)) throw error
+    process.stderr.write(`layover: ${error.message}\n`)
+    return 1
   }
 }

@@ -77,7 +77,9 @@ function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Con
   for (const { host, port } of addresses) log.info({ host, port }, 'listening')
   log.info(
     { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
-    'anyone who can connect may pull; only this machine may push to local names and delete',
+    local.length === 0
+      ? 'anyone who can connect may pull; nobody may push: no name is local'
+      : 'anyone who can connect may pull; only this machine may push to local names and delete',
   )
 }
 

@@ -83,7 +83,7 @@ const limits = z.strictObject({
     .meta({ description: 'The largest blob that may be pushed; a larger one is answered 413.' }),
   uploadIdle: positiveLifetime.prefault('1d').meta({
     description:
-      'How long an upload that gets no more bytes is kept to be continued, also over a restart; then what it brought is deleted.',
+      'How long an upload that gets no more bytes is kept to be continued, also over a restart; then what it brought is deleted, within an hour.',
   }),
   uploads: count(1_000_000).default(10_000).meta({
     description:

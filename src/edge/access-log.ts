@@ -1,9 +1,8 @@
 /** What is told of a request when it is over: one log line, and the metrics. */
 
 import type { Logger } from '../observe/log.ts'
-import type { Metrics } from '../observe/metrics.ts'
-import { type Outcome, outcomes } from '../observe/metrics.ts'
-import type { Exchange } from './exchange.ts'
+import type { Metrics, Outcome } from '../observe/metrics.ts'
+import type { Exchange, Facts } from './exchange.ts'
 
 export interface Witness {
   readonly log: Logger
@@ -23,14 +22,14 @@ function count({ facts, response }: Exchange, seconds: number, metrics: Metrics)
   const { kind, write: operation, upstream, sentBytes } = facts
   if (operation !== undefined) metrics.writes.inc({ operation, status: String(response.statusCode) })
   if (kind === undefined) return
-  const labels = { upstream: upstream ?? '', kind, outcome: outcomeOf(facts.provenance?.outcome) }
+  const labels = { upstream: upstream ?? '', kind, outcome: outcomeOf(facts) }
   metrics.requests.inc({ ...labels, status: String(response.statusCode) })
   metrics.requestSeconds.observe(labels, seconds)
   metrics.responseBytes.inc(labels, sentBytes)
 }
 
-function outcomeOf(outcome: Outcome | undefined): Outcome {
-  return outcome !== undefined && outcomes.includes(outcome) ? outcome : 'error'
+function outcomeOf({ provenance }: Facts): Outcome {
+  return provenance?.outcome ?? 'error'
 }
 
 function write({ facts, request, response, path, requestId }: Exchange, seconds: number, log: Logger): void {
@@ -44,7 +43,7 @@ function write({ facts, request, response, path, requestId }: Exchange, seconds:
     repository: facts.repository,
     reference: facts.reference,
     digest: facts.digest,
-    cache: facts.provenance?.outcome,
+    cache: facts.kind && outcomeOf(facts),
     client: request.socket.remoteAddress,
     user: undefined,
     agent: request.headers['user-agent'],

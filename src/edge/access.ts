@@ -4,15 +4,18 @@ import ipaddr from 'ipaddr.js'
 import { RegistryError } from '../oci/errors.ts'
 
 /** Set by proxies, which make a remote client look like a local one, and by browsers on behalf of a page. */
-const onBehalf = /^(?:forwarded|via|x-forwarded(?:-.*)?|x-real-ip|origin)$/
+const onBehalf =
+  /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original)(?:-.*)?|x-real-ip|(?:cf-connecting|true-client|x-client|x-cluster-client)-ip|origin)$/
 
 /** @throws RegistryError DENIED (403) */
 export function assertMayWrite(request: IncomingMessage): void {
-  const { headers, socket } = request
+  const { headers, httpVersion, socket } = request
   const peer = socket.remoteAddress ?? ''
   if (!isLoopback(peer)) throw denied(`this request comes from ${peer}`)
-  if (!isLoopback(hostName(headers.host ?? '')))
+  const hosts = hostsIn(request)
+  if (hosts.length === 0 || !hosts.every(host => isLoopback(hostName(host))))
     throw denied('this request names another host: push to localhost or 127.0.0.1')
+  if (httpVersion === '1.0') throw denied('this request speaks HTTP/1.0, as proxies do')
   const header = Object.keys(headers).find(name => onBehalf.test(name))
   if (header !== undefined) throw denied(`this request was passed on by somebody (${header})`)
 }
@@ -22,6 +25,12 @@ function denied(reason: string): RegistryError {
     'DENIED',
     `until access is configured, pushes and deletes are taken from the machine of the registry alone, under the name localhost or a loopback address; ${reason}`,
   )
+}
+
+/** Every one of them: who passed it on may have gone by another than we would. */
+function hostsIn({ headersDistinct: { host = [] }, url = '' }: IncomingMessage): readonly string[] {
+  const authority = /^https?:\/\/([^/?]*)/i.exec(url)?.[1]
+  return authority === undefined ? host : [...host, authority]
 }
 
 /** `host` or `host:port`, the host perhaps an address in brackets. */

@@ -6,7 +6,8 @@ import type { Facts } from './exchange.ts'
 /** An error of another kind is a fault of ours: its message may hold paths and goes to the log alone. */
 export function errorAnswer(error: unknown, facts: Facts): Answer {
   facts.error = error
-  facts.provenance = { outcome: 'error' }
+  const mayBeUpstreams = facts.kind !== undefined && facts.upstream !== 'local'
+  facts.provenance = mayBeUpstreams ? { outcome: 'error' } : undefined
   const known =
     error instanceof RegistryError
       ? error

@@ -26,7 +26,8 @@ export interface Facts {
   repository?: string | undefined
   reference?: string
   digest?: string
-  provenance?: Provenance
+  /** None where nothing was looked for that an upstream could have. */
+  provenance?: Provenance | undefined
   /** The registry that an `ns` parameter named. */
   namespace?: string
   /** Body bytes handed to the socket. */

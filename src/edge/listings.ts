@@ -1,6 +1,7 @@
 /** Tag lists (distribution-spec, end-8). */
 import { RegistryError } from '../oci/errors.ts'
 import { mergePages, pageOf, unlessAbsent } from '../pull/overlay.ts'
+import { hit } from '../pull/provenance.ts'
 import type { Local, Target } from '../pull/target.ts'
 import type { TagPage } from '../upstream/upstream.ts'
 import { type Answer, json } from './answer.ts'
@@ -36,7 +37,7 @@ async function heldTags(call: Call, local: Local, upstream: Target | undefined):
   const held = await pull.local.tags(local, page)
   const below = upstream && (await unlessAbsent(pull.listings.allTags(upstream)))
   if (!held && !below) throw new RegistryError('NAME_UNKNOWN', `${local.repository} holds nothing`)
-  if (below) exchange.facts.provenance = below.provenance
+  exchange.facts.provenance = below?.provenance ?? hit
   const pages = [held ?? [], pageOf(below?.tags ?? [], nameOf, page)]
   const { shown, next } = cut(mergePages(pages, nameOf, page.limit), asked.limit)
   const answer = json({ name: local.repository, tags: shown })

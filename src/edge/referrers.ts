@@ -6,6 +6,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-type.ts'
 import { mergePages, pageOf, unlessAbsent } from '../pull/overlay.ts'
+import { hit } from '../pull/provenance.ts'
 import type { Answer, Headers } from './answer.ts'
 import type { Call } from './call.ts'
 import { linkTo, type PageAsked, pageAfter, pageAsked } from './paging.ts'
@@ -13,10 +14,11 @@ import { wantedSubject } from './wanted.ts'
 
 /** Clients read no more than 4 MiB of one answer; the rest is for what is around the descriptors. */
 const maxBytes = 4 * 1024 * 1024 - 1024
-/** Read at a time while looking for those that a filter lets through. */
-const batchSize = 1_000
-/** A request looks through so many pages' worth; where that was not enough, the client goes on with the next. */
+/** Read at a time: few, since each may be as large as a manifest. */
+const batchSize = 32
+/** A request looks through so many pages' worth and bytes; where that was not enough, the client goes on with the next. */
 const maxPagesScanned = 10
+const maxBytesScanned = 64 * 1024 * 1024
 
 export async function answerReferrers(call: Call, text: string): Promise<Answer> {
   const { exchange, pageLimit } = call
@@ -40,7 +42,7 @@ async function source({ exchange, resolved, pull }: Call, subject: Digest): Prom
   const { local, upstream } = resolved
   if (!local) upstream.upstream.assertAllowed(upstream.repository)
   const below = upstream && (await unlessAbsent(pull.listings.referrers(upstream, subject)))
-  if (below) exchange.facts.provenance = below.provenance
+  exchange.facts.provenance = below?.provenance ?? hit
   return async page => {
     const held = local ? await pull.local.referrers(local, subject, page) : []
     return mergePages([held, pageOf(below?.referrers ?? [], nameOf, page)], nameOf, page.limit)
@@ -68,13 +70,16 @@ async function scan(read: Read, { types, last, limits }: Scan): Promise<Scanned>
   const page = new ReferrersPage(limits.entries)
   if (limits.entries === 0) return { found: [], next: undefined }
   let at = last
-  for (let scanned = 0; scanned < limits.scanned; ) {
+  let bytes = 0
+  for (let scanned = 0; scanned < limits.scanned && bytes < maxBytesScanned; ) {
     const limit = Math.min(batchSize, limits.scanned - scanned)
     const batch = await read({ last: at, limit })
     for (const descriptor of batch) {
+      const text = JSON.stringify(descriptor)
       const isWanted = types.length === 0 || types.includes(descriptor.artifactType ?? '')
-      if (isWanted && !page.add(descriptor)) return { found: page.entries, next: at }
+      if (isWanted && !page.add(text)) return { found: page.entries, next: at }
       at = descriptor.digest
+      bytes += text.length
     }
     if (batch.length < limit) return { found: page.entries, next: undefined }
     scanned += batch.length
@@ -91,10 +96,9 @@ class ReferrersPage {
     this.#limit = limit
   }
 
-  /** False: the page is full without it. One entry always has room. */
-  add(descriptor: Descriptor): boolean {
+  /** Takes a descriptor as JSON. False: the page is full without it. One entry always has room. */
+  add(text: string): boolean {
     if (this.entries.length === this.#limit) return false
-    const text = JSON.stringify(descriptor)
     const bytes = Buffer.byteLength(text) + 1
     if (this.entries.length > 0 && this.#bytes + bytes > maxBytes) return false
     this.entries.push(text)

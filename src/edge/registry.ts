@@ -161,22 +161,17 @@ function isReading({ request }: Exchange): boolean {
   return request.method === 'GET' || request.method === 'HEAD'
 }
 
-function noteNames(
-  { facts, request }: Exchange,
-  { local, upstream }: Resolved,
-  operation: NamedOperation,
-): void {
+function noteNames(exchange: Exchange, { local, upstream }: Resolved, operation: NamedOperation): void {
+  const { facts } = exchange
   facts.upstream = local ? 'local' : upstream?.upstream.registry
   facts.repository = (local ?? upstream)?.repository
-  if (operation.kind !== 'uploads' && (request.method === 'GET' || request.method === 'HEAD'))
-    facts.kind = operation.kind
+  if (operation.kind !== 'uploads' && isReading(exchange)) facts.kind = operation.kind
 }
 
 function refuseMirrored({ upstream }: Target, exchange: Exchange): never {
   if (isReading(exchange)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
-  throw new RegistryError('UNSUPPORTED', `${upstream.registry} is mirrored here: push to it directly`, {
-    headers: { allow: readMethods.join(', ') },
-  })
+  const message = `the name belongs to ${upstream.registry}, which is only mirrored here: push to it and delete there, or use a local name`
+  throw new RegistryError('UNSUPPORTED', message, { headers: { allow: readMethods.join(', ') } })
 }
 
 function refuseMethod(allowed: readonly string[]): never {

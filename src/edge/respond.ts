@@ -34,9 +34,17 @@ export function createResponder(deps: ResponderDeps): Responder {
       } catch (error) {
         facts.error ??= error
         if (response.headersSent || response.destroyed) return void response.destroy()
-        await send(exchange, errorAnswer(error, facts), deps)
+        await sendError(exchange, error, deps)
       }
     },
+  }
+}
+
+async function sendError(exchange: Exchange, error: unknown, deps: ResponderDeps): Promise<void> {
+  try {
+    await send(exchange, errorAnswer(error, exchange.facts), deps)
+  } catch {
+    exchange.response.destroy() // long errors are broken off too
   }
 }
 
@@ -64,7 +72,7 @@ async function send(
  */
 async function linger({ request, response }: Exchange): Promise<void> {
   response.flushHeaders()
-  if (request.headers.expect !== undefined) return // it waits for our word before it sends
+  if (request.headers.expect !== undefined && !request.readableDidRead) return // it waits for our word before it sends
   const { promise: over, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, lingerMs)
   let room = lingerBytes
@@ -82,6 +90,7 @@ function writeHead(exchange: Exchange, { status, headers, content }: Answer, dra
   const length =
     headers['content-length'] ??
     (isHead(exchange) && content.kind === 'none' ? undefined : contentLength(content))
+  if (draining || bodyUnread(exchange)) response.shouldKeepAlive = false
   response.writeHead(status, {
     'docker-distribution-api-version': 'registry/2.0',
     'x-content-type-options': 'nosniff',
@@ -90,7 +99,6 @@ function writeHead(exchange: Exchange, { status, headers, content }: Answer, dra
     ...(facts.namespace === undefined ? {} : { 'oci-namespace': facts.namespace }),
     ...(facts.provenance ? cacheHeaders(facts.provenance) : {}),
     ...headers,
-    ...(draining || bodyUnread(exchange) ? { connection: 'close' } : {}),
   })
 }
 

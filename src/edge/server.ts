@@ -53,12 +53,18 @@ export function createEdge(deps: EdgeDeps): Edge {
   }
 
   const latest = new WeakMap<Socket, ServerResponse>()
-  /** Requests sent ahead wait for the answers before them: one connection never makes us hold more than one. */
+  /**
+   * Requests sent ahead wait for the answers before them: one connection never makes us hold more than one. Behind an
+   * answer that closes the connection none is looked at (RFC 9112 §9.6).
+   */
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     const before = latest.get(request.socket)
     latest.set(request.socket, response)
-    if (before === undefined || before.writableFinished) answer(request, response)
-    else before.once('close', () => answer(request, response))
+    const next = () => {
+      if (before?.shouldKeepAlive !== false) answer(request, response)
+    }
+    if (before === undefined || before.writableFinished) next()
+    else before.once('close', next)
   }
 
   return {

@@ -31,6 +31,22 @@ export interface CompletionDeps {
 const patienceMs = 10_000
 const retryAfterMs = 5_000
 const atOnce = 16
+/** An index that forgets as fast as it is completed is not asked for ever. */
+const maxTries = 3
+
+/**
+ * The first answer of a question that has the index completed where it does not know.
+ *
+ * @param ask resolves with undefined to be asked again
+ * @throws RegistryError UNAVAILABLE (503) when there is none after some tries
+ */
+export async function untilKnown<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  for (let tries = 0; tries < maxTries; tries += 1) {
+    const known = await ask()
+    if (known !== undefined) return known
+  }
+  throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs })
+}
 
 export class Completion {
   readonly #deps: CompletionDeps

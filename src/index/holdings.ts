@@ -1,7 +1,6 @@
 /** What local repositories hold: the index's answer where it is of this epoch, else the record's; written records first. */
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -10,7 +9,7 @@ import type { Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { type LockKeys, Locks } from '../stream/locks.ts'
 import { settle } from './answer.ts'
-import { Completion } from './completion.ts'
+import { Completion, untilKnown } from './completion.ts'
 import { holdsAny } from './folders.ts'
 import type { Answer, BlobEntry, Index, ManifestEntry, Page, TagEntry } from './index.ts'
 import { Listings } from './listings.ts'
@@ -31,9 +30,6 @@ export type { Found, PushedManifest }
 
 /** Hints are cheap, but not to be followed for ever. */
 const maxHints = 10
-/** An index that forgets as fast as it is completed is not asked for ever. */
-const maxTries = 3
-const retryAfterMs = 5_000
 
 /**
  * What it answers is what the records say. A write is on disk and in the index when it resolves, and atomic against the
@@ -206,10 +202,11 @@ export class Holdings {
     )
   }
 
-  /** Ends what runs behind. */
+  /** Ends what runs behind; resolves when no write is under way. */
   async stop(): Promise<void> {
     await this.completion.stop()
     await this.#background.settled()
+    await this.#locks.settled()
   }
 
   async #settle<T>(
@@ -221,13 +218,11 @@ export class Holdings {
   }
 
   /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */
-  async #knowing(learn: () => Promise<unknown>, task: () => Promise<boolean | undefined>): Promise<boolean> {
-    for (let tries = 0; tries < maxTries; tries += 1) {
+  #knowing(learn: () => Promise<unknown>, task: () => Promise<boolean | undefined>): Promise<boolean> {
+    return untilKnown(async () => {
       await learn()
-      const done = await task()
-      if (done !== undefined) return done
-    }
-    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs })
+      return task()
+    })
   }
 
   /** A repository is not listed any more when nothing is left of it. */

@@ -1,10 +1,9 @@
 /** Listings as the index knows them, which is completed from the records where it does not know them whole. */
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import type { Completion, Filler } from './completion.ts'
+import { type Completion, type Filler, untilKnown } from './completion.ts'
 import type { Answer, HeldManifest, Index, Page, Whole } from './index.ts'
 
 export interface ListingsDeps {
@@ -12,9 +11,6 @@ export interface ListingsDeps {
   readonly completion: Completion
   readonly filler: Filler
 }
-
-/** An index that forgets as fast as it is completed is not asked for ever. */
-const maxTries = 3
 
 /** Everything is in byte order. @throws RegistryError UNAVAILABLE (503) while the completion takes long */
 export class Listings {
@@ -45,20 +41,18 @@ export class Listings {
     return this.#whole(key, { referrersOf: subject }, ask)
   }
 
-  async #whole<T>(
+  #whole<T>(
     key: RepositoryKey,
     what: Whole,
     ask: () => Promise<Answer<readonly T[]>>,
   ): Promise<readonly T[]> {
     const { completion, filler } = this.#deps
-    for (let tries = 0; tries < maxTries; tries += 1) {
+    return untilKnown(async () => {
       const found = await ask()
       if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
       if (!(await completion.hasFolder(key, what))) return []
       await completion.listing(key, what, filler)
-    }
-    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', {
-      retryAfterMs: 5_000,
+      return undefined
     })
   }
 }

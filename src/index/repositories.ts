@@ -1,8 +1,8 @@
 /** Which repositories anything is held of, proxied and local, under their full names. */
 import { setImmediate } from 'node:timers/promises'
-import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import { localRegistry } from '../store/layout.ts'
+import { untilKnown } from './completion.ts'
 import type { Holdings } from './holdings.ts'
 import type { Index, Page } from './index.ts'
 
@@ -11,7 +11,6 @@ export interface RepositoriesDeps {
   readonly holdings: Holdings
 }
 
-const maxTries = 3
 const countedAtOnce = 1000
 
 /** Everything is in byte order. @throws RegistryError UNAVAILABLE (503) while the index does not know them whole */
@@ -35,15 +34,13 @@ export class Repositories {
   }
 
   /** Names of one registry's repositories; of `_local`: the full ones of local repositories. */
-  async of(registry: string, page: Page): Promise<readonly RepositoryName[]> {
+  of(registry: string, page: Page): Promise<readonly RepositoryName[]> {
     const { index, holdings } = this.#deps
-    for (let tries = 0; tries < maxTries; tries += 1) {
+    return untilKnown(async () => {
       const found = await index.repositories(registry, page)
       if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
       await holdings.completion.repositories()
-    }
-    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', {
-      retryAfterMs: 5_000,
+      return undefined
     })
   }
 

@@ -1,4 +1,5 @@
 /** The manifests that a repository holds, with what points at them and when they came and were last asked for. */
+import { setImmediate } from 'node:timers/promises'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
@@ -6,6 +7,9 @@ import type { Catalog } from './catalog.ts'
 import type { Holdings } from './holdings.ts'
 import type { Page } from './index.ts'
 import { Listings } from './listings.ts'
+
+/** Read at a time: few, since each brings its annotations along. */
+const batchSize = 8
 
 export interface RevisionEntry {
   readonly digest: Digest
@@ -38,15 +42,23 @@ export class Revisions {
   }
 
   /** In byte order of the digests. @throws RegistryError UNAVAILABLE (503) while the index is being completed */
-  async page(key: RepositoryKey, page: Page<Digest>): Promise<readonly RevisionEntry[]> {
+  async page(key: RepositoryKey, { last, limit }: Page<Digest>): Promise<readonly RevisionEntry[]> {
     const listings = key.registry === localRegistry ? this.#local : this.#proxied
     const revisions: RevisionEntry[] = []
-    for (const { digest, entry } of await listings.manifests(key, page)) {
-      const { mediaType, at, pulledAt } = entry
-      const tags = await listings.tagsOf(key, digest)
-      const parents = await listings.parentsOf(key, digest)
-      revisions.push({ digest, mediaType, tags, parents, at, pulledAt })
+    for (;;) {
+      const page = {
+        last: revisions.at(-1)?.digest ?? last,
+        limit: Math.min(batchSize, limit - revisions.length),
+      }
+      const batch = await listings.manifests(key, page)
+      for (const { digest, entry } of batch) {
+        const { mediaType, at, pulledAt } = entry
+        const tags = await listings.tagsOf(key, digest)
+        const parents = await listings.parentsOf(key, digest)
+        revisions.push({ digest, mediaType, tags, parents, at, pulledAt })
+      }
+      if (batch.length < batchSize) return revisions
+      await setImmediate() // others get their turn
     }
-    return revisions
   }
 }

@@ -4,9 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers'
 /** What a client changes. */
 export type Write = 'upload' | 'manifest' | 'delete'
-export type Outcome = 'hit' | 'miss' | 'stale' | 'revalidated' | 'collapsed' | 'bypass' | 'error'
-
 export const outcomes = ['hit', 'miss', 'stale', 'revalidated', 'collapsed', 'bypass', 'error'] as const
+export type Outcome = (typeof outcomes)[number]
 
 const seconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
 

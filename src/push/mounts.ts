@@ -52,7 +52,7 @@ export class Mounts {
 }
 
 /** What may not be pulled is as good as not there. */
-function isAllowed({ upstream, repository }: Target): boolean {
+export function isAllowed({ upstream, repository }: Target): boolean {
   try {
     upstream.assertAllowed(repository)
     return true

@@ -13,7 +13,6 @@ const maxPendingBytes = 512 * 1024
 
 export class Session {
   readonly id: string
-  readonly startedAt: number
   readonly key: RepositoryKey
   readonly #files: UploadFiles
   #file: UploadFile | undefined
@@ -28,7 +27,6 @@ export class Session {
   constructor(files: UploadFiles, { id, note, size }: StoredUpload) {
     this.id = id
     this.key = { registry: note.registry, repository: note.repository }
-    this.startedAt = note.startedAt
     this.#files = files
     this.#algorithm = note.algorithm
     this.#size = size
@@ -47,16 +45,17 @@ export class Session {
   /**
    * Appends. What came before the client left is kept; of a chunk that is not what it said, nothing is.
    *
-   * @throws RegistryError SIZE_INVALID (400), BLOB_UPLOAD_INVALID (413); rejects with the system's error, or the body's
+   * @throws RegistryError SIZE_INVALID (400), BLOB_UPLOAD_INVALID (400 or 413); rejects with the system's error, or the body's
    */
   async write(chunk: Chunk, maxBytes: number): Promise<void> {
     if (this.offset + (chunk.length ?? 0) > maxBytes) throw tooLarge(maxBytes)
     const file = await this.#open()
+    if (file.isCommitted) return assertNoMore(chunk)
     const start = file.written
     const hash = this.#hashOf(file, chunk.length)
     const behind = new WriteBehind({ append: batch => append(batch, { file, hash }), maxPendingBytes })
     try {
-      await receive(chunk, behind, maxBytes - start)
+      await receive(chunk, behind, { start, maxBytes })
     } catch (error) {
       await this.#settle(behind)
       if (error instanceof RegistryError) await this.#takeBack(start)
@@ -147,12 +146,16 @@ async function append(
   letGo(batch)
 }
 
-async function receive(chunk: Chunk, behind: WriteBehind, room: number): Promise<void> {
+async function receive(
+  chunk: Chunk,
+  behind: WriteBehind,
+  { start, maxBytes }: { start: number; maxBytes: number },
+): Promise<void> {
   const declared = chunk.range ? chunk.range.last - chunk.range.first + 1 : undefined
   let received = 0
   for await (const bytes of chunk.chunks) {
     received += bytes.length
-    if (received > room) throw tooLarge(room)
+    if (start + received > maxBytes) throw tooLarge(maxBytes)
     if (declared !== undefined && received > declared) break
     await behind.push(bytes)
   }
@@ -161,6 +164,16 @@ async function receive(chunk: Chunk, behind: WriteBehind, room: number): Promise
     throw new RegistryError('SIZE_INVALID', `Content-Range tells ${declared} bytes, the body has others`)
 }
 
+/** A closing PUT failed after the bytes had got their digest's name, under which others may have them too. */
+async function assertNoMore({ chunks }: Chunk): Promise<void> {
+  for await (const { length } of chunks) {
+    if (length === 0) continue
+    const message = 'all bytes are here: send the closing PUT without any'
+    throw new RegistryError('BLOB_UPLOAD_INVALID', message, { status: 400 })
+  }
+}
+
 function tooLarge(maxBytes: number): RegistryError {
-  return new RegistryError('BLOB_UPLOAD_INVALID', `the blob has more than ${maxBytes} bytes`, { status: 413 })
+  const message = `the blob has more than ${maxBytes} bytes (limits.upload)`
+  return new RegistryError('BLOB_UPLOAD_INVALID', message, { status: 413 })
 }

@@ -6,7 +6,7 @@ import type { Digest } from '../oci/digest.ts'
 import { type ManifestView, viewManifest } from '../oci/manifest.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
 import type { PushDeps } from './deps.ts'
-import { Mounts } from './mounts.ts'
+import { isAllowed, Mounts } from './mounts.ts'
 
 /** An index of images has one level below it; nobody is served by following more. */
 const maxLevels = 3
@@ -37,7 +37,7 @@ export class TakeOver {
   ): Promise<void> {
     const { catalog, holdings, store } = this.#deps
     const key = localKey(local)
-    if (await holdings.manifest(key, digest)) return
+    if (!isAllowed(from) || (await holdings.manifest(key, digest))) return
     const entry = await catalog.manifest(keyOf(from), digest)
     const body = entry && (await store.read(digest))
     const view = body && viewManifest(body)

@@ -8,6 +8,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import type { PushDeps } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
+import { type Progress, UploadConflict } from './progress.ts'
 import { Session } from './session.ts'
 
 /** Sessions between two requests keep their file and hash at hand: so many, and so long. */
@@ -16,13 +17,6 @@ const warm = { max: 256, ttl: 60_000 }
 /** A body up to this size is stored without a session of its own. */
 const wholeBytes = 1024 * 1024
 
-/** Where an upload stands. */
-export interface Progress {
-  readonly id: string
-  /** Bytes received. */
-  readonly offset: number
-}
-
 /** An open session as listings show it. */
 export interface OpenUpload {
   readonly id: string
@@ -30,17 +24,6 @@ export interface OpenUpload {
   /** Bytes received. */
   readonly size: number
   readonly startedAt: number
-}
-
-/** The session goes on from another place, or is in other hands; it is left as it was. */
-export class UploadConflict extends RegistryError {
-  override readonly name = 'UploadConflict'
-  readonly progress: Progress
-
-  constructor(message: string, progress: Progress, status?: number) {
-    super('BLOB_UPLOAD_INVALID', message, status === undefined ? {} : { status })
-    this.progress = progress
-  }
 }
 
 /** The one client that writes to a session now. */
@@ -169,7 +152,9 @@ export class Uploads {
     return reaped
   }
 
-  stop(): void {
+  /** Resolves when nobody writes any more: what is on its way to the disk cannot be called back. */
+  async stop(): Promise<void> {
+    while (this.#writers.size > 0) await Promise.all([...this.#writers.values()].map(({ done }) => done))
     for (const session of this.#warm.values()) session.close()
   }
 

@@ -1,10 +1,9 @@
 /** The store's records: small JSON files that say what a repository holds. They are the truth; the index is not. */
 import { createHash } from 'node:crypto'
-import { opendir, readFile, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Logger } from '../observe/log.ts'
 import type { Durability, WholeFiles } from './durable.ts'
-import type { Layout } from './layout.ts'
 import { isCode } from './system-error.ts'
 
 /** Every record carries its format version. */
@@ -17,14 +16,12 @@ export interface StoredRecord {
 export type Version = string
 
 export class Records {
-  readonly #layout: Layout
   readonly #files: WholeFiles
   readonly #log: Logger
   /** The last write under way for a path: writes of one record follow each other. */
   readonly #writing = new Map<string, Promise<unknown>>()
 
-  constructor(layout: Layout, files: WholeFiles, log: Logger) {
-    this.#layout = layout
+  constructor(files: WholeFiles, log: Logger) {
     this.#files = files
     this.#log = log
   }
@@ -69,11 +66,6 @@ export class Records {
     })
   }
 
-  /** Path segments below `names/` of every record, in no order. */
-  async *walk(): AsyncIterable<readonly string[]> {
-    yield* walkFolder(this.#layout.names, [])
-  }
-
   async #syncFolderOf(path: string): Promise<void> {
     try {
       await this.#files.folders.sync(dirname(path))
@@ -92,14 +84,6 @@ export class Records {
       })
     this.#writing.set(path, settled)
     return result
-  }
-}
-
-async function* walkFolder(path: string, segments: readonly string[]): AsyncIterable<readonly string[]> {
-  for await (const entry of await opendir(path)) {
-    const below = [...segments, entry.name]
-    if (entry.isDirectory()) yield* walkFolder(join(path, entry.name), below)
-    else yield below
   }
 }
 

@@ -43,7 +43,7 @@ export class Store implements ReadableContents {
     this.#unreadable = new Unreadable(log)
     this.#cached = new Cached(contentsOf('cached'), this.#unreadable)
     this.#pushedBytes = contentsOf('pushed')
-    this.records = new Records(layout, files, log)
+    this.records = new Records(files, log)
     this.pushed = new Pushed({ files, contents: this.#pushedBytes, cached: this.#cached })
     this.uploads = new UploadFiles({ layout, pushed: this.#pushedBytes })
     this.#partials = new Partials(layout, { files, cached: this.#cached })

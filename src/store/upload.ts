@@ -150,6 +150,7 @@ export class UploadFile {
   readonly #path: string
   readonly #pushed: Contents
   #open = true
+  #isCommitted = false
 
   constructor({ path, file, written, pushed }: OpenUpload) {
     this.file = file
@@ -161,6 +162,11 @@ export class UploadFile {
   /** Bytes that are in the file. */
   get written(): number {
     return this.#growing.written
+  }
+
+  /** It lies under a digest's name, perhaps also where the commit was rejected: nothing may be written to it any more. */
+  get isCommitted(): boolean {
+    return this.#isCommitted
   }
 
   /**
@@ -178,10 +184,11 @@ export class UploadFile {
 
   /**
    * Everything written is on disk under the digest's name when this resolves. The caller has verified it. What is left
-   * of the session is the caller's to remove.
+   * of the session is the caller's to remove. May be called again after a failure.
    */
   async commit(digest: Digest): Promise<void> {
-    await this.#soundly(() => this.#growing.sync())
+    if (!this.#isCommitted) await this.#soundly(() => this.#growing.sync())
+    this.#isCommitted = true
     await this.#pushed.adopt(digest, this.#path, this.written)
   }
 

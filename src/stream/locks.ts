@@ -1,4 +1,5 @@
 /** Locks by key, for one holder alone or for several together; who holds some may take only later ones in addition. */
+import { Signal } from './signal.ts'
 
 export interface LockKeys {
   /** Held by nobody else. */
@@ -16,12 +17,18 @@ export type Hold = <T>(keys: LockKeys, task: (deeper: Hold) => Promise<T>) => Pr
 
 export class Locks {
   readonly #locks = new Map<string, Lock>()
+  readonly #released = new Signal()
 
   readonly hold: Hold = (keys, task) => this.#hold(keys, '', task)
 
   /** Whether nobody holds or waits for anything. */
   get idle(): boolean {
     return this.#locks.size === 0
+  }
+
+  /** Resolves when nobody holds or waits for anything. */
+  async settled(): Promise<void> {
+    while (!this.idle) await this.#released.next()
   }
 
   async #hold<T>(keys: LockKeys, above: string, task: (deeper: Hold) => Promise<T>): Promise<T> {
@@ -53,6 +60,7 @@ export class Locks {
     const lock = this.#locks.get(key)
     lock?.release()
     if (lock?.idle) this.#locks.delete(key)
+    this.#released.fire()
   }
 }
 

@@ -150,7 +150,7 @@ describe('what keeps serve from starting is told in one line, with exit code 1',
       const { code, complaints } = at.command(command)
       expect({ code, complaints }).toEqual({
         code: 1,
-        complaints: [expect.stringMatching(/the store at .* is in use by process \d+ on /)],
+        complaints: [expect.stringMatching(/^layover: the store at .* is in use by process \d+ on /)],
       })
     }
   })

@@ -12,7 +12,7 @@ import { auditStore, miB, repository } from './scene.ts'
 export async function crashScene() {
   const [dir, net] = await Promise.all([tempDir(), startInternet()])
   const upstreamUrl = net.url('plain.test').replace('plain.test', '127.0.0.1')
-  let running = await LayoverProcess.start(dir.path, upstreamUrl)
+  let running = await LayoverProcess.start({ home: dir.path, upstreamUrl })
   return {
     net,
     store: join(dir.path, 'data'),
@@ -21,7 +21,7 @@ export async function crashScene() {
     kill: () => running.kill(),
     stop: () => running.stop(),
     async start() {
-      running = await LayoverProcess.start(dir.path, upstreamUrl)
+      running = await LayoverProcess.start({ home: dir.path, upstreamUrl })
     },
     async [Symbol.asyncDispose]() {
       await running.kill()

@@ -7,10 +7,10 @@ import { FakeClock } from '../fake/clock.ts'
 import { startTestLayover } from '../support/layover.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { type Loss, PowerCutDisk } from './power-cut-disk.ts'
+import { LayoverProcess } from './process.ts'
 import { auditPushed, checkNames } from './push-crash-check.ts'
 import type { Site } from './push-crash-client.ts'
 import type { Name, Step } from './push-crash-ledger.ts'
-import { PushedTo } from './push-crash-process.ts'
 import { Pusher } from './push-crash-pusher.ts'
 import { forked, newSite, startProxied } from './push-crash-rounds.ts'
 import { send } from './push-crash-send.ts'
@@ -34,7 +34,7 @@ export async function tracedPushes(clients: number, actions: number, random: () 
   const log = dir.join('trace')
   const site = newSite(proxied.blobs)
   const runner = straceCommand(log)
-  await using layover = await PushedTo.start({ home: dir.path, upstreamUrl: proxied.url, runner })
+  await using layover = await LayoverProcess.start({ home: dir.path, upstreamUrl: proxied.url, runner })
   const pushers = Array.from(
     { length: clients },
     (_, number) => new Pusher({ site, name: `client${number}`, random: forked(random), maxBytes: 16 * 1024 }),

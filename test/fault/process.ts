@@ -1,32 +1,47 @@
-/** Layover as a process of its own, which a test can kill at any moment and start anew on the same store. */
+/** Layover as a process of its own: killed at any moment, started anew on the same store, or traced. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const main = resolve('src/main.ts')
-const startTimeoutMs = 20_000
+const startTimeoutMs = 30_000
+
+export interface ProcessOptions {
+  /** Folder of the configuration and of the store, `data`. */
+  readonly home: string
+  /** Of the one registry that it mirrors, under every name that is not local. */
+  readonly upstreamUrl: string
+  /** A command that runs the program. */
+  readonly runner?: readonly string[]
+}
 
 export class LayoverProcess implements AsyncDisposable {
   readonly url: string
   readonly #child: ChildProcess
+  readonly #pid: number
 
-  private constructor(child: ChildProcess, url: string) {
+  private constructor(child: ChildProcess, pid: number, url: string) {
     this.#child = child
+    this.#pid = pid
     this.url = url
   }
 
-  /** @param upstreamUrl of the one registry that it mirrors, under whatever name it is asked */
-  static async start(home: string, upstreamUrl: string): Promise<LayoverProcess> {
+  static async start({ home, upstreamUrl, runner = [] }: ProcessOptions): Promise<LayoverProcess> {
     const file = join(home, 'upstreams.yaml')
-    const upstream = `{registry: plain.test, url: "${upstreamUrl}", default: true}`
-    await writeFile(file, `listen: 127.0.0.1:0\nstore: {path: ./data}\nupstreams: [${upstream}]\n`)
-    const child = spawn(process.execPath, [main, 'serve', '--config', file], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const { port } = await listening(child)
-    return new LayoverProcess(child, `http://127.0.0.1:${port}`)
+    const config = [
+      'listen: 127.0.0.1:0',
+      'store: {path: ./data}',
+      `upstreams: [{registry: plain.test, url: "${upstreamUrl}", default: true}]`,
+      'local: [{match: "local/**"}]',
+    ]
+    await writeFile(file, config.join('\n'))
+    const [command, ...args] = [...runner, process.execPath, main, 'serve', '--config', file]
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const url = `http://127.0.0.1:${await portOf(child)}`
+    const { pid = 0 } = child
+    return new LayoverProcess(child, runner.length === 0 ? pid : await childOf(pid), url)
   }
 
   /** As a power cut or the kernel's out-of-memory killer ends it. */
@@ -47,12 +62,17 @@ export class LayoverProcess implements AsyncDisposable {
     const { exitCode, signalCode } = this.#child
     if (exitCode !== null || signalCode !== null) return
     const ended = once(this.#child, 'exit')
-    this.#child.kill(signal)
+    process.kill(this.#pid, signal)
     await ended
   }
 }
 
-async function listening(child: ChildProcess): Promise<{ port: number }> {
+/** The program that a runner runs: signals are for it, and the runner ends with it. */
+async function childOf(pid: number): Promise<number> {
+  return Number.parseInt(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10)
+}
+
+async function portOf(child: ChildProcess): Promise<number> {
   if (!child.stdout || !child.stderr) throw new Error('the process has no output to read')
   const complaints: string[] = []
   child.stderr.on('data', (chunk: Buffer) => complaints.push(chunk.toString()))
@@ -60,11 +80,12 @@ async function listening(child: ChildProcess): Promise<{ port: number }> {
   try {
     for await (const line of createInterface(child.stdout)) {
       const entry = JSON.parse(line) as { msg?: string; port?: number }
-      if (entry.msg === 'listening' && entry.port !== undefined) return { port: entry.port }
+      if (entry.msg === 'listening' && entry.port !== undefined) return entry.port
+      complaints.push(line)
     }
   } finally {
     clearTimeout(slow)
     child.stdout.resume() // it must never wait for a reader of its log
   }
-  throw new Error(`Layover did not start: ${complaints.join('')}`)
+  throw new Error(`Layover did not start: ${complaints.join('\n')}`)
 }

@@ -9,10 +9,10 @@ import { startInternet } from '../fake/internet.ts'
 import { startTestLayover } from '../support/layover.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { seededRandom } from './crashes.ts'
+import { LayoverProcess } from './process.ts'
 import { auditPushed, checkNames, leftIn, settle } from './push-crash-check.ts'
 import type { Site } from './push-crash-client.ts'
 import { Ledger } from './push-crash-ledger.ts'
-import { PushedTo } from './push-crash-process.ts'
 import { Pusher } from './push-crash-pusher.ts'
 
 export const proxiedRepository = 'team/app'
@@ -53,7 +53,7 @@ export async function pushCrashRounds(rounds: number, random: () => number): Pro
     const own = forked(random)
     return new Pusher({ site, name: `client${number}`, random: own, maxBytes: 1.5 * kiB * kiB })
   })
-  const start = () => PushedTo.start({ home: dir.path, upstreamUrl: proxied.url })
+  const start = () => LayoverProcess.start({ home: dir.path, upstreamUrl: proxied.url })
   let running = await start()
   try {
     for (let round = 0; round < rounds; round += 1) {

@@ -5,7 +5,7 @@ import { digestOf } from '../../src/oci/digest.ts'
 import { readContent, type StoredBlob } from '../fake/bytes.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { PowerCutDisk } from './power-cut-disk.ts'
-import { PushedTo } from './push-crash-process.ts'
+import { LayoverProcess } from './process.ts'
 import { proxiedRepository, startProxied } from './push-crash-rounds.ts'
 import { type Sending, type Sent, send } from './push-crash-send.ts'
 import {
@@ -131,7 +131,11 @@ function manifest(name: string, subject?: Buffer): Buffer {
 /** One request of each kind. Resolves when the program has ended. */
 async function pushEverything(home: string, log: string): Promise<Map<string, Answered>> {
   await using proxied = await startProxied()
-  await using layover = await PushedTo.start({ home, upstreamUrl: proxied.url, runner: straceCommand(log) })
+  await using layover = await LayoverProcess.start({
+    home,
+    upstreamUrl: proxied.url,
+    runner: straceCommand(log),
+  })
   const answered = new Map<string, Answered>()
   const at = (path: string) => new URL(path, `${layover.url}/v2/${app}/`).href
   const ask = async (

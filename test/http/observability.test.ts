@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers'
 import { describe, expect, test, vi } from 'vitest'
 import { image } from '../fake/content.ts'
 import { upstream } from '../support/layover.ts'
+import { pushBundle } from './push-client.ts'
 import { errorOf, hub, layerOf, plain, type Scene, scene } from './scene.ts'
 
 const app = image('app', { layers: [300, 200_000] })
@@ -149,6 +150,23 @@ describe('/metrics', () => {
     ).toBe(99)
     expect(samples.get('layover_index_up')).toBe(1)
     expect(samples.has('process_cpu_seconds_total')).toBe(true)
+  })
+
+  test('counts what is held here as a hit, and says of no local name that an upstream was asked', async () => {
+    await using at = await world()
+    await pushBundle({ url: at.layover.url, name: 'local/app' }, app, 'v1')
+    const held = await Promise.all(
+      ['manifests/v1', 'tags/list', `referrers/${app.digest}`].map(path => at.ask(`/v2/local/app/${path}`)),
+    )
+    const missing = await at.ask('/v2/local/app/manifests/v2')
+    for (const answer of [...held, missing]) await lineOf(at, idOf(answer))
+    expect(held.map(({ headers }) => headers['cache-status'])).toEqual(held.map(() => 'layover; hit'))
+    expect([missing.status, missing.headers['cache-status']]).toEqual([404, undefined])
+    const samples = await scrape(at)
+    for (const kind of ['manifest', 'tags', 'referrers'])
+      expect(
+        samples.get(`layover_requests_total{upstream="local",kind="${kind}",outcome="hit",status="200"}`),
+      ).toBe(1)
   })
 
   test('counts flights and their waiters while they last, and what upstream fails at', async () => {

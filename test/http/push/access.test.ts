@@ -4,7 +4,17 @@ import { digestOf } from '../../../src/oci/digest.ts'
 import { image } from '../../fake/content.ts'
 import { pushBundle } from '../push-client.ts'
 import { layerOf, plain, scene } from '../scene.ts'
-import { bytes, errorsOf, name, type PushScene, pushScene, type Sending, send, withQuery } from './scene.ts'
+import {
+  bytes,
+  errorsOf,
+  name,
+  type PushScene,
+  pushScene,
+  type Sending,
+  send,
+  sendRaw,
+  withQuery,
+} from './scene.ts'
 
 const app = image('app', { layers: [1_000] })
 const layer = layerOf(app)
@@ -100,6 +110,12 @@ describe('a write', () => {
     ['X-Real-IP', '127.0.0.1'],
     ['Forwarded', 'for=127.0.0.1'],
     ['Via', '1.1 proxy'],
+    ['CDN-Loop', 'cdn.example'],
+    ['CF-Connecting-IP', '192.0.2.1'],
+    ['True-Client-IP', '192.0.2.1'],
+    ['X-Client-IP', '192.0.2.1'],
+    ['X-Cluster-Client-IP', '192.0.2.1'],
+    ['X-Original-Forwarded-For', '192.0.2.1'],
     ['X-Forwarded-For', ''],
     ['Origin', 'https://evil.example'],
     ['Origin', 'http://localhost:8080'],
@@ -130,6 +146,25 @@ describe('a write', () => {
   })
 })
 
+test.each([
+  ['in its target', 'http://evil.example', '1.1', 'Host: localhost'],
+  ['by a second Host', '', '1.1', 'Host: localhost\r\nHost: evil.example'],
+  ['by a second Host that comes first', '', '1.1', 'Host: evil.example\r\nHost: localhost'],
+  ['by no Host, in HTTP/1.0', '', '1.0', 'Accept: */*'],
+  ['and speaks HTTP/1.0, as a proxy may that tells nothing else', '', '1.0', 'Host: localhost'],
+])('a write that names another host %s is refused', async (_, authority, version, host) => {
+  await using at = await pushed()
+  const head = `DELETE ${authority}/v2/${name}/manifests/v1 HTTP/${version}\r\n${host}\r\nConnection: close\r\n\r\n`
+  expect(await sendRaw(at.layover.url, head)).toMatch(/^HTTP\/1\.1 403 /)
+  await expectUntouched(at)
+})
+
+test('a write that names this machine in its target too is taken', async () => {
+  await using at = await pushed()
+  const head = `DELETE ${at.layover.url}/v2/${name}/manifests/v1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`
+  expect(await sendRaw(at.layover.url, head)).toMatch(/^HTTP\/1\.1 202 /)
+})
+
 test('a refused upload is not received: its client is told before it sends', async () => {
   await using at = await pushed()
   const outgoing = at.begin(`/v2/${name}/blobs/uploads/?digest=${digest}`, {
@@ -157,6 +192,7 @@ test('writes to proxied names are 405 with Allow, whoever asks', async () => {
       })
       expect([proxied, answer.status, answer.headers.allow]).toEqual([proxied, 405, 'GET, HEAD'])
       expect(errorsOf(answer).map(({ code }) => code)).toEqual(['UNSUPPORTED'])
+      expect(answer.headers['cache-status']).toBeUndefined()
     }
   expect(at.net.requests()).toEqual([])
 })

@@ -1,7 +1,7 @@
 /** What an upload may not exceed: bytes of a blob, and sessions open at once. */
 import { describe, expect, test, vi } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
-import { bytes, name, type Payload, pushScene } from './scene.ts'
+import { bytes, errorsOf, name, type Payload, pushScene } from './scene.ts'
 
 const uploads = `/v2/${name}/blobs/uploads/`
 const content = bytes(3_000)
@@ -31,7 +31,9 @@ describe('limits.upload', () => {
     expect(await at.rangeOf(location)).toBe('0-0')
     expect((await at.patch(location, payload(content.subarray(0, 2_500)))).status).toBe(202)
     expect((await at.patch(location, payload(bytes(500)))).status).toBe(413)
-    expect((await at.close(location, digest, payload(bytes(500)))).status).toBe(413)
+    const refused = await at.close(location, digest, payload(bytes(500)))
+    expect(refused.status).toBe(413)
+    expect(errorsOf(refused)[0]?.message).toContain('2999 bytes (limits.upload)')
     expect(await at.rangeOf(location)).toBe('0-2499')
     const smaller = content.subarray(0, 2_999)
     expect((await at.close(location, digestOf(smaller), payload(smaller.subarray(2_500)))).status).toBe(201)

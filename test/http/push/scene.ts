@@ -2,7 +2,9 @@
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, vi } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { FakeClock } from '../../fake/clock.ts'
@@ -128,6 +130,14 @@ export async function send(base: string, path: string, sending: Sending = {}): P
   const { body = [] } = sending
   for (const chunk of Buffer.isBuffer(body) ? [body] : body) outgoing.write(chunk)
   return outgoing.end()
+}
+
+/** Bytes as no client library sends them; all that comes back until the server ends the connection. */
+export async function sendRaw(base: string, bytes: string | Buffer): Promise<string> {
+  const { hostname, port } = new URL(base)
+  const socket = connect(Number(port), hostname)
+  socket.write(bytes)
+  return text(socket)
 }
 
 function framing({ method = 'GET', body }: Sending): Record<string, string> {

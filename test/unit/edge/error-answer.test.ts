@@ -9,8 +9,8 @@ import { UpstreamError } from '../../../src/upstream/upstream-error.ts'
 const bodyOf = ({ content }: Answer): unknown =>
   content.kind === 'buffer' ? JSON.parse(content.buffer.toString()) : undefined
 
-function answered(error: unknown) {
-  const facts: Facts = { sentBytes: 0 }
+function answered(error: unknown, known: Partial<Facts> = {}) {
+  const facts: Facts = { sentBytes: 0, ...known }
   return { facts, answer: errorAnswer(error, facts) }
 }
 
@@ -20,7 +20,15 @@ describe('an error', () => {
     expect(answer.status).toBe(400)
     expect(answer.headers).toEqual({ 'content-type': 'application/json' })
     expect(bodyOf(answer)).toEqual({ errors: [{ code: 'NAME_INVALID', message: 'bad name' }] })
-    expect(facts.provenance).toEqual({ outcome: 'error' })
+    expect(facts.provenance).toBeUndefined()
+  })
+
+  test('has a provenance where an upstream could have had what was read, and nowhere else', () => {
+    const provenanceOf = (known: Partial<Facts>) =>
+      answered(new RegistryError('MANIFEST_UNKNOWN', 'none'), known).facts.provenance
+    expect(provenanceOf({ kind: 'manifest', upstream: 'docker.io' })).toEqual({ outcome: 'error' })
+    expect(provenanceOf({ kind: 'manifest', upstream: 'local' })).toBeUndefined()
+    expect(provenanceOf({ write: 'manifest', upstream: 'docker.io' })).toBeUndefined()
   })
 
   test('of an upstream names it and what it said', () => {

@@ -141,17 +141,4 @@ describe('records', () => {
     await rig.records.remove(rig.path, options)
     expect(await rig.records.read(rig.path)).toBeUndefined()
   })
-
-  test('the walk finds every record once', async () => {
-    await using rig = await openRecords()
-    const { records, store } = rig
-    const paths = ['a', 'b'].map(tag => store.layout.tag(key, tag as Tag))
-    for (const path of paths) await records.save(path, numbered(1), loose)
-    const found: string[] = []
-    for await (const segments of records.walk()) found.push(segments.join('/'))
-    expect(found.sort()).toEqual([
-      'registry.test:5000/team/app/_tags/a',
-      'registry.test:5000/team/app/_tags/b',
-    ])
-  })
 })

@@ -31,6 +31,23 @@ describe('locks', () => {
     expect(locks.idle).toBe(true)
   })
 
+  test('are settled when those who hold and those who wait have ended', async () => {
+    const locks = new Locks()
+    await locks.settled()
+    const all = [1, 2].map(() => held(locks, { exclusive: ['a'] }))
+    let isSettled = false
+    const settled = locks.settled().then(() => {
+      isSettled = true
+    })
+    for (const { done, end } of all) {
+      expect(isSettled).toBe(false)
+      end()
+      await done
+    }
+    await settled
+    expect(locks.idle).toBe(true)
+  })
+
   test('other keys are not waited for', async () => {
     const locks = new Locks()
     const a = held(locks, { exclusive: ['a'] })
