@@ -1,7 +1,7 @@
 /** What listings of everything that is held work with, and the repositories that they are grouped by. */
 import { setImmediate } from 'node:timers/promises'
-import type { Holdings } from '../index/holdings.ts'
 import type { Page } from '../index/index.ts'
+import type { Holdings } from '../index/local/holdings.ts'
 import type { Repositories } from '../index/repositories.ts'
 import type { Revisions } from '../index/revisions.ts'
 import { RegistryError } from '../oci/errors.ts'

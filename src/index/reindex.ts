@@ -6,8 +6,8 @@ import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 import type { Filler } from './completion.ts'
 import { holdsAny, repositoriesOf } from './folders.ts'
-import type { Holdings } from './holdings.ts'
 import type { Listing } from './index.ts'
+import type { Holdings } from './local/holdings.ts'
 
 export interface Counted {
   repositories: number

@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises'
 import type { RepositoryName } from '../oci/name.ts'
 import { localRegistry } from '../store/layout.ts'
 import { untilKnown } from './completion.ts'
-import type { Holdings } from './holdings.ts'
 import type { Index, Page } from './index.ts'
+import type { Holdings } from './local/holdings.ts'
 
 export interface RepositoriesDeps {
   readonly index: Index

@@ -4,9 +4,9 @@ import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Catalog } from './catalog.ts'
-import type { Holdings } from './holdings.ts'
 import type { Page } from './index.ts'
 import { Listings } from './listings.ts'
+import type { Holdings } from './local/holdings.ts'
 
 /** Read at a time: few, since each brings its annotations along. */
 const batchSize = 8

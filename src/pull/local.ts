@@ -1,6 +1,7 @@
 /** Reading what local repositories hold. Nobody else has it: what is damaged is an error, and never merely absent. */
-import type { Holdings } from '../index/holdings.ts'
+
 import type { BlobEntry, ManifestEntry, Page } from '../index/index.ts'
+import type { Holdings } from '../index/local/holdings.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'

@@ -1,5 +1,5 @@
 /** The orchestration of a pull: what is here is served, what is not is fetched once. */
-import type { Holdings } from '../index/holdings.ts'
+import type { Holdings } from '../index/local/holdings.ts'
 import { Absences } from './absences.ts'
 import { Blobs } from './blobs.ts'
 import type { PullDeps } from './deps.ts'

@@ -1,6 +1,6 @@
 /** What every part of a push works with. */
 import type { Catalog } from '../index/catalog.ts'
-import type { Holdings } from '../index/holdings.ts'
+import type { Holdings } from '../index/local/holdings.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,8 +1,8 @@
 /** Runs the index's conformance suite and random histories against every implementation. */
 import { copyFile } from 'node:fs/promises'
-import { createMemoryIndex } from '../../src/index/memory.ts'
-import type { ExpendableLimits } from '../../src/index/rows.ts'
-import { openSqliteIndex } from '../../src/index/sqlite.ts'
+import { createMemoryIndex } from '../../src/index/rows/memory.ts'
+import type { ExpendableLimits } from '../../src/index/rows/rows.ts'
+import { openSqliteIndex } from '../../src/index/rows/sqlite.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { tempDir } from '../support/temp-dir.ts'

@@ -1,7 +1,7 @@
 /** What every index promises (src/index/index.ts), to be run against each implementation. */
 import { describe, expect, test } from 'vitest'
 import type { BlobEntry, Index, Listing, RepositoryKey } from '../../src/index/index.ts'
-import type { ExpendableLimits } from '../../src/index/rows.ts'
+import type { ExpendableLimits } from '../../src/index/rows/rows.ts'
 import type { Descriptor } from '../../src/oci/manifest.ts'
 import type { Tag } from '../../src/oci/name.ts'
 import { localEntries, relations, repositories } from './index-local.ts'

@@ -1,5 +1,5 @@
 /** A process that writes numbered tags until it is stopped: `node index-writer.ts <path> <count>`. Says `<n> <up>` as it goes. */
-import { openSqliteIndex } from '../../src/index/sqlite.ts'
+import { openSqliteIndex } from '../../src/index/rows/sqlite.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import type { Tag } from '../../src/oci/name.ts'
 import { systemClock } from '../../src/runtime/clock.ts'

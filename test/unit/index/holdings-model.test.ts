@@ -11,7 +11,7 @@ import {
   uniqueArray,
 } from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Holdings, PushedManifest } from '../../../src/index/holdings.ts'
+import type { Holdings, PushedManifest } from '../../../src/index/local/holdings.ts'
 import type { Digest } from '../../../src/oci/digest.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import type { Tag } from '../../../src/oci/name.ts'

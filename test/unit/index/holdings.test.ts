@@ -1,7 +1,7 @@
 /** What local repositories hold: records first, the index never believed over them, and each write whole or not at all. */
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import type { PushedManifest } from '../../../src/index/holdings.ts'
+import type { PushedManifest } from '../../../src/index/local/holdings.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import type { Tag } from '../../../src/oci/name.ts'
 import { digest, everything, keyOf } from '../../conformance/index-samples.ts'

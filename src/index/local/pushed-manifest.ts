@@ -1,8 +1,8 @@
 /** A manifest on its way into a local repository, and the entries that it becomes. */
-import type { Digest } from '../oci/digest.ts'
-import type { Descriptor, ManifestView } from '../oci/manifest.ts'
-import type { Tag } from '../oci/name.ts'
-import type { ManifestEntry, TagEntry } from './index.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { Descriptor, ManifestView } from '../../oci/manifest.ts'
+import type { Tag } from '../../oci/name.ts'
+import type { ManifestEntry, TagEntry } from '../index.ts'
 
 export interface PushedManifest {
   readonly mediaType: string

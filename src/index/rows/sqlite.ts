@@ -1,7 +1,7 @@
 /** The index in an SQLite file: reads are immediate, writes go in batches, and a bad file is begun again. */
 import { lstatSync, renameSync, rmSync } from 'node:fs'
-import type { Logger } from '../observe/log.ts'
-import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../../observe/log.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { IndexFile, inMemory, isBusy, isPassing } from './index-file.ts'
 import { Pending } from './pending.ts'
 import { RowIndex } from './row-index.ts'

@@ -1,7 +1,7 @@
 /** Which repositories something was put for, as rows. */
 import { LRUCache } from 'lru-cache'
+import type { Page, RepositoryKey } from '../index.ts'
 import type { EntryRows } from './entry-rows.ts'
-import type { Page, RepositoryKey } from './index.ts'
 import { registriesPlace, repositoriesMark, repositoriesPlace } from './places.ts'
 import type { Rows } from './rows.ts'
 

@@ -1,12 +1,12 @@
 /** The records of local repositories, and the index's entries after them. Who calls holds the record's lock. */
-import type { Logger } from '../observe/log.ts'
-import type { Digest } from '../oci/digest.ts'
-import type { Descriptor } from '../oci/manifest.ts'
-import type { Tag } from '../oci/name.ts'
-import type { RepositoryKey } from '../store/layout.ts'
-import type { StoredRecord } from '../store/records.ts'
-import type { Store } from '../store/store.ts'
-import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
+import type { Logger } from '../../observe/log.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { Descriptor } from '../../oci/manifest.ts'
+import type { Tag } from '../../oci/name.ts'
+import type { RepositoryKey } from '../../store/layout.ts'
+import type { StoredRecord } from '../../store/records.ts'
+import type { Store } from '../../store/store.ts'
+import type { BlobEntry, Index, ManifestEntry, TagEntry } from '../index.ts'
 import {
   blobEntry,
   blobRecord,
@@ -17,7 +17,7 @@ import {
   referrerRecord,
   tagEntry,
   tagRecord,
-} from './records.ts'
+} from '../records.ts'
 
 export interface LocalRecordsDeps {
   readonly index: Index

@@ -1,8 +1,8 @@
 /** Where the rows of each kind of entry stand. A space stands in no registry, repository, tag or digest, so that no two scopes are spelled alike. */
-import type { Digest } from '../oci/digest.ts'
-import { localRegistry } from '../store/layout.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { localRegistry } from '../../store/layout.ts'
+import type { Listing, RepositoryKey } from '../index.ts'
 import type { Place } from './entry-rows.ts'
-import type { Listing, RepositoryKey } from './index.ts'
 
 /**
  * Nobody else can be asked what a local repository holds: its entries are dated. `listing`: what an upstream answered.

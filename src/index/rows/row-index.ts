@@ -1,9 +1,8 @@
 /** The index over rows: which entry stands in which scope, and when the lack of a row means *absent*. */
-import type { Digest } from '../oci/digest.ts'
-import type { Descriptor } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/name.ts'
-import { localRegistry } from '../store/layout.ts'
-import { EntryRows, type Place } from './entry-rows.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { Descriptor } from '../../oci/manifest.ts'
+import type { RepositoryName, Tag } from '../../oci/name.ts'
+import { localRegistry } from '../../store/layout.ts'
 import type {
   Answer,
   BlobEntry,
@@ -16,7 +15,8 @@ import type {
   RepositoryKey,
   TagEntry,
   Whole,
-} from './index.ts'
+} from '../index.ts'
+import { EntryRows, type Place } from './entry-rows.ts'
 import { childrenPlace, holdersPlace, marksScope, place, publicPlace } from './places.ts'
 import { RepositoryRows } from './repository-rows.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
