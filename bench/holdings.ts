@@ -5,7 +5,7 @@
 import { copyFileSync, linkSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Index } from '../src/index/index.ts'
-import { openSqliteIndex } from '../src/index/sqlite.ts'
+import { openSqliteIndex } from '../src/index/rows/sqlite.ts'
 import { createLogger } from '../src/observe/log.ts'
 import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { mediaTypes } from '../src/oci/media-type.ts'

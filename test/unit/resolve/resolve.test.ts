@@ -127,7 +127,9 @@ describe('a name', () => {
   test('a refusal of an ns tells what is configured, and repeats nothing that could do harm', () => {
     const resolver = new Resolver(upstreams, [], [])
     const ask = () => resolver.resolve({ ns: `<b>"\r\n${'x'.repeat(5_000)}`, prefix: undefined, name: 'a' })
-    expect(ask).toThrow(expect.objectContaining({ detail: { known: expect.arrayContaining(['ghcr.io']) } }))
+    expect(ask).toThrow(
+      expect.objectContaining({ details: [{ known: expect.arrayContaining(['ghcr.io']) }] }),
+    )
     expect(ask).toThrow(expect.objectContaining({ message: expect.not.stringMatching(/[<"\r\n]/) }))
     expect(ask).toThrow(expect.objectContaining({ message: expect.stringMatching(/^.{1,200}$/) }))
   })
