@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, UpstreamConfig } from '../config/config.ts'
+import { HotAnswers } from '../edge/hot-answers.ts'
+import { HotPath } from '../edge/hot-path.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
@@ -10,6 +12,7 @@ import { Holdings } from '../index/local/holdings.ts'
 import { Repositories } from '../index/repositories.ts'
 import { Revisions } from '../index/revisions.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
+import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { createPull, type Pull } from '../pull/pull.ts'
@@ -80,10 +83,12 @@ class Program implements Layover {
     const background = new Background(error =>
       this.#log.error({ err: error }, 'work behind an answer failed'),
     )
-    const holdings = new Holdings({ index, store, clock: this.#clock, log: this.#log })
+    const answers = new HotAnswers(this.#config.limits.memory)
+    const changed = (key: RepositoryKey) => answers.drop(key)
+    const holdings = new Holdings({ index, store, clock: this.#clock, log: this.#log, changed })
     const deps = {
       store,
-      catalog: new Catalog(index, store, this.#clock),
+      catalog: new Catalog(index, store, this.#clock, { changed }),
       holdings,
       completion: holdings.completion,
       clock: this.#clock,
@@ -101,8 +106,10 @@ class Program implements Layover {
       revisions: new Revisions(deps),
       openUploads: (key?: RepositoryKey) => push.uploads.list(key),
     }
-    const edge = this.#edge(store, index)
-    this.#started = { store, holdings, pull, push, inventory, edge, closeIndex: () => index.close() }
+    const hotPath = new HotPath({ ...deps, answers, lines: new Lines(this.#log) })
+    const edge = this.#edge(store, index, hotPath)
+    const closeIndex = () => index.close()
+    this.#started = { store, holdings, pull, push, inventory, answers, hotPath, edge, closeIndex }
     this.#registry = this.#assemble(this.#started)
     try {
       for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
@@ -119,6 +126,7 @@ class Program implements Layover {
     if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
     this.#config = { ...config, listen: before.listen, store: before.store }
     if (this.#started) this.#registry = this.#assemble(this.#started)
+    this.#started?.answers.clear() // names may lead elsewhere now
     this.#retire(config)
   }
 
@@ -135,8 +143,9 @@ class Program implements Layover {
     started.store.close()
   }
 
-  #edge(store: Store, index: Index): Edge {
+  #edge(store: Store, index: Index, hotPath: HotPath): Edge {
     return createEdge({
+      hotPath,
       log: this.#log,
       metrics: this.#metrics,
       maxConnections: () => this.#config.limits.connections,
@@ -171,7 +180,7 @@ class Program implements Layover {
     }
   }
 
-  #assemble({ pull, push, inventory }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory, hotPath }: Started): RegistryDeps {
     const { upstreams, local, hosts, publicUrl } = this.#config
     const known = upstreams.map(upstream => ({
       upstream: this.#upstream(upstream),
@@ -184,6 +193,7 @@ class Program implements Layover {
       pull,
       push,
       inventory,
+      hotPath,
       resolver: new Resolver(known, local, hosts),
       publicPath,
       loopId: this.#loopId,
@@ -255,6 +265,8 @@ interface Started {
   pull: Pull
   push: Push
   inventory: RegistryDeps['inventory']
+  answers: HotAnswers
+  hotPath: HotPath
   edge: Edge
   closeIndex: () => Promise<void>
 }

@@ -27,6 +27,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
       upload: limits.upload,
       uploadIdleMs: limits.uploadIdle,
       uploads: limits.uploads,
+      memory: limits.memory,
       page: limits.page,
     },
     upstreams,

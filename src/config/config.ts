@@ -37,6 +37,8 @@ export interface Limits {
   readonly uploadIdleMs: number
   /** Open upload sessions. */
   readonly uploads: number
+  /** Bytes of answers kept in memory. */
+  readonly memory: number
   /** Entries of one page of a listing. */
   readonly page: number
 }

@@ -22,6 +22,7 @@ export function effective(config: Config): unknown {
       upload: formatSize(limits.upload),
       uploadIdle: formatDuration(limits.uploadIdleMs),
       uploads: limits.uploads,
+      memory: formatSize(limits.memory),
       page: limits.page,
     },
     upstreams: config.upstreams.map(effectiveUpstream),

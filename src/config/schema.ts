@@ -89,6 +89,12 @@ const limits = z.strictObject({
     description:
       'Uploads open at once; above it new ones are answered 429, so that abandoned ones cannot pile up.',
   }),
+  memory: size({ min: 2 ** 20 })
+    .prefault('64MiB')
+    .meta({
+      description:
+        'Manifests and small blobs that are asked for often are kept in so much memory. Takes effect at the next start.',
+    }),
   page: count(100_000).default(10_000).meta({
     description:
       'The most entries of one page of a listing (tags, referrers, catalog), whatever a client asks for; it follows `Link` to the rest.',

@@ -17,6 +17,9 @@ import { isHead } from './exchange.ts'
 import { multipart } from './multipart.ts'
 import { wantedBlob } from './wanted.ts'
 
+/** As much as goes to a socket in one write. */
+const smallBytes = 64 * 1024
+
 export async function answerBlob(call: Call, text: string): Promise<Answer> {
   const { facts, request } = call.exchange
   const digest = wantedBlob(text)
@@ -49,7 +52,7 @@ async function answerGet(call: Call, digest: Digest): Promise<Answer> {
   facts.provenance = found.provenance
   if (found.kind === 'relay') return relayAnswer(found, digest)
   try {
-    return bytesAnswer(found, digest, specs)
+    return (specs ? undefined : await smallAnswer(found, digest)) ?? bytesAnswer(found, digest, specs)
   } catch (error) {
     found.bytes.close()
     throw error
@@ -64,6 +67,32 @@ async function find(
   const { resolved, pull } = call
   const held = resolved.local && (await pull.local.blob(resolved.local, digest))
   return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
+}
+
+/** A blob that fits into one write is read at once, and may be kept. */
+async function smallAnswer(
+  { bytes, size, provenance }: BlobAnswer & { kind: 'bytes' },
+  digest: Digest,
+): Promise<Answer | undefined> {
+  if (size === undefined || size > smallBytes || provenance.outcome !== 'hit') return undefined
+  const buffer = Buffer.allocUnsafeSlow(size)
+  for (let at = 0; at < size; ) {
+    const chunks = await bytes.read(buffer.subarray(at), at)
+    if (chunks.length === 0) throw new Error(`the bytes ended at ${at} of ${size}`)
+    at += copyInto(buffer, at, chunks)
+  }
+  bytes.close()
+  return { status: 200, headers: blobHeaders(digest), content: { kind: 'buffer', buffer } }
+}
+
+/** They may be the buffer's own already. */
+function copyInto(buffer: Buffer, at: number, chunks: readonly Buffer[]): number {
+  let copied = 0
+  for (const chunk of chunks) {
+    if (chunk.buffer !== buffer.buffer) chunk.copy(buffer, at + copied)
+    copied += chunk.length
+  }
+  return copied
 }
 
 function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {

@@ -4,7 +4,7 @@ import type { Write } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
-import type { Target } from '../pull/target.ts'
+import { keyOf, localKey, type Target } from '../pull/target.ts'
 import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
@@ -15,6 +15,7 @@ import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
 import type { Exchange } from './exchange.ts'
 import { answerInventory } from './extension.ts'
+import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import { answerManifest } from './manifests.ts'
@@ -29,6 +30,7 @@ type ReadOperation = Exclude<NamedOperation, { kind: 'uploads' }>
 export interface RegistryDeps {
   readonly pull: Pull
   readonly push: Push
+  readonly hotPath: HotPath
   readonly inventory: Omit<InventoryDeps, 'resolver'>
   readonly resolver: Resolver
   /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
@@ -70,11 +72,22 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
     return answerRead(
       { exchange, resolved, pull: deps.pull, address, pageLimit: deps.limits().pageLimit },
       operation,
+      deps.hotPath,
     )
   return answerWrite({ exchange, resolved, deps, address }, operation)
 }
 
-async function answerRead(call: Call, operation: ReadOperation): Promise<Answer> {
+/** What will be answered the same way for some time goes the short way from then on. */
+async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
+  const since = hotPath.begin()
+  const answer = await readAnswer(call, operation)
+  const { local, upstream } = call.resolved
+  const keys = [...(local ? [localKey(local)] : []), ...(upstream ? [keyOf(upstream)] : [])]
+  hotPath.keep(call.exchange, answer, { since, keys })
+  return answer
+}
+
+async function readAnswer(call: Call, operation: ReadOperation): Promise<Answer> {
   try {
     switch (operation.kind) {
       case 'manifest':

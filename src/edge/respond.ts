@@ -2,10 +2,10 @@
 
 import type { BufferPool } from '../stream/buffer-pool.ts'
 import type { Answer } from './answer.ts'
-import { contentLength, discard } from './answer.ts'
-import { cacheHeaders } from './cache-status.ts'
+import { discard } from './answer.ts'
 import { errorAnswer } from './error-answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
+import { fixedHeaders } from './head.ts'
 import { sendContent } from './send.ts'
 
 /** How long, and for how many bytes, a client that sends too much is listened to. */
@@ -85,21 +85,11 @@ async function linger({ request, response }: Exchange): Promise<void> {
   clearTimeout(timer)
 }
 
-function writeHead(exchange: Exchange, { status, headers, content }: Answer, draining: boolean): void {
+function writeHead(exchange: Exchange, answer: Answer, draining: boolean): void {
   const { response, facts, requestId } = exchange
-  const length =
-    headers['content-length'] ??
-    (isHead(exchange) && content.kind === 'none' ? undefined : contentLength(content))
   if (draining || bodyUnread(exchange)) response.shouldKeepAlive = false
-  response.writeHead(status, {
-    'docker-distribution-api-version': 'registry/2.0',
-    'x-content-type-options': 'nosniff',
-    'x-request-id': requestId,
-    ...(length === undefined || status === 304 || status === 204 ? {} : { 'content-length': length }),
-    ...(facts.namespace === undefined ? {} : { 'oci-namespace': facts.namespace }),
-    ...(facts.provenance ? cacheHeaders(facts.provenance) : {}),
-    ...headers,
-  })
+  const headers = fixedHeaders(answer, facts, isHead(exchange))
+  response.writeHead(answer.status, { 'x-request-id': requestId, ...headers })
 }
 
 /** A body that nobody is going to read would have to arrive whole before the connection could be used again. */

@@ -7,6 +7,7 @@ import { getRequestListener } from '@hono/node-server'
 import { BufferPool } from '../stream/buffer-pool.ts'
 import { type Witness, watch } from './access-log.ts'
 import { openExchange } from './exchange.ts'
+import type { HotPath } from './hot-path.ts'
 import { createPages, type PagesDeps } from './pages.ts'
 import { answerRegistry, type RegistryDeps } from './registry.ts'
 import { createResponder } from './respond.ts'
@@ -17,6 +18,7 @@ const keepAliveMs = 120_000
 const headersMs = 65_000
 
 export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScrape'> {
+  readonly hotPath: HotPath
   /** Read for each request, so that a reload takes effect at once. */
   registry(): RegistryDeps
   readonly maxConnections: () => number
@@ -46,6 +48,7 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   const answer = (request: IncomingMessage, response: ServerResponse) => {
     if (request.socket.destroyed) return
+    if (!draining && deps.hotPath.answer(request, response)) return
     const exchange = openExchange(request, response)
     watch(exchange, deps)
     const answering = answerRegistry(exchange, deps.registry())

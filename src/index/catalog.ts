@@ -7,7 +7,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import type { StoredRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { settle } from './answer.ts'
-import type { BlobEntry, Index, ManifestEntry, TagEntry } from './index.ts'
+import type { BlobEntry, Changed, Index, ManifestEntry, TagEntry } from './index.ts'
 import { PullTimes, wasLately } from './pull-times.ts'
 import {
   blobEntry,
@@ -25,19 +25,31 @@ const cached = { durable: false }
 /** When it came and was asked for is kept here. */
 export type NewManifest = Omit<ManifestEntry, 'at' | 'pulledAt'>
 
+export interface CatalogOptions {
+  /** A record that cannot be read is an error; else it counts as absent, and a pull goes on without it. */
+  readonly strict?: boolean
+  readonly changed?: Changed
+}
+
 export class Catalog {
   readonly index: Index
   readonly #store: Store
   readonly #clock: Clock
   readonly #strict: boolean
+  readonly #changed: Changed
   readonly #pulls = new PullTimes()
 
-  /** @param strict a record that cannot be read is an error; else it counts as absent, and a pull goes on without it */
-  constructor(index: Index, store: Store, clock: Clock, { strict = false } = {}) {
+  constructor(
+    index: Index,
+    store: Store,
+    clock: Clock,
+    { strict = false, changed = () => {} }: CatalogOptions = {},
+  ) {
     this.index = index
     this.#store = store
     this.#clock = clock
     this.#strict = strict
+    this.#changed = changed
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
@@ -52,6 +64,7 @@ export class Catalog {
   /** The tag points at a digest that it did not point at before. */
   async moveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
     await this.index.putTag(key, tag, entry)
+    this.#changed(key)
     await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
   }
 
@@ -61,8 +74,12 @@ export class Catalog {
   }
 
   async dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
-    await this.#store.records.remove(this.#store.layout.tag(key, tag))
-    await this.index.dropTag(key, tag)
+    try {
+      await this.#store.records.remove(this.#store.layout.tag(key, tag))
+      await this.index.dropTag(key, tag)
+    } finally {
+      this.#changed(key)
+    }
   }
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {

@@ -9,6 +9,9 @@ import type { RepositoryKey } from '../store/layout.ts'
 
 export type { RepositoryKey }
 
+/** Told, before a write resolves, that something of the repository is not what it was. */
+export type Changed = (key: RepositoryKey) => void
+
 export type Answer<T> =
   | { readonly answer: 'present'; readonly value: T }
   | { readonly answer: 'absent' }

@@ -7,7 +7,7 @@ import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
-import { isFresh, judge } from './freshness.ts'
+import { freshMs, isFresh, judge } from './freshness.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
@@ -74,7 +74,8 @@ export class Manifests {
     if (!entry) return this.#coldTag(target, tag, ask)
     const now = this.#deps.clock.now()
     if (!isFresh(entry, target.policy, tag, now)) return this.#recheck(target, tag, entry, ask)
-    return this.#fromTag(target, entry, ask, { ...hit, ageMs: now - entry.checkedAt })
+    const ageMs = now - entry.checkedAt
+    return this.#fromTag(target, entry, ask, { ...hit, ageMs, lastsMs: freshMs(target.policy, tag) - ageMs })
   }
 
   /** What the tag points at; its body is fetched if only a HEAD was seen so far. */

@@ -9,9 +9,11 @@ export interface Provenance {
   readonly detail?: string
   /** Milliseconds since upstream last confirmed the tag. */
   readonly ageMs?: number
+  /** For how long the same is answered without asking anybody; undefined: it may be another thing the next time. */
+  readonly lastsMs?: number
 }
 
-export const hit: Provenance = { outcome: 'hit' }
+export const hit: Provenance = { outcome: 'hit', lastsMs: Number.POSITIVE_INFINITY }
 export const missed: Provenance = { outcome: 'miss', stored: true }
 export const collapsed: Provenance = { outcome: 'collapsed' }
 export const revalidated: Provenance = { outcome: 'revalidated' }

@@ -85,7 +85,10 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const dir = await tempDir()
   const lines: Record<string, unknown>[] = []
   const log = createLogger('debug', {
-    write: line => void lines.push(JSON.parse(line) as Record<string, unknown>),
+    write: text => {
+      for (const line of text.split('\n').filter(Boolean))
+        lines.push(JSON.parse(line) as Record<string, unknown>)
+    },
   })
   const config: Config = {
     listen: [{ host: '127.0.0.1', port: 0 }],
@@ -101,6 +104,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       upload: 100 * 2 ** 30,
       uploadIdleMs: 24 * 60 * minute,
       uploads: 10_000,
+      memory: 64 * 1024 * 1024,
       page: 10_000,
       ...setting.limits,
     },

@@ -11,7 +11,7 @@ import { type LockKeys, Locks } from '../../stream/locks.ts'
 import { settle } from '../answer.ts'
 import { Completion, untilKnown } from '../completion.ts'
 import { holdsAny } from '../folders.ts'
-import type { Answer, BlobEntry, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
+import type { Answer, BlobEntry, Changed, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
 import { Listings } from '../listings.ts'
 import { PullTimes } from '../pull-times.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
@@ -24,6 +24,7 @@ export interface HoldingsDeps {
   readonly store: Store
   readonly clock: Clock
   readonly log: Logger
+  readonly changed?: Changed
 }
 
 export type { Found, PushedManifest }
@@ -54,7 +55,12 @@ export class Holdings {
     )
     this.completion = new Completion(deps)
     this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
-    this.#writes = new LocalWrites({ ...deps, completion: this.completion, records: this.#records })
+    this.#writes = new LocalWrites({
+      changed: () => {},
+      ...deps,
+      completion: this.completion,
+      records: this.#records,
+    })
   }
 
   tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {

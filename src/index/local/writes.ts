@@ -9,7 +9,7 @@ import type { RepositoryKey } from '../../store/layout.ts'
 import type { Store } from '../../store/store.ts'
 import { settle } from '../answer.ts'
 import type { Completion } from '../completion.ts'
-import type { BlobEntry, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
+import type { BlobEntry, Changed, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
 import { wasLately } from '../pull-times.ts'
 import { childrenOf } from '../records.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
@@ -22,6 +22,7 @@ export interface LocalWritesDeps {
   readonly log: Logger
   readonly completion: Completion
   readonly records: LocalRecords
+  readonly changed: Changed
 }
 
 /** A record that a write touches, and the index's entry of it. */
@@ -45,7 +46,7 @@ export class LocalWrites {
     { entry, stored }: { entry: BlobEntry; stored: Promise<void> | undefined },
   ): Promise<void> {
     const { index, records, clock } = this.#deps
-    await this.#write(key, [this.#blob(key, digest)], async () => {
+    await this.#change(key, [this.#blob(key, digest)], async () => {
       await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
       await index.putBlob(key, digest, entry)
     })
@@ -62,7 +63,7 @@ export class LocalWrites {
     const parents = await index.parentsOf(key, digest)
     if (parents.answer === 'unknown') return undefined
     allow(parents.answer === 'present' ? parents.value : [])
-    await this.#write(key, [this.#blob(key, digest)], async () => {
+    await this.#change(key, [this.#blob(key, digest)], async () => {
       await records.removeBlob(key, digest)
       await index.dropBlob(key, digest)
     })
@@ -81,7 +82,7 @@ export class LocalWrites {
       descriptor: descriptorOf(digest, pushed),
     }
     const tags = movedTags(digest, pushed, { current, now: clock.now() })
-    await this.#write(
+    await this.#change(
       key,
       this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }),
       async () => {
@@ -99,7 +100,7 @@ export class LocalWrites {
   async dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
     const { index, records } = this.#deps
     if (!(await this.#tagOf(key, tag))) return false
-    await this.#write(key, [this.#tag(key, tag)], async () => {
+    await this.#change(key, [this.#tag(key, tag)], async () => {
       await records.removeTag(key, tag)
       await index.dropTag(key, tag)
     })
@@ -120,7 +121,7 @@ export class LocalWrites {
     allow(tags)
     const { subject } = entry
     const body = await store.pushed.read(digest).catch(() => undefined) // what it lists is of no consequence any more
-    await this.#write(key, this.#manifestAnd(tags, { key, digest, subject }), async () => {
+    await this.#change(key, this.#manifestAnd(tags, { key, digest, subject }), async () => {
       await allDone(tags.map(tag => records.removeTag(key, tag)))
       if (subject) await records.removeReferrer(key, subject, digest)
       await records.removeManifest(key, digest)
@@ -142,6 +143,15 @@ export class LocalWrites {
       await records.saveManifest(key, digest, pulled)
       await index.putManifest(key, digest, pulled)
     })
+  }
+
+  /** A write that readers see. */
+  async #change(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
+    try {
+      await this.#write(key, touched, task)
+    } finally {
+      this.#deps.changed(key)
+    }
   }
 
   /** A write that fails may have changed records all the same: then the index says what they say. */

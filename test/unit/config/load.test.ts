@@ -49,6 +49,7 @@ describe('the configuration in force', () => {
         upload: 100 * 2 ** 30,
         uploadIdleMs: 86_400_000,
         uploads: 10_000,
+        memory: 64 * 2 ** 20,
         page: 10_000,
       },
       upstreams: [
