@@ -56,7 +56,8 @@ export class HotPath {
     const { content, status } = answer
     const { kind, provenance } = facts
     if (status !== 200 || content.kind !== 'buffer' || request.method !== 'GET') return
-    if (kind === undefined || provenance?.outcome !== 'hit' || provenance.lastsMs === undefined) return
+    if (kind !== 'manifest' && kind !== 'blob') return // lists depend on more than one repository
+    if (provenance?.outcome !== 'hit' || provenance.lastsMs === undefined) return
     const now = clock.now()
     const { upstream, repository, reference, digest } = facts
     const { ageMs, lastsMs } = provenance

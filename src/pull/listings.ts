@@ -8,7 +8,7 @@ import { Coalescer } from '../stream/coalesce.ts'
 import type { TagPage } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
-import { collapsed, hit, missed, type Provenance } from './provenance.ts'
+import { collapsed, missed, type Provenance } from './provenance.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
 /** A whole list of tags has to come to an end; upstream is not asked for more. */
@@ -77,7 +77,7 @@ export class Listings {
     const known = await index.listing(keyOf(target), wanted.kind, wanted.query)
     const ageMs = known ? this.#deps.clock.now() - known.fetchedAt : 0
     if (known && Math.abs(ageMs) < target.policy.listingsFreshMs)
-      return { body: known.body, provenance: { ...hit, ageMs } }
+      return { body: known.body, provenance: { outcome: 'hit', ageMs } }
     const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () =>
       this.#ask(target, wanted),
     )
