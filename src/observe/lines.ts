@@ -1,13 +1,15 @@
 /** Ready-made lines for the log, for what is told too often to be put together anew: gathered, and written in one go. */
 import { type Logger, symbols } from 'pino'
 
-/** So much is gathered at most. */
+/** So much is gathered at most, and for so long. */
 const batchLength = 32 * 1024
+const gatherMs = 20
 
 export class Lines {
   readonly #destination: { write(text: string): unknown }
   readonly #log: Logger
   #waiting = ''
+  #timer: NodeJS.Timeout | undefined
 
   /** Goes where the logger's lines go. */
   constructor(log: Logger) {
@@ -22,14 +24,17 @@ export class Lines {
     return this.#log.isLevelEnabled('info')
   }
 
-  /** @param line whole, with its end; written before the process does anything else that it waits for */
+  /** @param line whole, with its end */
   write(line: string): void {
-    if (this.#waiting === '') setImmediate(() => this.#flush())
+    this.#timer ??= setTimeout(() => this.flush(), gatherMs)
     this.#waiting += line
-    if (this.#waiting.length >= batchLength) this.#flush()
+    if (this.#waiting.length >= batchLength) this.flush()
   }
 
-  #flush(): void {
+  /** Writes what waits. The timer that does so else keeps the process alive until it has. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     const text = this.#waiting
     this.#waiting = ''
     if (text !== '') this.#destination.write(text)
