@@ -5,8 +5,11 @@ import { askMany, putMany } from './asking.ts'
 import { type BulkAsk, readBulk, type Transfer } from './bulk.ts'
 import { answerCalls } from './child.ts'
 import { Content, type ContentSpec } from './content.ts'
+import { drain } from './drain.ts'
 import { nowMs } from './monotonic.ts'
 import { pushAll } from './pushing.ts'
+import { replay } from './replay.ts'
+import { letGo, stall } from './stalling.ts'
 
 /** Nothing that is asked here should take longer; an answer that does is no answer. */
 const longestMs = 60_000
@@ -29,6 +32,10 @@ export const calls = {
   push: pushAll,
   askMany,
   putMany,
+  drain,
+  replay,
+  stall,
+  letGo,
 
   /** So many readers at once. */
   bulk({ spec, readers, ...ask }: Bulk): Promise<Transfer[]> {

@@ -1,6 +1,7 @@
 /** What the origin serves and the clients check: pseudo-random blobs of any size that cost no disk and little memory. */
 import { createCipheriv, createHash, type Hash } from 'node:crypto'
 
+export const KiB = 2 ** 10
 export const MiB = 2 ** 20
 export const GiB = 2 ** 30
 

@@ -6,6 +6,29 @@ export interface Figure {
   readonly measured: string
   /** Undefined: reported without a goal. */
   readonly reached: boolean | undefined
+  /** One server's share of a comparison, in numbers. */
+  readonly compared?: Compared
+}
+
+export interface Compared {
+  readonly work: string
+  readonly server: string
+  /** Of `rates`. */
+  readonly unit: 'requests/s' | 'bytes/s'
+  readonly rates: readonly number[]
+  /** To nginx's rate, round by round; empty: nginx is not here. */
+  readonly ratios: readonly number[]
+  /** Work done in a CPU second, to nginx's: what others do on the machine tells least on it. */
+  readonly cpuRatio: number | undefined
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly cpuMicrosPerRequest: number
+  readonly cpuSecondsPerGiB: number
+  /** After the work, shared pages divided among those who share them. */
+  readonly memoryBytes: number
+  /** CPU of the client, of one core. */
+  readonly clientBusy: number
+  readonly goal: number | undefined
 }
 
 export function median(values: readonly number[]): number {

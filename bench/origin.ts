@@ -86,20 +86,8 @@ export const calls = {
     faults.delete(digest)
   },
 
-  /** An image without layers, in every repository under this tag. */
-  addManifest({ tag, fault }: { tag: string; fault?: Fault }): Manifest {
-    const config = {
-      mediaType: 'application/vnd.oci.image.config.v1+json',
-      digest: `sha256:${'0'.repeat(64)}`,
-      size: 2,
-    }
-    const body = JSON.stringify({
-      schemaVersion: 2,
-      mediaType: manifestType,
-      config,
-      layers: [],
-      annotations: { tag },
-    })
+  /** In every repository under this tag; without a body an image that has no layers. */
+  addManifest({ tag, fault, body = imageOf(tag) }: { tag: string; fault?: Fault; body?: string }): Manifest {
     const digest = `sha256:${createHash('sha256').update(body).digest('hex')}`
     const manifest = { digest, body }
     manifests.set(tag, manifest).set(digest, manifest)
@@ -116,6 +104,21 @@ export const calls = {
 }
 
 answerCalls(calls)
+
+function imageOf(tag: string): string {
+  const config = {
+    mediaType: 'application/vnd.oci.image.config.v1+json',
+    digest: `sha256:${'0'.repeat(64)}`,
+    size: 2,
+  }
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: manifestType,
+    config,
+    layers: [],
+    annotations: { tag },
+  })
+}
 
 async function answer(request: IncomingMessage, response: ServerResponse, port: number): Promise<void> {
   const { method = 'GET', url: path = '/', headers } = request

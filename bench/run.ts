@@ -1,10 +1,12 @@
-/** The figures that Layover is measured by: `node bench/run.ts [--built] [--dir folder] [row…]`. */
+/** The figures that Layover is measured by: `node bench/run.ts [--built] [--dir folder] [row…]`; `peers` stands for all rows of that kind. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Figure } from './figure.ts'
+import { draw } from './peers/picture.ts'
+import { peerRows } from './peers/rows.ts'
 import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
@@ -38,6 +40,7 @@ const rows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   'push-small': smallPushes,
   'push-memory': pushMemory,
   listings,
+  ...peerRows,
 }
 const results = new URL('results/', import.meta.url)
 const { values: options, positionals } = parseArgs({
@@ -47,7 +50,7 @@ const { values: options, positionals } = parseArgs({
 
 function print(row: string, { figure, goal, measured, reached }: Figure): void {
   const verdict = reached === undefined ? '' : { true: 'reached', false: 'MISSED' }[`${reached}`]
-  console.log(`${row.padEnd(15)} ${figure.padEnd(48)} ${goal.padEnd(44)} ${verdict?.padEnd(8)} ${measured}`)
+  console.log(`${row.padEnd(16)} ${figure.padEnd(56)} ${goal.padEnd(44)} ${verdict?.padEnd(8)} ${measured}`)
 }
 
 /** A row that breaks is a figure that was missed; the others still run. */
@@ -64,16 +67,17 @@ async function run(name: string): Promise<Figure[]> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1)) // nothing is left behind
-const unknown = positionals.filter(name => !(name in rows))
+const asked = positionals.flatMap(name => (name === 'peers' ? Object.keys(peerRows) : name))
+const unknown = asked.filter(name => !(name in rows))
 if (unknown.length > 0) {
-  console.error(`no such row: ${unknown.join(', ')}; there are ${Object.keys(rows).join(', ')}`)
+  console.error(`no such row: ${unknown.join(', ')}; there are peers, ${Object.keys(rows).join(', ')}`)
   process.exit(2)
 }
 if (options.built)
   execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/build.ts', import.meta.url))])
 
 const report: (Figure & { row: string })[] = []
-for (const name of positionals.length > 0 ? positionals : Object.keys(rows)) {
+for (const name of asked.length > 0 ? asked : Object.keys(rows)) {
   for (const figure of await run(name)) {
     report.push({ row: name, ...figure })
     print(name, figure)
@@ -86,8 +90,13 @@ const machine = {
   node: process.version,
   built: options.built,
 }
+const keep = (kind: string, content: string) =>
+  writeFileSync(new URL(`${at.replaceAll(':', '-')}.${kind}`, results), content)
 mkdirSync(results, { recursive: true })
-writeFileSync(
-  new URL(`${at.replaceAll(':', '-')}.json`, results),
-  `${JSON.stringify({ at, ...machine, report }, undefined, 2)}\n`,
+keep('json', `${JSON.stringify({ at, ...machine, report }, undefined, 2)}\n`)
+const caption = `${at.slice(0, 10)}, ${machine.cpu}, Node ${machine.node}: rate of each server / nginx (black line), the goal in red`
+const picture = draw(
+  report.flatMap(({ compared }) => compared ?? []),
+  caption,
 )
+if (picture !== undefined) keep('svg', picture)

@@ -3,9 +3,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { get } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { sum } from './figure.ts'
 import { nowMs } from './monotonic.ts'
 
 const startTimeoutMs = 30_000
@@ -58,11 +60,10 @@ export class Server implements AsyncDisposable {
     process.on('exit', this.#kill)
   }
 
-  /** Since its start, all threads. */
+  /** Since their start, all threads of the process and of those that it started. */
   async cpuSeconds(): Promise<{ user: number; system: number }> {
-    const stat = await readFile(`/proc/${this.#process.pid}/stat`, 'utf8')
-    const [, user, system] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
-    return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
+    const times = await Promise.all((await this.#processes()).map(cpuSecondsOf))
+    return { user: sum(times.map(({ user }) => user)), system: sum(times.map(({ system }) => system)) }
   }
 
   /**
@@ -70,9 +71,18 @@ export class Server implements AsyncDisposable {
    * that runs nothing else of this Node they are one; here the origin and the clients share the program with it.
    */
   async memoryBytes(): Promise<{ resident: number; proportional: number }> {
-    const rollup = await readFile(`/proc/${this.#process.pid}/smaps_rollup`, 'utf8')
-    const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024
-    return { resident: field('Rss'), proportional: field('Pss') }
+    const held = await Promise.all((await this.#processes()).map(memoryOf))
+    return {
+      resident: sum(held.map(({ resident }) => resident)),
+      proportional: sum(held.map(({ proportional }) => proportional)),
+    }
+  }
+
+  /** Workers too. */
+  async #processes(): Promise<number[]> {
+    const { pid = 0 } = this.#process
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    return [pid, ...children.split(' ').filter(Boolean).map(Number)]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,6 +94,18 @@ export class Server implements AsyncDisposable {
     await ended
     clearTimeout(late)
   }
+}
+
+async function cpuSecondsOf(pid: number): Promise<{ user: number; system: number }> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const [, user, system] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
+  return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
+}
+
+async function memoryOf(pid: number): Promise<{ resident: number; proportional: number }> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024
+  return { resident: field('Rss'), proportional: field('Pss') }
 }
 
 /** Holds every thread of a process to these cores. */
@@ -114,8 +136,10 @@ async function untilReady(child: ChildProcess, url: string, home: string): Promi
 /** 0: nobody listens. */
 function statusOf(url: string): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>()
-  get(url, { agent: false }, response => resolve(response.resume().statusCode ?? 0)).on('error', () =>
-    resolve(0),
-  )
+  const ask = url.startsWith('https:') ? getSecurely : get
+  // The certificate of a run is known to nobody.
+  ask(url, { agent: false, rejectUnauthorized: false }, response =>
+    resolve(response.resume().statusCode ?? 0),
+  ).on('error', () => resolve(0))
   return promise
 }

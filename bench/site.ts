@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Child } from './child.ts'
 import type { calls as clientCalls } from './client.ts'
 import type { ContentSpec } from './content.ts'
-import { Layover } from './layover.ts'
+import { type Certificate, Layover } from './layover.ts'
 import { nowMs } from './monotonic.ts'
 import type { Exchange, Fault, calls as originCalls } from './origin.ts'
 
@@ -52,11 +52,13 @@ export class Site implements AsyncDisposable {
   }
 
   /** With an empty store, in front of the origin, unless told otherwise. */
-  async startLayover({ home = this.newPath(), upstreams, cores }: StartOptions = {}): Promise<Layover> {
+  async startLayover(options: StartOptions = {}): Promise<Layover> {
+    const { home = this.newPath(), upstreams, cores, certificate } = options
     return Layover.start({
       home,
       built: this.built,
       cores,
+      certificate,
       upstreams: upstreams ?? { [registry]: await this.#port },
     })
   }
@@ -111,6 +113,7 @@ interface StartOptions {
   home?: string
   upstreams?: Record<string, number>
   cores?: string | undefined
+  certificate?: Certificate | undefined
 }
 
 /** Where the store keeps it. */
