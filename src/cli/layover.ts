@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Config, UpstreamConfig } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
+import { type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Catalog } from '../index/catalog.ts'
@@ -34,7 +35,7 @@ export interface Surroundings {
 }
 
 export interface Layover {
-  readonly addresses: readonly { host: string; port: number }[]
+  readonly addresses: readonly BoundAddress[]
   /** Takes over everything but what a running process cannot change, which is named in the log. */
   reload(config: Config): Promise<void>
   /** Ends transfers within the configured time; nothing that was acknowledged is lost. */
@@ -55,7 +56,7 @@ export async function startLayover(config: Config, surroundings: Surroundings): 
 }
 
 class Program implements Layover {
-  readonly addresses: { host: string; port: number }[] = []
+  readonly addresses: BoundAddress[] = []
   readonly #log: Logger
   readonly #clock: Clock
   readonly #lookup: Lookup
@@ -121,8 +122,9 @@ class Program implements Layover {
   }
 
   async reload(config: Config): Promise<void> {
+    this.#started?.edge.renew(config.listen) // throws before anything else is taken over
     const before = this.#config
-    const fixed = (['listen', 'store'] as const).filter(key => !isDeepStrictEqual(before[key], config[key]))
+    const fixed = fixedChanges(before, config)
     if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
     this.#config = { ...config, listen: before.listen, store: before.store }
     if (this.#started) this.#registry = this.#assemble(this.#started)
@@ -257,6 +259,15 @@ class Program implements Layover {
       await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
   }
+}
+
+/** What a running process cannot take over. */
+function fixedChanges(before: Config, after: Config): string[] {
+  const listensThere =
+    before.listen.length === after.listen.length &&
+    before.listen.every(old => after.listen.some(address => isSamePlace(address, old)))
+  const storesThere = isDeepStrictEqual(before.store, after.store)
+  return [...(listensThere ? [] : ['listen']), ...(storesThere ? [] : ['store'])]
 }
 
 interface Started {

@@ -74,7 +74,7 @@ async function stopSignal(): Promise<string> {
 
 /** What is served, and what is open to whom. */
 function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Config): void {
-  for (const { host, port } of addresses) log.info({ host, port }, 'listening')
+  for (const address of addresses) log.info(address, 'listening')
   log.info(
     { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
     local.length === 0
@@ -93,9 +93,12 @@ function startFailure(error: unknown): string {
     port?: number
   }
   const where = `${String(address)}:${String(port)}`
-  if (code === 'EADDRINUSE') return `${where} is in use by another process: change \`listen\``
+  if (code === 'EADDRINUSE')
+    return `${where} is in use by another process: change \`listen\` or \`listeners\``
   if (code === 'EACCES') return `this user may not listen on ${where}: choose a port above 1023`
-  if (hostname !== undefined) return `${hostname} has no address (${String(code)}): change \`listen\``
-  if (code === 'EADDRNOTAVAIL') return `${where} is no address of this machine: change \`listen\``
+  if (hostname !== undefined)
+    return `${hostname} has no address (${String(code)}): change \`listen\` or \`listeners\``
+  if (code === 'EADDRNOTAVAIL')
+    return `${where} is no address of this machine: change \`listen\` or \`listeners\``
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -1,6 +1,6 @@
 /** The forms in which the configuration names hosts, addresses and URLs. Each parser throws FormInvalid. */
 import ipaddr from 'ipaddr.js'
-import type { ListenAddress } from './config.ts'
+import type { ListenAddress } from '../edge/listener.ts'
 
 /** Its message completes "…: expected …". */
 export class FormInvalid extends Error {
@@ -20,7 +20,7 @@ export function parseHost(text: string): string {
   return text
 }
 
-export function parseListen(text: string): ListenAddress {
+export function parseListen(text: string): Pick<ListenAddress, 'host' | 'port'> {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text)
   const [, v6, host = v6 ?? '', port = ''] = match ?? []
   const isAddress = v6 === undefined || ipaddr.IPv6.isValid(v6)

@@ -1,4 +1,5 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
+import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
 import type { Config, UpstreamConfig } from './config.ts'
@@ -14,7 +15,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
   const namesDefault = file.upstreams.some(upstream => upstream.default === true)
   const upstreams = file.upstreams.map(entry => assembleUpstream(entry, { namesDefault, resolvePath }))
   return {
-    listen: file.listen,
+    listen: listenAddresses(file),
     hosts: file.hosts,
     publicUrl: file.publicUrl,
     store: { path: resolvePath(file.store.path) },
@@ -33,6 +34,15 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     upstreams,
     local: file.local.map(entry => assembleLocal(entry, upstreams)),
   }
+}
+
+function listenAddresses({ listen, listeners }: ConfigFile): ListenAddress[] {
+  if (listeners.length === 0) return listen.map(address => ({ ...address, role: 'registry', tls: undefined }))
+  return listeners.map(({ address, role, tls }) => ({
+    ...address,
+    role,
+    tls: tls && { cert: tls.cert, key: tls.key },
+  }))
 }
 
 interface Context {

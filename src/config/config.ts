@@ -1,4 +1,5 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
+import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { UpstreamOptions } from '../upstream/upstream.ts'
 
@@ -13,11 +14,6 @@ export interface Config {
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
   readonly local: readonly LocalNamespace[]
-}
-
-export interface ListenAddress {
-  readonly host: string
-  readonly port: number
 }
 
 export interface Limits {

@@ -1,6 +1,7 @@
 /** The configuration in force in the form of its file, for people: complete, and without secrets. */
+import type { ListenAddress } from '../edge/listener.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, ListenAddress, UpstreamConfig } from './config.ts'
+import type { Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
@@ -8,7 +9,7 @@ const redacted = '<redacted>'
 export function effective(config: Config): unknown {
   const { publicUrl, store, limits } = config
   return {
-    listen: config.listen.map(formatAddress),
+    ...listening(config.listen),
     hosts: config.hosts,
     ...(publicUrl === undefined ? {} : { publicUrl }),
     store: { path: store.path },
@@ -28,6 +29,18 @@ export function effective(config: Config): unknown {
     upstreams: config.upstreams.map(effectiveUpstream),
     local: config.local,
   }
+}
+
+/** In the short form where it says everything. */
+function listening(addresses: readonly ListenAddress[]): object {
+  if (addresses.every(({ role, tls }) => role === 'registry' && !tls))
+    return { listen: addresses.map(formatAddress) }
+  const listeners = addresses.map(({ role, tls, ...address }) => ({
+    address: formatAddress(address),
+    role,
+    ...(tls ? { tls: { cert: countCertificates(tls.cert), key: redacted } } : {}),
+  }))
+  return { listeners }
 }
 
 function effectiveUpstream({
@@ -97,6 +110,6 @@ function countCertificates(pem: string): string {
   return `<${count} certificate${count === 1 ? '' : 's'}>`
 }
 
-function formatAddress({ host, port }: ListenAddress): string {
+function formatAddress({ host, port }: Pick<ListenAddress, 'host' | 'port'>): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -1,8 +1,9 @@
 /** The rules between keys. They read loosely, so that a mistake elsewhere does not hide one of theirs. */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
+import { belongTogether } from './identity.ts'
+import { listenedTwice, unusableIdentities } from './listener-rules.ts'
 import { type Breach, emptyOverlays, shadowedLocals, unnamedLocals } from './local-rules.ts'
 
 const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
@@ -23,7 +24,11 @@ const entry = z.object({
   key: maybe(z.string()),
 })
 
+const identity = z.object({ cert: maybe(z.string()), key: maybe(z.string()) })
+
 const loose = z.object({
+  listen: z.unknown().optional(),
+  listeners: list(z.object({ tls: maybe(identity) })),
   hosts: list(z.string()),
   upstreams: list(entry),
   local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()), overlay: maybe(z.boolean()) })),
@@ -32,10 +37,12 @@ const loose = z.object({
 type Entry = z.output<typeof entry>
 
 export function breaches(raw: unknown): Breach[] {
-  const { hosts, upstreams, local } = loose.parse(raw)
+  const { listen, listeners, hosts, upstreams, local } = loose.parse(raw)
   const entries = [...upstreams.entries()].filter((pair): pair is [number, Entry] => pair[1] !== undefined)
   const registries = entries.map(([, upstream]) => upstream)
   return [
+    ...listenedTwice(listen, listeners),
+    ...unusableIdentities(listeners),
     ...ambiguousNames(hosts, entries),
     ...secondDefaults(entries),
     ...entries.flatMap(([at, upstream]) => [
@@ -141,14 +148,6 @@ function brokenIdentity(at: number, { cert, key }: Entry): Breach[] {
   }
   if (cert === undefined || key === undefined || belongTogether(cert, key)) return []
   return [{ path, message: 'expected the certificate of `key`, found one of another key' }]
-}
-
-function belongTogether(cert: string, key: string): boolean {
-  try {
-    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
-  } catch {
-    return true // one of them cannot be read, which the schema says
-  }
 }
 
 /** Patterns are matched with the name at the upstream. */

@@ -12,28 +12,32 @@ import { parseSize } from './quantity.ts'
 import { upstream } from './upstream-schema.ts'
 import { choice, count, flag, lifetime, list, notYet, positiveLifetime, size, text, timer } from './values.ts'
 
-const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0
 const plain = (form: string) => z.string().meta({ form })
 
 const oneOrMore = <T extends z.ZodType>(item: T) =>
   z.preprocess(value => (Array.isArray(value) ? value : [value]), z.array(item).min(1))
 
 const listener = z.strictObject({
-  address: text('address:port', parseListen).meta({ description: 'As `listen`.' }),
-  role: choice(['registry', 'mirror']).meta({
+  address: text('address:port', parseListen).meta({ description: 'As `listen`. **Required.**' }),
+  role: choice(['registry', 'mirror']).default('registry').meta({
     description: '`mirror`: pulls only, and never a challenge. `registry`: everything.',
   }),
   tls: z
     .strictObject({
       cert: text('PEM or `file:`', parseCertificates).meta({
-        description: 'The certificate and those between it and its root.',
+        description: 'The certificate, and behind it those between it and its root. **Required.**',
       }),
-      key: text('PEM or `file:`', parsePrivateKey).meta({ description: 'Its private key.' }),
-      clientCa: text('PEM or `file:`', parseCertificates)
+      key: text('PEM or `file:`', parsePrivateKey).meta({ description: 'Its private key. **Required.**' }),
+      clientCa: notYet(plain('PEM or `file:`'))
         .optional()
         .meta({ description: 'Clients must show a certificate signed by one of these.' }),
     })
-    .optional(),
+    .optional()
+    .meta({
+      form: 'keys',
+      fallback: 'plain HTTP',
+      description: 'HTTPS, TLS 1.2 or later. Changed certificates are taken up without a restart.',
+    }),
 })
 
 const s3 = z.strictObject({
@@ -130,8 +134,8 @@ export const configSchema = z.strictObject({
     form: 'address:port, or a list',
     description: 'Where the registry listens.',
   }),
-  listeners: notYet(list(listener), { unless: isEmptyList })
-    .optional()
+  listeners: list(listener)
+    .prefault([])
     .meta({ form: 'list', description: 'Instead of `listen`: addresses with a role and TLS.' }),
   hosts: list(text('host or host:port', parseHost))
     .prefault([])

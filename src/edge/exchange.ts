@@ -3,10 +3,13 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
+import type { Role } from './listener.ts'
 
 export interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** Of the address that it came in at. */
+  readonly role: Role
   /** As the client sent it, without the query and still encoded. */
   readonly path: string
   readonly query: URLSearchParams
@@ -36,12 +39,17 @@ export interface Facts {
   error?: unknown
 }
 
-export function openExchange(request: IncomingMessage, response: ServerResponse): Exchange {
+export function openExchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  role: Role = 'registry',
+): Exchange {
   const url = originForm(request.url ?? '/')
   const mark = url.indexOf('?')
   return {
     request,
     response,
+    role,
     path: mark < 0 ? url : url.slice(0, mark),
     query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
     requestId: randomUUID(),

@@ -57,6 +57,8 @@ export function answerRegistry(exchange: Exchange, deps: RegistryDeps): Promise<
 async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps): Promise<Answer> {
   const { operation } = route
   const isRead = isReading(exchange)
+  if (exchange.role === 'mirror' && (!isRead || operation.kind === 'uploads'))
+    return refusePush(exchange, 'only pulls are taken at this address')
   if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
   if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover')
     return isRead
@@ -182,8 +184,14 @@ function noteNames(exchange: Exchange, { local, upstream }: Resolved, operation:
 }
 
 function refuseMirrored({ upstream }: Target, exchange: Exchange): never {
+  return refusePush(
+    exchange,
+    `the name belongs to ${upstream.registry}, which is only mirrored here: push to it and delete there, or use a local name`,
+  )
+}
+
+function refusePush(exchange: Exchange, message: string): never {
   if (isReading(exchange)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
-  const message = `the name belongs to ${upstream.registry}, which is only mirrored here: push to it and delete there, or use a local name`
   throw new RegistryError('UNSUPPORTED', message, { headers: { allow: readMethods.join(', ') } })
 }
 

@@ -107,7 +107,9 @@ describe('what keeps serve from starting is told in one line, with exit code 1',
     await using at = await home(minimal.replace(':0', `:${port}`))
     expect(at.command('serve')).toMatchObject({
       code: 1,
-      complaints: [`layover: 127.0.0.1:${port} is in use by another process: change \`listen\``],
+      complaints: [
+        `layover: 127.0.0.1:${port} is in use by another process: change \`listen\` or \`listeners\``,
+      ],
     })
     other.close()
   })
@@ -117,7 +119,9 @@ describe('what keeps serve from starting is told in one line, with exit code 1',
     const { code, complaints } = at.command('serve')
     expect({ code, complaints }).toEqual({
       code: 1,
-      complaints: [expect.stringMatching(/^layover: nowhere\.invalid has no address .*change `listen`$/)],
+      complaints: [
+        expect.stringMatching(/^layover: nowhere\.invalid has no address .*change `listen` or `listeners`$/),
+      ],
     })
   })
 

@@ -1,5 +1,5 @@
 /**
- * Certificates for the hosts that speak TLS: their own CA, a good one, an expired one and a client's.
+ * Certificates for the hosts that speak TLS: their own CA, a good one, an expired one, a client's and a weak one.
  * They guard nothing: the keys are public on purpose.
  */
 
@@ -77,6 +77,33 @@ fZWYYB/RvFKK6GoCIQDLL3uWBdP6VnE28BoySxpo9kD/8bEMMs/j9ZMezqMBXg==
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgyyLwfSufRNGZ3jnL
 mUxPrMVQO6ZBiTra/7jbYrvGvtyhRANCAASBBlpitihTyndMJWpoNYJC0uDXk50L
 xcH9flKFrsGtsDPYNJkbMlg+159ObJr0uY9n5bShLQJN54X0Q0gOBb71
+-----END PRIVATE KEY-----
+`,
+}
+
+/** Signed by itself, with a key of 512 bits, which TLS no longer takes. */
+export const weakCertificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBgTCCASugAwIBAgIUH8QkSf3iXESf97RLsIyNSb6JDhswDQYJKoZIhvcNAQEL
+BQAwFDESMBAGA1UEAwwJd2Vhay50ZXN0MCAXDTI2MTEyMTE0MjgyMVoYDzIxMjYx
+MDI4MTQyODIxWjAUMRIwEAYDVQQDDAl3ZWFrLnRlc3QwXDANBgkqhkiG9w0BAQEF
+AANLADBIAkEA1dIXXUbBSysZXGQ7xFQpxIvrLT9Odh12W3lxzbaCCY6+t9CKcs/9
+tfzJ5hFee1T1bWOcZ3yIQCkbGjr5Pl35WQIDAQABo1MwUTAdBgNVHQ4EFgQUj45V
+UMU8p6czvB7zl7khzg5+DDgwHwYDVR0jBBgwFoAUj45VUMU8p6czvB7zl7khzg5+
+DDgwDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAANBAGzZaRuRuoQ3x1TC
+JQNakS7JJvo7GHiTf0hXOzlhyr0ITVLGvol/EFAkY15rHWeyYxnLuXm9CCugdbFg
+Y+WZ3nE=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIIBVQIBADANBgkqhkiG9w0BAQEFAASCAT8wggE7AgEAAkEA1dIXXUbBSysZXGQ7
+xFQpxIvrLT9Odh12W3lxzbaCCY6+t9CKcs/9tfzJ5hFee1T1bWOcZ3yIQCkbGjr5
+Pl35WQIDAQABAkEAlAihLm33ExCivUmT62gNhssMJkZnDvV05P3eoXqS6wPJ5eNZ
+xsN89pxvHaVoFe5SCMaHVwLZVOgmiNTPltE0kQIhAOsPMcKNi/VmZZd3Poh6pK8w
+HP0SbnoPCc+QMos1/lztAiEA6N6GDxfFxNpmyJMwk196xTQXzDqtSoZDySwj8yB3
+bJ0CICsQqpYxZq38J6q7bxqEFb3++6CmCtWUAcEkcw4sQ0D1AiEA20KigVWF3ksx
+2gtVAn41L7dT7PUWs4PmEWYhV0urhrUCIB+sTdLnehZZatowENEzBiNZuKSuKWRG
+UWCbSm87sw2T
 -----END PRIVATE KEY-----
 `,
 }

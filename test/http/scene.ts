@@ -1,10 +1,12 @@
 /** Layover in front of the stand-in internet, and a plain client that sends what it is told and hides nothing of the answer. */
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import { request as requestTls } from 'node:https'
 import { expect, vi } from 'vitest'
 import type { UpstreamConfig } from '../../src/config/config.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import type { StoredBlob } from '../fake/bytes.ts'
+import { caCertificate } from '../fake/certificates.ts'
 import { FakeClock } from '../fake/clock.ts'
 import type { Bundle } from '../fake/content.ts'
 import type { HostName } from '../fake/hosts.ts'
@@ -89,11 +91,15 @@ export async function ask(base: string, path: string, options: AskOptions = {}):
   return { status: reply.statusCode ?? 0, headers: reply.headers, body: Buffer.concat(chunks) }
 }
 
+/** Whom a client of a registry over TLS trusts. */
+export const trust = { ca: caCertificate, servername: 'tls.test' }
+
 /** Resolves at the headers. */
 export async function open(base: string, path: string, options: AskOptions = {}): Promise<IncomingMessage> {
-  const { hostname, port } = new URL(base)
+  const { protocol, hostname, port } = new URL(base)
   const { method = 'GET', headers = {}, body } = options
-  const outgoing = request({ hostname, port, path, method, headers, agent: false })
+  const asked = { hostname, port, path, method, headers, agent: false }
+  const outgoing = protocol === 'https:' ? requestTls({ ...asked, ...trust }) : request(asked)
   outgoing.on('error', () => {}) // a server that answers early may stop reading; before the answer `once` rejects
   outgoing.end(body)
   const [reply] = (await once(outgoing, 'response')) as [IncomingMessage]

@@ -1,6 +1,7 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
 import type { Config, UpstreamConfig } from '../../src/config/config.ts'
+import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Lookup } from '../../src/runtime/lookup.ts'
@@ -63,7 +64,9 @@ export function upstream({
 }
 
 export interface TestLayover extends AsyncDisposable {
+  /** Of the first address that it listens on. */
   readonly url: string
+  readonly addresses: readonly BoundAddress[]
   readonly storePath: string
   readonly lines: readonly Record<string, unknown>[]
   readonly config: Config
@@ -76,6 +79,7 @@ export interface TestLayover extends AsyncDisposable {
 interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts'>> {
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
+  listen?: readonly ListenAddress[]
   hosts?: readonly string[]
   clock: Clock
   lookup: Lookup
@@ -91,7 +95,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     },
   })
   const config: Config = {
-    listen: [{ host: '127.0.0.1', port: 0 }],
+    listen: setting.listen ?? [{ host: '127.0.0.1', port: 0, role: 'registry', tls: undefined }],
     hosts: setting.hosts ?? [],
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
@@ -116,7 +120,11 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const stop = () => running.stop()
   return {
     get url() {
-      return `http://127.0.0.1:${running.addresses[0]?.port}`
+      const [first] = running.addresses
+      return `${first?.tls ? 'https' : 'http'}://127.0.0.1:${first?.port}`
+    },
+    get addresses() {
+      return running.addresses
     },
     storePath: config.store.path,
     lines,

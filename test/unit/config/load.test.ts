@@ -6,7 +6,7 @@ import { parse, stringify } from 'yaml'
 import { runCheck } from '../../../src/cli/check.ts'
 import type { Config, UpstreamConfig } from '../../../src/config/config.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { caCertificate, clientCertificate } from '../../fake/certificates.ts'
+import { caCertificate, clientCertificate, serverCertificate } from '../../fake/certificates.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 interface Given {
@@ -36,7 +36,7 @@ describe('the configuration in force', () => {
   test('needs only the registry of an upstream', async () => {
     const { config, folder } = await load('upstreams: [{registry: ghcr.io}]')
     expect(config).toEqual({
-      listen: [{ host: '0.0.0.0', port: 8080 }],
+      listen: [{ host: '0.0.0.0', port: 8080, role: 'registry', tls: undefined }],
       hosts: [],
       publicUrl: undefined,
       store: { path: `${folder}/data` },
@@ -116,6 +116,22 @@ describe('the configuration in force', () => {
   test('what later versions have may stand there as long as it says what this one does', async () => {
     const yaml = 'listeners: []\nindex: sqlite\nupstreams: [{registry: a.test, access: shared}]\nlocal: []'
     await expect(load(yaml)).resolves.toBeDefined()
+  })
+
+  test('listeners have a role, and a certificate and a key from files or as text', async () => {
+    const { config, files, folder } = await load(
+      `upstreams: [{registry: a.test}]
+listeners:
+  - {address: "[::]:8443", tls: {cert: file:secrets/cert, key: file:secrets/key}}
+  - {address: 127.0.0.1:8080, role: mirror}
+`,
+      { files: serverCertificate },
+    )
+    expect(config.listen).toEqual([
+      { host: '::', port: 8443, role: 'registry', tls: serverCertificate },
+      { host: '127.0.0.1', port: 8080, role: 'mirror', tls: undefined },
+    ])
+    expect(files).toContain(`${folder}/secrets/key`)
   })
 
   test('several URLs keep their order and their own credentials, and make the upstream shared', async () => {
@@ -282,6 +298,30 @@ local: [{match: index.docker.io/own/**, overlay: true, immutableTags: ["*"], del
     const { config, redacted } = await loadConfig(dir.join('upstreams.yaml'))
     await writeFile(dir.join('upstreams.yaml'), stringify(redacted))
     expect((await loadConfig(dir.join('upstreams.yaml'))).config).toEqual(config)
+  })
+
+  test('prints roles of listeners so that they mean the same', async () => {
+    await using dir = await tempDir()
+    const path = dir.join('upstreams.yaml')
+    await writeFile(
+      path,
+      'upstreams: [{registry: a.test}]\nlisteners: [{address: "[::]:80", role: mirror}, {address: "127.0.0.1:81"}]',
+    )
+    const { config, redacted } = await loadConfig(path)
+    await writeFile(path, stringify(redacted))
+    expect((await loadConfig(path)).config).toEqual(config)
+  })
+
+  test('shows that a listener has a certificate, and not its key', async () => {
+    const { redacted } = await load(
+      'upstreams: [{registry: a.test}]\nlisteners: [{address: "[::]:443", tls: {cert: file:secrets/cert, key: file:secrets/key}}]',
+      { files: serverCertificate },
+    )
+    const { listeners, listen } = parse(stringify(redacted)) as Record<string, unknown>
+    expect(listen).toBeUndefined()
+    expect(listeners).toEqual([
+      { address: '[::]:443', role: 'registry', tls: { cert: '<1 certificate>', key: '<redacted>' } },
+    ])
   })
 
   test('shows no secret', async () => {

@@ -4,7 +4,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
 import { ConfigError } from '../../../src/config/problem.ts'
-import { clientCertificate, serverCertificate } from '../../fake/certificates.ts'
+import { clientCertificate, serverCertificate, weakCertificate } from '../../fake/certificates.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 /** Each problem as a line, without the file's path. */
@@ -25,8 +25,11 @@ async function problemsOf(
 
 /** In an upstream that is otherwise right; the value begins in line 3. */
 const inUpstream = (lines: string) => `upstreams:\n  - registry: ghcr.io\n    ${lines}\n`
+const inListener = (tls: string) => `listeners: [{address: "0.0.0.0:443", tls: ${tls}}]`
+const pair = ({ cert, key }: { cert: string; key: string }) =>
+  `cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)}`
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
-const allowedAtTop = 'listen, hosts, publicUrl, store, index, limits, upstreams, local'
+const allowedAtTop = 'listen, listeners, hosts, publicUrl, store, index, limits, upstreams, local'
 const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
@@ -269,12 +272,33 @@ describe('a mistake in the configuration', () => {
       ),
       ['3:11 upstreams[0].cert: expected the certificate of `key`, found one of another key'],
     ],
+    [
+      'listeners beside listen',
+      `${whole}listen: 0.0.0.0:80\nlisteners: [{address: "0.0.0.0:443"}]\n`,
+      ['3:12 listeners: expected either `listen` or `listeners`: leave `listen` out'],
+    ],
+    [
+      'a listener with a certificate alone',
+      `${inListener(`{cert: ${JSON.stringify(serverCertificate.cert)}}`)}\n${whole}`,
+      ['1:43 listeners[0].tls.key: expected PEM or `file:`'],
+    ],
+    [
+      'a listener with a certificate of another key',
+      `${inListener(`{${pair({ ...serverCertificate, key: clientCertificate.key })}}`)}\n${whole}`,
+      [
+        '1:50 listeners[0].tls.cert: expected the certificate of `key`, in front of those between it and its root; found one of another key',
+      ],
+    ],
+    [
+      'a listener whose key TLS does not take',
+      `${inListener(`{${pair(weakCertificate)}}`)}\n${whole}`,
+      ['1:50 listeners[0].tls.cert: TLS does not take it with this key: ee key too small'],
+    ],
   ])('%s', async (_, yaml, lines) => {
     expect(await problemsOf(yaml)).toEqual(lines.map(line => `upstreams.yaml:${line}`))
   })
 
   test.each([
-    ['listeners: [{address: "0.0.0.0:80", role: mirror}]', '1:12 listeners'],
     ['admin: {listen: "127.0.0.1:8081"}', '1:8 admin'],
     ['store: {maxSize: 50GiB}', '1:18 store.maxSize'],
     ['store: {minFree: 5%}', '1:18 store.minFree'],
@@ -283,6 +307,13 @@ describe('a mistake in the configuration', () => {
     ['replica: {advertise: "http://10.0.0.3:8080", secret: x}', '1:10 replica'],
   ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
     expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+  })
+
+  test('certificates of clients are not asked for yet, which is refused and not ignored', async () => {
+    const listeners = inListener(`{clientCa: file:missing, ${pair(serverCertificate)}}`)
+    expect(await problemsOf(`${listeners}\n${whole}`)).toEqual([
+      `upstreams.yaml:1:54 listeners[0].tls.clientCa: ${notYet}`,
+    ])
   })
 
   test.each([

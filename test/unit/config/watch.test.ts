@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
 import { ConfigError } from '../../../src/config/problem.ts'
 import { watchConfig } from '../../../src/config/watch.ts'
+import { clientCertificate, serverCertificate } from '../../fake/certificates.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 type Report = LoadedConfig | Error
@@ -123,6 +124,35 @@ describe('watching the configuration', () => {
     await writeFile(dir.join('new'), 'two')
     await rename(dir.join('new'), dir.join('secrets', 'token'))
     expect(tokenOf(await watch.next())).toEqual({ kind: 'token', token: 'two' })
+  })
+
+  test('a certificate that Kubernetes replaces is taken up, and told while it does not fit its key', async () => {
+    await using dir = await tempDir()
+    for (const [version, pair] of [
+      ['..1', serverCertificate],
+      ['..2', { ...serverCertificate, key: clientCertificate.key }],
+      ['..3', clientCertificate],
+    ] as const) {
+      await mkdir(dir.join('tls', version), { recursive: true })
+      await writeFile(dir.join('tls', version, 'tls.crt'), pair.cert)
+      await writeFile(dir.join('tls', version, 'tls.key'), pair.key)
+    }
+    const swap = async (version: string) => {
+      await symlink(version, dir.join('tls', '..data_tmp'))
+      await rename(dir.join('tls', '..data_tmp'), dir.join('tls', '..data'))
+    }
+    await swap('..1')
+    for (const name of ['tls.crt', 'tls.key']) await symlink(`..data/${name}`, dir.join('tls', name))
+    await writeFile(
+      dir.join('upstreams.yaml'),
+      `listeners: [{address: "[::]:443", tls: {cert: file:tls/tls.crt, key: file:tls/tls.key}}]\n${config('a.test')}`,
+    )
+    using watch = await watching(dir.join('upstreams.yaml'))
+    await swap('..2')
+    expect(messageOf(await watch.next())).toContain('found one of another key')
+    await swap('..3')
+    const taken = await watch.next()
+    expect(taken instanceof Error ? taken : taken.config.listen[0]?.tls).toEqual(clientCertificate)
   })
 
   test('a bad file is told, and a right one after it is taken up', async () => {

@@ -1,0 +1,139 @@
+/** One address that is listened on, with or without TLS. */
+import { once } from 'node:events'
+import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Logger } from '../observe/log.ts'
+
+/** `mirror` takes pulls only. */
+export type Role = 'registry' | 'mirror'
+
+/** What a server shows of itself, both as PEM: its certificate in front of those between it and its root. */
+export interface Identity {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+  readonly role: Role
+  /** Undefined: plain HTTP. */
+  readonly tls: Identity | undefined
+}
+
+/** What is listened on, as may be told to everybody. */
+export interface BoundAddress extends Omit<ListenAddress, 'tls'> {
+  readonly tls: boolean
+}
+
+export interface ListenerOptions {
+  readonly log: Logger
+  readonly answer: RequestListener
+  readonly maxConnections: () => number
+  /** For a client to finish its TLS handshake. */
+  readonly handshakeMs?: number
+}
+
+/** Longer than the idle time of any client's pool (Go: 90 s), so that none reuses a connection that is being closed. */
+const keepAliveMs = 120_000
+/** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
+const headersMs = 65_000
+const handshakeMs = 10_000
+
+const httpOptions = { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }
+
+export class Listener {
+  readonly #address: ListenAddress
+  readonly #log: Logger
+  readonly #server: HttpServer
+  /** Undefined: plain HTTP. */
+  readonly #tls: TlsServer | undefined
+  /** All of them: a TLS handshake that goes on is no connection of HTTP's yet. */
+  readonly #sockets = new Set<Socket>()
+  #identity: Identity | undefined
+
+  constructor(address: ListenAddress, options: ListenerOptions) {
+    const { log, answer, maxConnections } = options
+    this.#address = address
+    this.#log = log
+    this.#identity = address.tls
+    this.#tls = address.tls && this.#createTls(address.tls, options)
+    this.#server = this.#tls ?? createServer(httpOptions, answer)
+    this.#server.maxConnections = maxConnections()
+    this.#server.on('connection', (socket: Socket) => {
+      this.#server.maxConnections = maxConnections() // as it is now, after a reload
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
+    this.#server.on('checkContinue', answer) // the answer comes without the body having been asked for
+  }
+
+  /** Rejects with the system's error, e.g. `EADDRINUSE`. */
+  async open(): Promise<BoundAddress> {
+    const { host, port, role } = this.#address
+    this.#server.listen(port, host)
+    await once(this.#server, 'listening')
+    const bound = this.#server.address()
+    const boundPort = typeof bound === 'object' && bound ? bound.port : port
+    return { role, tls: this.#tls !== undefined, host, port: boundPort }
+  }
+
+  /**
+   * Whoever connects from now on is shown what this address has among these; connections that are open stay.
+   *
+   * @throws when it cannot be used, and keeps the old one
+   */
+  renew(addresses: readonly ListenAddress[]): void {
+    const next = addresses.find(address => isSamePlace(address, this.#address))?.tls
+    const known = this.#identity
+    if (!this.#tls || !next || (next.cert === known?.cert && next.key === known.key)) return
+    this.#tls.setSecureContext(secureOptions(next))
+    this.#identity = next
+    const { host, port } = this.#address
+    this.#log.info({ host, port }, 'a new certificate is in use')
+  }
+
+  /** Takes no new connections and ends the idle ones; resolves when all have ended. */
+  close(): Promise<void> {
+    return new Promise(resolve => {
+      this.#server.close(() => resolve())
+      this.#server.closeIdleConnections()
+    })
+  }
+
+  /** Cuts every connection there is. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #createTls(identity: Identity, options: ListenerOptions): TlsServer {
+    const server = createTlsServer(
+      {
+        ...httpOptions,
+        ...secureOptions(identity),
+        ALPNProtocols: ['http/1.1'],
+        handshakeTimeout: options.handshakeMs ?? handshakeMs,
+      },
+      options.answer,
+    )
+    server.on('tlsClientError', ({ message }, { remoteAddress: client }) =>
+      this.#log.debug({ client, error: message }, 'a TLS handshake failed'),
+    )
+    return server
+  }
+}
+
+/** Whether a process that listens on the one need not start anew for the other. */
+export function isSamePlace(one: ListenAddress, other: ListenAddress): boolean {
+  return (
+    one.host === other.host &&
+    one.port === other.port &&
+    one.role === other.role &&
+    (one.tls === undefined) === (other.tls === undefined)
+  )
+}
+
+function secureOptions({ cert, key }: Identity) {
+  return { cert, key, minVersion: 'TLSv1.2' as const }
+}
