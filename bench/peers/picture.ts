@@ -26,6 +26,7 @@ export function draw(compared: readonly Compared[], caption: string): string | u
     top += titleHeight + all.length * rowHeight
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${top + 16}" viewBox="0 0 ${width} ${top + 16}" font-family="system-ui, sans-serif" font-size="12">
+<title>Rates of Layover and of other registries, as shares of nginx</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${text(10, 20, caption, 'fill="#555555"')}
 ${parts.join('\n')}
