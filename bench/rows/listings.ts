@@ -96,12 +96,20 @@ async function tagFigure(site: Site, layover: Layover): Promise<Figure> {
   }
 }
 
+let lastAsk = 0
+
+/** No target is asked for twice: what is kept in memory would hide the way to it, of the few first. */
+function nextAsk(): number {
+  lastAsk += 1
+  return lastAsk
+}
+
 async function byTag(
   site: Site,
   layover: Layover,
   { repository, tags }: { repository: string; tags: string[] },
 ) {
-  const paths = tags.map(tag => `/v2/${repository}/manifests/${tag}`)
+  const paths = tags.map(tag => `/v2/${repository}/manifests/${tag}?ask=${nextAsk()}`)
   const { seconds, right, busy } = await site.client.call('askMany', { url: layover.url, paths, connections })
   if (right !== paths.length)
     throw new Error(`${paths.length - right} of ${paths.length} tags were not found`)
