@@ -6,18 +6,12 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { countManifests } from '../pull/local-inventory.ts'
 import { mergePages } from '../pull/overlay.ts'
-import { localRegistry, type RepositoryKey } from '../store/layout.ts'
+import { keysOf } from '../resolve/resolve.ts'
+import { keyText, localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { type Answer, json } from './answer.ts'
 import { answerCatalog } from './catalog.ts'
 import { answerDiscover } from './discover.ts'
-import {
-  countNamespaces,
-  groupsOf,
-  type InventoryCall,
-  keysOf,
-  type Namespace,
-  namespaces,
-} from './inventory.ts'
+import { countNamespaces, groupsOf, type InventoryCall, type Namespace, namespaces } from './inventory.ts'
 import { cut, linkTo, type PageAsked, pageAfter, pageAsked } from './paging.ts'
 import type { ExtensionOperation, InventoryOperation } from './route.ts'
 
@@ -26,7 +20,7 @@ export async function answerInventory(call: InventoryCall, operation: InventoryO
   if (operation.kind === 'catalog') return answerCatalog(call)
   if (operation.kind === 'extension') return answerExtension(call, operation)
   const { name } = operation
-  if (name !== undefined) call.deps.resolver.resolve({ ns: undefined, prefix: undefined, name })
+  if (name !== undefined) call.deps.resolver.resolve({ name })
   return answerDiscover(name)
 }
 
@@ -71,13 +65,13 @@ async function listNamespaces(call: InventoryCall, repository: string): Promise<
 async function describeNamespaces({ deps }: InventoryCall, shown: readonly Namespace[]) {
   const uploads = new Map<string, number>()
   for (const { key } of await deps.openUploads())
-    uploads.set(textOf(key), (uploads.get(textOf(key)) ?? 0) + 1)
+    uploads.set(keyText(key), (uploads.get(keyText(key)) ?? 0) + 1)
   const described = []
   for (const { name, keys } of shown) {
     described.push({
       name,
       manifests: await countManifests(deps.store, keys),
-      uploads: keys.reduce((sum, key) => sum + (uploads.get(textOf(key)) ?? 0), 0),
+      uploads: keys.reduce((sum, key) => sum + (uploads.get(keyText(key)) ?? 0), 0),
     })
   }
   return described
@@ -131,7 +125,7 @@ async function listUploads(call: InventoryCall, name: string): Promise<Answer> {
 }
 
 function knownKeys({ deps }: InventoryCall, name: string): readonly RepositoryKey[] {
-  const keys = keysOf(deps.resolver, name)
+  const keys = keysOf(deps.resolver.find(name))
   if (keys.length === 0)
     throw new RegistryError('NAME_UNKNOWN', 'the name belongs to no upstream or local namespace')
   return keys
@@ -149,10 +143,6 @@ function page({ base }: InventoryCall, body: object, { path, asked, next }: Next
   if (next === undefined) return answer
   const link = linkTo(`${base}_ext/${path}`, new URLSearchParams(pageAfter(next, asked)))
   return { ...answer, headers: { ...answer.headers, ...link } }
-}
-
-function textOf({ registry, repository }: RepositoryKey): string {
-  return `${registry}/${repository}`
 }
 
 /** Whole seconds since the epoch. */

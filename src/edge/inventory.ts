@@ -4,10 +4,9 @@ import type { Page } from '../index/index.ts'
 import type { Holdings } from '../index/local/holdings.ts'
 import type { Repositories } from '../index/repositories.ts'
 import type { Revisions } from '../index/revisions.ts'
-import { RegistryError } from '../oci/errors.ts'
 import { matchesPattern } from '../oci/pattern.ts'
 import { mergePages } from '../pull/overlay.ts'
-import { keyOf, type LocalNamespace, localKey } from '../pull/target.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import type { OpenUpload } from '../push/uploads.ts'
 import type { Resolver } from '../resolve/resolve.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
@@ -123,15 +122,4 @@ function before(literal: string): string | undefined {
 function laterOf(one: string | undefined, other: string | undefined): string | undefined {
   if (one === undefined || other === undefined) return one ?? other
   return one > other ? one : other
-}
-
-/** Where what a name stands for is kept, here first; empty for a name that belongs nowhere. */
-export function keysOf(resolver: Resolver, name: string): RepositoryKey[] {
-  try {
-    const { local, upstream } = resolver.resolve({ ns: undefined, prefix: undefined, name })
-    return [...(local ? [localKey(local)] : []), ...(upstream ? [keyOf(upstream)] : [])]
-  } catch (error) {
-    if (error instanceof RegistryError) return []
-    throw error
-  }
 }

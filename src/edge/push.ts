@@ -19,8 +19,8 @@ export interface PushCall {
   readonly push: Push
   /** The path of the repository as the client addressed it, for `Location`. */
   readonly address: string
-  /** @throws RegistryError where the name leads nowhere */
-  readonly resolve: (name: string) => MountSource
+  /** What a name stands for; undefined where it leads nowhere. */
+  readonly find: (name: string) => MountSource | undefined
   /** How long the client may send no bytes. */
   readonly stalledMs: number
   /** Bytes of the largest manifest. */

@@ -4,10 +4,10 @@ import type { Write } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
-import { keyOf, localKey, type Target } from '../pull/target.ts'
+import type { Target } from '../pull/target.ts'
 import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
-import type { Resolved, Resolver } from '../resolve/resolve.ts'
+import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
@@ -83,9 +83,7 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
   const since = hotPath.begin()
   const answer = await readAnswer(call, operation)
-  const { local, upstream } = call.resolved
-  const keys = [...(local ? [localKey(local)] : []), ...(upstream ? [keyOf(upstream)] : [])]
-  hotPath.keep(call.exchange, answer, { since, keys })
+  hotPath.keep(call.exchange, answer, { since, keys: keysOf(call.resolved) })
   return answer
 }
 
@@ -133,9 +131,9 @@ async function answerWrite(
   assertMayWrite(request)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
-  const resolve = (name: string) => resolver.resolve({ ns: undefined, prefix: undefined, name })
+  const find = (name: string) => resolver.find(name)
   const beneath = resolved.upstream
-  const call: PushCall = { exchange, local, beneath, push, address, resolve, ...limits() }
+  const call: PushCall = { exchange, local, beneath, push, address, find, ...limits() }
   try {
     return await answerPush(call, operation)
   } catch (error) {

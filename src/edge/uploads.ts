@@ -2,7 +2,6 @@
 import { type Algorithm, type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Chunk } from '../push/body.ts'
-import type { MountSource } from '../push/mounts.ts'
 import { type Progress, UploadConflict } from '../push/progress.ts'
 import { type Answer, type Headers, noContent } from './answer.ts'
 import { requestBody } from './body.ts'
@@ -33,20 +32,11 @@ async function answerMount(call: PushCall, digest: Digest): Promise<Answer> {
   const { exchange, local, push } = call
   exchange.facts.digest = digest
   const from = exchange.query.get('from')
-  const source = from === null ? undefined : sourceOf(call, from)
+  // A name that leads nowhere has nothing to mount, which is no mistake.
+  const source = from === null ? undefined : call.find(from)
   if ((from === null || source) && (await push.mounts.mount(local, digest, source)))
     return created(call, digest)
   return accepted(call, await push.uploads.start(local))
-}
-
-/** A name that leads nowhere has nothing to mount, which is no mistake. */
-function sourceOf({ resolve }: PushCall, from: string): MountSource | undefined {
-  try {
-    return resolve(from)
-  } catch (error) {
-    if (error instanceof RegistryError) return undefined
-    throw error
-  }
 }
 
 async function answerWhole(call: PushCall, digest: Digest): Promise<Answer> {

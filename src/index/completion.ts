@@ -6,7 +6,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { RepositoryKey } from '../store/layout.ts'
+import { keyText, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import { entriesOf, hasEntries, holdsAny, namesOf, repositoriesOf } from './folders.ts'
 import type { Index, Whole } from './index.ts'
@@ -61,7 +61,7 @@ export class Completion {
   /** @throws RegistryError UNAVAILABLE (503) when it takes longer than a request waits */
   listing(key: RepositoryKey, what: Whole, filler: Filler): Promise<void> {
     const name = typeof what === 'string' ? what : what.referrersOf
-    return this.#wait(`${key.registry} ${key.repository} ${name}`, () => this.complete(key, what, filler))
+    return this.#wait(`${keyText(key)} ${name}`, () => this.complete(key, what, filler))
   }
 
   /** @throws RegistryError UNAVAILABLE (503) when it takes longer than a request waits */

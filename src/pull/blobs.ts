@@ -174,7 +174,11 @@ function along({ verified }: Flight): Provenance {
   return verified ? hit : collapsed
 }
 
-function fromStore({ file, size }: StoredBlob, provenance: Provenance): BlobAnswer {
+/** Closing the bytes gives the file back. */
+export function fromStore(
+  { file, size }: StoredBlob,
+  provenance: Provenance,
+): BlobAnswer & { kind: 'bytes' } {
   const bytes: Bytes = {
     read: (target, position) => file.readFrom(position, target),
     close: () => file.release(),

@@ -1,6 +1,6 @@
 /** Reading what local repositories hold. Nobody else has it: what is damaged is an error, and never merely absent. */
 
-import type { BlobEntry, ManifestEntry, Page } from '../index/index.ts'
+import type { ManifestEntry, Page } from '../index/index.ts'
 import type { Holdings } from '../index/local/holdings.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -9,10 +9,10 @@ import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { Store } from '../store/store.ts'
-import type { Bytes } from '../stream/bytes.ts'
-import type { BlobAnswer, BlobHead } from './blobs.ts'
+import { type BlobAnswer, type BlobHead, fromStore } from './blobs.ts'
 import type { ManifestAnswer } from './manifests.ts'
 import { hit } from './provenance.ts'
+import { disagree } from './sound.ts'
 import { type Local, localKey } from './target.ts'
 
 export interface LocalDeps {
@@ -54,16 +54,11 @@ export class LocalPull {
     const entry = await this.#deps.holdings.blob(localKey(local), digest)
     if (!entry) return undefined
     const stored = await this.#deps.store.pushed.open(digest)
-    if (!stored || isOther(entry, stored.size)) {
+    if (!stored || disagree(entry, stored)) {
       stored?.file.release()
       throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
     }
-    const { file, size } = stored
-    const bytes: Bytes = {
-      read: (target, position) => file.readFrom(position, target),
-      close: () => file.release(),
-    }
-    return { kind: 'bytes', size, bytes, provenance: hit }
+    return fromStore(stored, hit)
   }
 
   /** Lost bytes count as absent here: a pusher who asks then brings them again. */
@@ -71,7 +66,7 @@ export class LocalPull {
     const entry = await this.#deps.holdings.blob(localKey(local), digest)
     if (!entry) return undefined
     const size = await this.#deps.store.pushed.size(digest)
-    if (size !== undefined && !isOther(entry, size)) return { size, provenance: hit }
+    if (size !== undefined && !disagree(entry, { size })) return { size, provenance: hit }
     this.#report(local, digest, { expected: entry.size, found: size })
     return undefined
   }
@@ -138,8 +133,4 @@ interface Sizes {
   expected: number | undefined
   /** Undefined: there are none. */
   found: number | undefined
-}
-
-function isOther(entry: BlobEntry, size: number): boolean {
-  return entry.size !== undefined && entry.size !== size
 }

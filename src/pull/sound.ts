@@ -14,6 +14,7 @@ export async function isSound(digest: Digest, { file, size }: StoredBlob): Promi
   }
 }
 
-export function disagree(link: BlobEntry, stored: StoredBlob): boolean {
+/** A link need not know a size: then any will do. */
+export function disagree(link: BlobEntry, stored: Pick<BlobEntry, 'size'>): boolean {
   return link.size !== undefined && link.size !== stored.size
 }

@@ -1,5 +1,6 @@
 /** Cross-repository mounts: a blob that another repository holds becomes one of this repository, without its bytes being sent. */
 import type { Digest } from '../oci/digest.ts'
+import { disagree } from '../pull/sound.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
 import type { PushDeps } from './deps.ts'
 
@@ -47,7 +48,7 @@ export class Mounts {
     if (!link || !isAllowed(target)) return undefined
     if (!(await store.pushed.pin(digest))) return undefined
     const size = await store.pushed.size(digest)
-    return link.size === undefined || link.size === size ? size : undefined
+    return disagree(link, { size }) ? undefined : size
   }
 }
 

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { type Algorithm, algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Local, localKey } from '../pull/target.ts'
-import type { RepositoryKey } from '../store/layout.ts'
+import { isSameRepository, type RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import type { PushDeps } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
@@ -133,8 +133,8 @@ export class Uploads {
     const found: OpenUpload[] = []
     for await (const { id, note, size } of this.#deps.store.uploads.list()) {
       if (this.#ending.has(id)) continue
+      if (key && !isSameRepository(key, note)) continue
       const { registry, repository, startedAt } = note
-      if (key && (key.registry !== registry || key.repository !== repository)) continue
       const offset = this.#writers.get(id)?.session?.offset ?? size
       found.push({ id, key: { registry, repository }, size: offset, startedAt })
     }
@@ -258,8 +258,7 @@ export class Uploads {
 
 /** Another repository's session is none of this one's. */
 function assertOwned({ key }: Session, local: Local): void {
-  const { registry, repository } = localKey(local)
-  if (key.registry !== registry || key.repository !== repository) throw unknownUpload()
+  if (!isSameRepository(key, localKey(local))) throw unknownUpload()
 }
 
 /** @throws UploadConflict (416) for a chunk that does not begin where the last one ended, RegistryError SIZE_INVALID (400) */

@@ -2,7 +2,14 @@
 import { RegistryError } from '../oci/errors.ts'
 import { isRepositoryName, parseRepositoryName, type RepositoryName } from '../oci/name.ts'
 import { matchesPattern } from '../oci/pattern.ts'
-import type { CachePolicy, Local, LocalNamespace, Target } from '../pull/target.ts'
+import {
+  type CachePolicy,
+  keyOf,
+  type Local,
+  type LocalNamespace,
+  localKey,
+  type Target,
+} from '../pull/target.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
@@ -17,9 +24,9 @@ export interface KnownUpstream {
 
 export interface RequestName {
   /** As `effectiveNs` gave it. */
-  readonly ns: string | undefined
+  readonly ns?: string | undefined
   /** A registry in front of `/v2/`, as in `/docker.io/v2/library/alpine/…`. */
-  readonly prefix: string | undefined
+  readonly prefix?: string | undefined
   readonly name: string
 }
 
@@ -83,6 +90,16 @@ export class Resolver {
     return this.#withoutDefault(parseRepositoryName(request.name))
   }
 
+  /** What a name alone stands for; undefined where it leads nowhere. */
+  find(name: string): Resolved | undefined {
+    try {
+      return this.resolve({ name })
+    } catch (error) {
+      if (error instanceof RegistryError) return undefined
+      throw error
+    }
+  }
+
   #named(registry: string, name: string): Resolved {
     const known = this.#known.get(registry)
     if (!known) throw unknownRegistry(registry, [...this.#known.keys()])
@@ -139,6 +156,12 @@ export class Resolver {
     }
     return undefined
   }
+}
+
+/** Where what a name stands for is kept, here first; empty where it leads nowhere. */
+export function keysOf(resolved: Resolved | undefined): RepositoryKey[] {
+  const { local, upstream } = resolved ?? {}
+  return [...(local ? [localKey(local)] : []), ...(upstream ? [keyOf(upstream)] : [])]
 }
 
 /** `library/alpine` is what clients make of `alpine`: two names of one repository, the full one first. */

@@ -24,6 +24,15 @@ export interface RepositoryKey {
   readonly repository: RepositoryName
 }
 
+/** For maps. A space stands in no registry and in no name. */
+export function keyText({ registry, repository }: RepositoryKey): string {
+  return `${registry} ${repository}`
+}
+
+export function isSameRepository(one: RepositoryKey, other: RepositoryKey): boolean {
+  return one.registry === other.registry && one.repository === other.repository
+}
+
 export class Layout {
   readonly root: string
 

@@ -1,5 +1,6 @@
 /** Which repositories something was put for, as rows. */
 import { LRUCache } from 'lru-cache'
+import { keyText } from '../../store/layout.ts'
 import type { Page, RepositoryKey } from '../index.ts'
 import type { EntryRows } from './entry-rows.ts'
 import { registriesPlace, repositoriesMark, repositoriesPlace } from './places.ts'
@@ -21,18 +22,18 @@ export class RepositoryRows {
     this.#entries = entries
   }
 
-  put({ registry, repository }: RepositoryKey): void {
-    const name = `${registry} ${repository}`
+  put(key: RepositoryKey): void {
+    const name = keyText(key)
     const { epoch } = this.#rows
     if (this.#noted.get(name) === epoch) return
     this.#noted.set(name, epoch)
-    this.#entries.put(registriesPlace, registry, 1)
-    this.#entries.put(repositoriesPlace(registry), repository, 1)
+    this.#entries.put(registriesPlace, key.registry, 1)
+    this.#entries.put(repositoriesPlace(key.registry), key.repository, 1)
   }
 
-  drop({ registry, repository }: RepositoryKey): void {
-    this.#noted.delete(`${registry} ${repository}`)
-    this.#entries.drop(repositoriesPlace(registry), repository)
+  drop(key: RepositoryKey): void {
+    this.#noted.delete(keyText(key))
+    this.#entries.drop(repositoriesPlace(key.registry), key.repository)
   }
 
   registries(): string[] {

@@ -2,6 +2,7 @@
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { Folders } from '../../../src/store/folders.ts'
+import { isSettled } from '../../support/is-settled.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 /** Syncs that end when the test says so. */
@@ -32,16 +33,6 @@ function recordedSyncs(root: string) {
     synced.push(folder.slice(root.length))
   })
   return { synced, folders }
-}
-
-async function isSettled(promise: Promise<unknown>): Promise<boolean> {
-  let done = false
-  const mark = () => {
-    done = true
-  }
-  void promise.then(mark, mark)
-  await new Promise(setImmediate)
-  return done
 }
 
 test('who asks while a sync is under way waits for the next one, together with all others', async () => {

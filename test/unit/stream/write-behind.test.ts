@@ -1,6 +1,7 @@
 /** Writing behind the receiving. */
 import { expect, test } from 'vitest'
 import { WriteBehind } from '../../../src/stream/write-behind.ts'
+import { isSettled } from '../../support/is-settled.ts'
 
 const chunk = (text: string) => Buffer.from(text)
 
@@ -21,24 +22,13 @@ function heldAppends() {
   }
 }
 
-/** Whether the promise is settled once everything that is ready has run. */
-async function settled(promise: Promise<unknown>): Promise<boolean> {
-  let done = false
-  const mark = () => {
-    done = true
-  }
-  void promise.then(mark, mark)
-  await new Promise(setImmediate)
-  return done
-}
-
 test('what comes while a batch is appended makes one batch, in order', async () => {
   const disk = heldAppends()
   const behind = new WriteBehind({ append: disk.append, maxPendingBytes: 100 })
   for (const text of ['a', 'b', 'c']) await behind.push(chunk(text))
   disk.let()
   const end = behind.end()
-  expect(await settled(end)).toBe(false)
+  expect(await isSettled(end)).toBe(false)
   disk.let()
   await end
   expect(disk.batches).toEqual(['a', 'bc'])
@@ -50,9 +40,9 @@ test('who pushes waits while too much is pending, and not for longer', async () 
   await behind.push(chunk('a'))
   await behind.push(chunk('bc'))
   const third = behind.push(chunk('de'))
-  expect(await settled(third)).toBe(false)
+  expect(await isSettled(third)).toBe(false)
   disk.let()
-  expect(await settled(third)).toBe(true)
+  expect(await isSettled(third)).toBe(true)
   expect(disk.batches).toEqual(['a', 'bcde'])
 })
 
