@@ -1,7 +1,7 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import type { Config, UpstreamConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
 import { type BoundAddress, isSamePlace } from '../edge/listener.ts'
@@ -24,8 +24,7 @@ import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
-import { createUpstream } from '../upstream/client.ts'
-import type { Upstream } from '../upstream/upstream.ts'
+import { UpstreamClients } from './upstream-clients.ts'
 
 /** What the program takes from its surroundings; tests bring their own. */
 export interface Surroundings {
@@ -45,9 +44,6 @@ export interface Layover {
 /** How often what flights left behind is looked through. */
 const reapEveryMs = 3_600_000
 
-/** How long a replaced upstream still begins requests for those who came before the reload. */
-const retiredMs = 600_000
-
 /** @throws StoreUnusable, or the system's error when an address cannot be listened on */
 export async function startLayover(config: Config, surroundings: Surroundings): Promise<Layover> {
   const layover = new Program(config, surroundings)
@@ -59,14 +55,10 @@ class Program implements Layover {
   readonly addresses: BoundAddress[] = []
   readonly #log: Logger
   readonly #clock: Clock
-  readonly #lookup: Lookup
   readonly #metrics = createMetrics({ defaults: true })
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
-  /** By registry. */
-  readonly #upstreams = new Map<string, Upstream>()
-  /** Replaced by a reload, and still finishing what they began. */
-  readonly #retired = new Set<Upstream>()
+  readonly #upstreams: UpstreamClients
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -75,7 +67,13 @@ class Program implements Layover {
     this.#config = config
     this.#log = log
     this.#clock = clock
-    this.#lookup = lookup
+    this.#upstreams = new UpstreamClients({
+      clock,
+      lookup,
+      loopId: this.#loopId,
+      log,
+      metrics: this.#metrics,
+    })
   }
 
   async start(): Promise<void> {
@@ -129,7 +127,7 @@ class Program implements Layover {
     this.#config = { ...config, listen: before.listen, store: before.store }
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
-    this.#retire(config)
+    this.#upstreams.keepOnly(config.upstreams)
   }
 
   async stop(): Promise<void> {
@@ -140,7 +138,7 @@ class Program implements Layover {
     await started.pull.stop()
     await started.push.uploads.stop()
     await started.holdings.stop()
-    await Promise.all([...this.#upstreams.values(), ...this.#retired].map(upstream => upstream.destroy()))
+    await this.#upstreams.destroy()
     await started.closeIndex()
     started.store.close()
   }
@@ -185,7 +183,7 @@ class Program implements Layover {
   #assemble({ pull, push, inventory, hotPath }: Started): RegistryDeps {
     const { upstreams, local, hosts, publicUrl } = this.#config
     const known = upstreams.map(upstream => ({
-      upstream: this.#upstream(upstream),
+      upstream: this.#upstreams.of(upstream),
       policy: upstream.policy,
       aliases: upstream.aliases,
       isDefault: upstream.isDefault,
@@ -204,44 +202,6 @@ class Program implements Layover {
         manifestBytes: this.#config.limits.manifest,
         pageLimit: this.#config.limits.page,
       }),
-    }
-  }
-
-  /** A client whose options did not change is kept, with its tokens and connections. */
-  #upstream({ options }: UpstreamConfig): Upstream {
-    const known = this.#upstreams.get(options.registry)
-    if (known && isDeepStrictEqual(known.options, options)) return known
-    if (known) void this.#closeBehind(known)
-    const upstream = createUpstream(options, {
-      clock: this.#clock,
-      lookup: this.#lookup,
-      loopId: this.#loopId,
-      log: this.#log,
-      metrics: this.#metrics,
-    })
-    this.#upstreams.set(options.registry, upstream)
-    return upstream
-  }
-
-  #retire({ upstreams }: Config): void {
-    const kept = new Set(upstreams.map(({ options }) => options.registry))
-    for (const [registry, upstream] of this.#upstreams) {
-      if (kept.has(registry)) continue
-      this.#upstreams.delete(registry)
-      void this.#closeBehind(upstream)
-    }
-  }
-
-  /** Requests that were resolved to it still wait for a place, follow a redirect or go on after a break. */
-  async #closeBehind(upstream: Upstream): Promise<void> {
-    this.#retired.add(upstream)
-    try {
-      await this.#clock.sleep(retiredMs, this.#stopping.signal)
-      await upstream.close()
-      this.#retired.delete(upstream)
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return // the stop ends it
-      this.#log.warn({ upstream: upstream.registry, err: error }, 'closing an upstream')
     }
   }
 
