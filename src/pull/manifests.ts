@@ -7,9 +7,10 @@ import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
-import { freshMs, isFresh, judge } from './freshness.ts'
+import { isFresh, judge } from './freshness.ts'
+import { HeldManifests } from './held.ts'
 import { ManifestCache } from './manifest-cache.ts'
-import { collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
+import { collapsed, missed, type Provenance, revalidated } from './provenance.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {
@@ -22,12 +23,13 @@ export interface ManifestAnswer {
   readonly provenance: Provenance
 }
 
-type Ask = { head: boolean }
+export type Ask = { head: boolean }
 
 /** Every method rejects with an UpstreamError where upstream's help was needed and did not come. */
 export class Manifests {
   readonly #deps: PullDeps
   readonly #cache: ManifestCache
+  readonly #held: HeldManifests
   readonly #heads = new Coalescer<ManifestHead>()
   readonly #fetches = new Coalescer<Fetched>()
   readonly #checks = new Coalescer<Checked>()
@@ -35,6 +37,7 @@ export class Manifests {
   constructor(deps: PullDeps) {
     this.#deps = deps
     this.#cache = new ManifestCache(deps)
+    this.#held = new HeldManifests({ ...deps, entries: deps.catalog, bodies: this.#cache })
   }
 
   async get(target: Target, reference: Reference, ask: Ask): Promise<ManifestAnswer> {
@@ -53,9 +56,9 @@ export class Manifests {
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
-    const entry = await this.#deps.catalog.manifest(keyOf(target), digest)
-    const body = await this.#cache.read(digest, entry?.size)
-    if (entry && body) return answer(digest, entry, { body: ask.head ? undefined : body, provenance: hit })
+    const held = await this.#held.byDigest(target, digest, ask)
+    if (held) return held
+    const body = await this.#cache.read(digest, undefined)
     if (body) return this.#confirmed(target, digest, body)
     const reference: Reference = { kind: 'digest', digest }
     return ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference)
@@ -72,18 +75,17 @@ export class Manifests {
   async #byTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
     if (!entry) return this.#coldTag(target, tag, ask)
-    const now = this.#deps.clock.now()
-    if (!isFresh(entry, target.policy, tag, now)) return this.#recheck(target, tag, entry, ask)
-    const ageMs = now - entry.checkedAt
-    return this.#fromTag(target, entry, ask, { ...hit, ageMs, lastsMs: freshMs(target.policy, tag) - ageMs })
+    const provenance = this.#held.freshness(target, tag, entry)
+    return provenance
+      ? this.#fromTag(target, entry, ask, provenance)
+      : this.#recheck(target, tag, entry, ask)
   }
 
   /** What the tag points at; its body is fetched if only a HEAD was seen so far. */
   async #fromTag(target: Target, entry: TagEntry, ask: Ask, provenance: Provenance): Promise<ManifestAnswer> {
-    const { digest, mediaType, size } = entry
-    if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance }
-    const found = await this.#byDigest(target, digest, ask)
-    if (found.provenance.outcome === 'hit') return { ...found, provenance }
+    const held = await this.#held.pointedAt(target, entry, ask, provenance)
+    if (held) return held
+    const found = await this.#byDigest(target, entry.digest, ask)
     const { ageMs = 0 } = provenance
     return { ...found, provenance: { ...found.provenance, ageMs } }
   }

@@ -1,0 +1,95 @@
+/** What is here and needs nobody's word: all that a process without upstreams answers by itself. */
+import type { BlobEntry, ManifestEntry, RepositoryKey, TagEntry } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/name.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ReadableContents } from '../store/contents.ts'
+import { type BlobAnswer, type BlobHead, fromStore } from './blobs.ts'
+import { freshMs, isFresh } from './freshness.ts'
+import type { Ask, ManifestAnswer } from './manifests.ts'
+import { hit, type Provenance } from './provenance.ts'
+import { disagree } from './sound.ts'
+import { keyOf, type Target } from './target.ts'
+
+/** What repositories hold. Undefined: they do not. */
+export interface Entries {
+  tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined>
+  manifest(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined>
+  blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined>
+}
+
+export interface HeldManifestsDeps {
+  readonly entries: Pick<Entries, 'tag' | 'manifest'>
+  /** Undefined where there is none of this size. */
+  readonly bodies: { read(digest: Digest, size: number): Promise<Buffer | undefined> }
+  readonly clock: Clock
+}
+
+/** Undefined stands for what is not here, or may not be given without asking. */
+export class HeldManifests {
+  readonly #deps: HeldManifestsDeps
+
+  constructor(deps: HeldManifestsDeps) {
+    this.#deps = deps
+  }
+
+  async byTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer | undefined> {
+    const entry = await this.#deps.entries.tag(keyOf(target), tag)
+    const provenance = entry && this.freshness(target, tag, entry)
+    return provenance && this.pointedAt(target, entry, ask, provenance)
+  }
+
+  /** Undefined when upstream has to be asked about the tag again. */
+  freshness({ policy }: Target, tag: Tag, entry: TagEntry): Provenance | undefined {
+    const now = this.#deps.clock.now()
+    if (!isFresh(entry, policy, tag, now)) return undefined
+    const ageMs = now - entry.checkedAt
+    return { ...hit, ageMs, lastsMs: freshMs(policy, tag) - ageMs }
+  }
+
+  async pointedAt(
+    target: Target,
+    { digest, mediaType, size }: TagEntry,
+    ask: Ask,
+    provenance: Provenance,
+  ): Promise<ManifestAnswer | undefined> {
+    if (ask.head && size !== undefined) return { digest, mediaType, size, body: undefined, provenance }
+    const found = await this.byDigest(target, digest, ask)
+    return found && { ...found, provenance }
+  }
+
+  async byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer | undefined> {
+    const { entries, bodies } = this.#deps
+    const entry = await entries.manifest(keyOf(target), digest)
+    const body = entry && (await bodies.read(digest, entry.size))
+    if (!body) return undefined
+    const { mediaType, size } = entry
+    return { digest, mediaType, size, body: ask.head ? undefined : body, provenance: hit }
+  }
+}
+
+export interface HeldBlobsDeps {
+  readonly entries: Pick<Entries, 'blob'>
+  readonly store: Pick<ReadableContents, 'open'>
+}
+
+export class HeldBlobs {
+  readonly #deps: HeldBlobsDeps
+
+  constructor(deps: HeldBlobsDeps) {
+    this.#deps = deps
+  }
+
+  async head(target: Target, digest: Digest): Promise<BlobHead | undefined> {
+    const link = await this.#deps.entries.blob(keyOf(target), digest)
+    return link?.size === undefined ? undefined : { size: link.size, provenance: hit }
+  }
+
+  async get(target: Target, digest: Digest): Promise<BlobAnswer | undefined> {
+    const link = await this.#deps.entries.blob(keyOf(target), digest)
+    const stored = link && (await this.#deps.store.open(digest))
+    if (stored && !disagree(link, stored)) return fromStore(stored, hit)
+    stored?.file.release()
+    return undefined
+  }
+}
