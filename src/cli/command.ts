@@ -1,4 +1,5 @@
 /** The command line: which subcommand, with which options. */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type LogLevel, logLevels } from '../observe/log.ts'
 import { version } from '../runtime/version.ts'
@@ -6,6 +7,7 @@ import { version } from '../runtime/version.ts'
 const usage = `layover: a pull-through caching OCI registry
 
   layover serve   [--config upstreams.yaml] [--log-level info]   run the registry
+                  [--workers 1|2|…|auto]                         on so many cores; default: $LAYOVER_WORKERS, or 1
   layover check   [--config upstreams.yaml]                      print the effective configuration, without secrets
   layover reindex [--config upstreams.yaml]                      rebuild the index from the store
   layover --version
@@ -20,7 +22,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
     return 2
   }
-  const { command, config, logLevel } = parsed
+  const { command, config, logLevel, workers } = parsed
   switch (command) {
     case 'help':
       process.stdout.write(usage)
@@ -29,7 +31,7 @@ export async function run(args: readonly string[]): Promise<number> {
       process.stdout.write(`${version}\n`)
       return 0
     case 'serve':
-      return (await import('./serve.ts')).runServe(config, logLevel)
+      return (await import('./serve.ts')).runServe(config, { logLevel, workers })
     case 'check':
       return (await import('./check.ts')).runCheck(config, process.stdout, process.stderr)
     case 'reindex':
@@ -41,7 +43,12 @@ interface Parsed {
   command: 'serve' | 'check' | 'reindex' | 'help' | 'version'
   config: string
   logLevel: LogLevel
+  /** Processes that take the connections of clients. */
+  workers: number
 }
+
+/** More processes than any machine has cores are a slip of the finger. */
+const mostWorkers = 1024
 
 /** The message for a person, when there is nothing to run. */
 function parse(args: readonly string[]): Parsed | string {
@@ -51,6 +58,7 @@ function parse(args: readonly string[]): Parsed | string {
       allowPositionals: true,
       options: {
         config: { type: 'string', short: 'c', default: 'upstreams.yaml' },
+        workers: { type: 'string', default: process.env.LAYOVER_WORKERS ?? '1' },
         'log-level': { type: 'string', default: 'info' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -59,11 +67,14 @@ function parse(args: readonly string[]): Parsed | string {
     const { config, help, version: wantsVersion } = values
     const logLevel = logLevels.find(level => level === values['log-level'])
     if (!logLevel) return `--log-level is one of ${logLevels.join(', ')}`
-    if (help || wantsVersion) return { command: help ? 'help' : 'version', config, logLevel }
+    const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
+    if (!Number.isInteger(workers) || workers < 1 || workers > mostWorkers)
+      return `--workers is a number from 1 to ${mostWorkers}, or auto for one a core`
+    if (help || wantsVersion) return { command: help ? 'help' : 'version', config, logLevel, workers }
     const [command, ...more] = positionals
     if (more.length > 0) return `unexpected argument ${more.join(' ')}`
     if (command === 'serve' || command === 'check' || command === 'reindex')
-      return { command, config, logLevel }
+      return { command, config, logLevel, workers }
     return command === undefined ? 'say which command to run' : `there is no command ${command}`
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)

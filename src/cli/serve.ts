@@ -7,10 +7,15 @@ import { watchConfig } from '../config/watch.ts'
 import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
+import { isServer, runServer, spawnServer } from './workers/spawn.ts'
 
 /** Resolves with the exit code once everything has ended. */
-export async function runServe(configPath: string, logLevel: LogLevel): Promise<number> {
+export async function runServe(
+  configPath: string,
+  { logLevel, workers }: { logLevel: LogLevel; workers: number },
+): Promise<number> {
   const log = createLogger(logLevel)
+  if (isServer()) return runServer(log)
   let loaded: LoadedConfig
   let layover: Layover
   try {
@@ -21,7 +26,10 @@ export async function runServe(configPath: string, logLevel: LogLevel): Promise<
     return 2
   }
   try {
-    layover = await startLayover(loaded.config, { log })
+    layover = await startLayover(loaded.config, {
+      log,
+      workers: workers > 1 ? { count: workers, spawn: spawnServer } : undefined,
+    })
   } catch (error) {
     process.stderr.write(`layover: ${startFailure(error)}\n`)
     return 1

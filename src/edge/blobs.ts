@@ -10,26 +10,24 @@ import {
   resolveRange,
 } from '../oci/range.ts'
 import type { BlobAnswer, BlobHead } from '../pull/blobs.ts'
-import { type Answer, type Headers, noContent } from './answer.ts'
-import { type Call, upstreamOf } from './call.ts'
+import { type Answer, contentLength, type Headers, noContent } from './answer.ts'
+import { type ContentCall, upstreamOf } from './call.ts'
 import { entityTag, notModified, rangeApplies } from './conditional.ts'
 import { isHead } from './exchange.ts'
 import { multipart } from './multipart.ts'
 import { wantedBlob } from './wanted.ts'
 
-/** As much as goes to a socket in one write. */
-const smallBytes = 64 * 1024
-
-export async function answerBlob(call: Call, text: string): Promise<Answer> {
+/** @param wholeBytes so large a blob is read at once */
+export async function answerBlob(call: ContentCall, text: string, wholeBytes: number): Promise<Answer> {
   const { facts, request } = call.exchange
   const digest = wantedBlob(text)
   facts.digest = digest
   const unchanged = notModified(request.headers['if-none-match'], digest)
   if (isHead(call.exchange) || unchanged) return answerHead(call, digest, unchanged)
-  return answerGet(call, digest)
+  return answerGet(call, digest, wholeBytes)
 }
 
-async function answerHead(call: Call, digest: Digest, unchanged: boolean): Promise<Answer> {
+async function answerHead(call: ContentCall, digest: Digest, unchanged: boolean): Promise<Answer> {
   const { size, provenance } = await findHead(call, digest)
   call.exchange.facts.provenance = provenance
   if (unchanged) return { status: 304, headers: blobHeaders(digest), content: noContent }
@@ -37,13 +35,13 @@ async function answerHead(call: Call, digest: Digest, unchanged: boolean): Promi
   return { status: 200, headers: { ...blobHeaders(digest), ...length }, content: noContent }
 }
 
-async function findHead(call: Call, digest: Digest): Promise<BlobHead> {
+async function findHead(call: ContentCall, digest: Digest): Promise<BlobHead> {
   const { resolved, pull } = call
   const held = resolved.local && (await pull.local.blobHead(resolved.local, digest))
   return held ?? pull.blobs.head(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest)
 }
 
-async function answerGet(call: Call, digest: Digest): Promise<Answer> {
+async function answerGet(call: ContentCall, digest: Digest, wholeBytes: number): Promise<Answer> {
   const { facts, request } = call.exchange
   const { 'if-range': ifRange, range } = request.headers
   const specs = rangeApplies(ifRange?.toString(), digest) ? parseRange(range) : undefined
@@ -52,7 +50,8 @@ async function answerGet(call: Call, digest: Digest): Promise<Answer> {
   facts.provenance = found.provenance
   if (found.kind === 'relay') return relayAnswer(found, digest)
   try {
-    return (specs ? undefined : await smallAnswer(found, digest)) ?? bytesAnswer(found, digest, specs)
+    const answer = bytesAnswer(found, digest, specs)
+    return found.provenance.outcome === 'hit' ? await atOnce(answer, wholeBytes) : answer
   } catch (error) {
     found.bytes.close()
     throw error
@@ -60,7 +59,7 @@ async function answerGet(call: Call, digest: Digest): Promise<Answer> {
 }
 
 async function find(
-  call: Call,
+  call: ContentCall,
   digest: Digest,
   specs: readonly RangeSpec[] | undefined,
 ): Promise<BlobAnswer> {
@@ -69,20 +68,21 @@ async function find(
   return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
 }
 
-/** A blob that fits into one write is read at once, and may be kept. */
-async function smallAnswer(
-  { bytes, size, provenance }: BlobAnswer & { kind: 'bytes' },
-  digest: Digest,
-): Promise<Answer | undefined> {
-  if (size === undefined || size > smallBytes || provenance.outcome !== 'hit') return undefined
-  const buffer = Buffer.allocUnsafeSlow(size)
-  for (let at = 0; at < size; ) {
-    const chunks = await bytes.read(buffer.subarray(at), at)
-    if (chunks.length === 0) throw new Error(`the bytes ended at ${at} of ${size}`)
+/** Few bytes are read in front of the answer, which then is one write, and may be kept. */
+async function atOnce(answer: Answer, maxBytes: number): Promise<Answer> {
+  const { content } = answer
+  const length = contentLength(content)
+  if (content.kind !== 'bytes' || length === undefined || length > maxBytes) return answer
+  const { bytes, range } = content
+  const first = range?.first ?? 0
+  const buffer = Buffer.allocUnsafeSlow(length)
+  for (let at = 0; at < length; ) {
+    const chunks = await bytes.read(buffer.subarray(at), first + at)
+    if (chunks.length === 0) throw new Error(`the bytes ended at ${first + at} of ${first + length}`)
     at += copyInto(buffer, at, chunks)
   }
   bytes.close()
-  return { status: 200, headers: blobHeaders(digest), content: { kind: 'buffer', buffer } }
+  return { ...answer, content: { kind: 'buffer', buffer } }
 }
 
 /** They may be the buffer's own already. */

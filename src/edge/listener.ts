@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import type { Logger } from '../observe/log.ts'
 
 /** `mirror` takes pulls only. */
@@ -31,6 +32,8 @@ export interface ListenerOptions {
   readonly log: Logger
   readonly answer: RequestListener
   readonly maxConnections: () => number
+  /** Others listen on the same address, with connections of their own. */
+  readonly sharesAddress?: boolean
   /** For a client to finish its TLS handshake. */
   readonly handshakeMs?: number
 }
@@ -46,6 +49,7 @@ const httpOptions = { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, 
 export class Listener {
   readonly #address: ListenAddress
   readonly #log: Logger
+  readonly #sharesAddress: boolean
   readonly #server: HttpServer
   /** Undefined: plain HTTP. */
   readonly #tls: TlsServer | undefined
@@ -54,8 +58,9 @@ export class Listener {
   #identity: Identity | undefined
 
   constructor(address: ListenAddress, options: ListenerOptions) {
-    const { log, answer, maxConnections } = options
+    const { log, answer, maxConnections, sharesAddress = false } = options
     this.#address = address
+    this.#sharesAddress = sharesAddress
     this.#log = log
     this.#identity = address.tls
     this.#tls = address.tls && this.#createTls(address.tls, options)
@@ -72,7 +77,7 @@ export class Listener {
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
   async open(): Promise<BoundAddress> {
     const { host, port, role } = this.#address
-    this.#server.listen(port, host)
+    this.#server.listen({ port, host, reusePort: this.#sharesAddress })
     await once(this.#server, 'listening')
     const bound = this.#server.address()
     const boundPort = typeof bound === 'object' && bound ? bound.port : port
@@ -132,6 +137,11 @@ export function isSamePlace(one: ListenAddress, other: ListenAddress): boolean {
     one.role === other.role &&
     (one.tls === undefined) === (other.tls === undefined)
   )
+}
+
+/** @throws when a certificate cannot be used with its key */
+export function assertUsable(addresses: readonly ListenAddress[]): void {
+  for (const { tls } of addresses) if (tls) createSecureContext(secureOptions(tls))
 }
 
 function secureOptions({ cert, key }: Identity) {

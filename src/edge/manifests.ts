@@ -2,12 +2,12 @@
 import { type Reference, referenceText } from '../oci/reference.ts'
 import type { ManifestAnswer } from '../pull/manifests.ts'
 import { type Answer, noContent } from './answer.ts'
-import { type Call, upstreamOf } from './call.ts'
+import { type ContentCall, upstreamOf } from './call.ts'
 import { entityTag, notModified } from './conditional.ts'
 import { isHead } from './exchange.ts'
 import { wantedManifest } from './wanted.ts'
 
-export async function answerManifest(call: Call, text: string): Promise<Answer> {
+export async function answerManifest(call: ContentCall, text: string): Promise<Answer> {
   const { facts, request } = call.exchange
   facts.reference = text
   const reference = wantedManifest(text)
@@ -27,7 +27,7 @@ export async function answerManifest(call: Call, text: string): Promise<Answer> 
   return { status: 200, headers, content: { kind: 'buffer', buffer: body } }
 }
 
-async function find(call: Call, reference: Reference): Promise<ManifestAnswer> {
+async function find(call: ContentCall, reference: Reference): Promise<ManifestAnswer> {
   const { exchange, resolved, pull } = call
   const ask = { head: isHead(exchange) }
   const held = resolved.local && (await pull.local.manifest(resolved.local, reference, ask))

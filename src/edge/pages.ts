@@ -1,17 +1,20 @@
 /** What is asked beside the distribution API: is it alive, is it ready, how does it fare. */
 import { Hono } from 'hono'
-import type { Metrics } from '../observe/metrics.ts'
 
 export interface PagesDeps {
-  readonly metrics: Metrics
   /** Rejects, with the reason, when the store cannot be used. Upstreams have no say in it. */
   readonly probe: () => Promise<void>
   readonly draining: () => boolean
-  /** Brings gauges up to date that nothing else does. */
-  readonly beforeScrape: () => void
+  /** What Prometheus reads. */
+  readonly scrape: () => Promise<Scrape>
 }
 
-export function createPages({ metrics, probe, draining, beforeScrape }: PagesDeps): Hono {
+export interface Scrape {
+  readonly text: string
+  readonly contentType: string
+}
+
+export function createPages({ probe, draining, scrape }: PagesDeps): Hono {
   const pages = new Hono()
   pages.get('/livez', context => context.text('ok\n'))
   for (const path of ['/readyz', '/healthz', '/health']) {
@@ -23,9 +26,8 @@ export function createPages({ metrics, probe, draining, beforeScrape }: PagesDep
     })
   }
   pages.get('/metrics', async context => {
-    beforeScrape()
-    const { registry } = metrics
-    return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType })
+    const { text, contentType } = await scrape()
+    return context.body(text, 200, { 'content-type': contentType })
   })
   pages.notFound(context =>
     context.json({ errors: [{ code: 'NAME_UNKNOWN', message: 'there is nothing at this path' }] }, 404),

@@ -7,24 +7,23 @@ import type { Pull } from '../pull/pull.ts'
 import type { Target } from '../pull/target.ts'
 import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
-import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
+import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
-import { answerBlob } from './blobs.ts'
 import type { Call } from './call.ts'
-import type { Exchange } from './exchange.ts'
+import { answerContent } from './content.ts'
+import { type Exchange, isReading } from './exchange.ts'
 import { answerInventory } from './extension.ts'
 import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
-import { answerManifest } from './manifests.ts'
+import { type NamedOperation, resolveName } from './names.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { answerReferrers } from './referrers.ts'
-import { type Operation, parseRoute, type Route } from './route.ts'
+import { parseRoute, type Route } from './route.ts'
 import { answerUpload, answerUploadStart } from './uploads.ts'
 
-type NamedOperation = Extract<Operation, { kind: 'manifest' | 'blob' | 'uploads' | 'tags' | 'referrers' }>
 type ReadOperation = Exclude<NamedOperation, { kind: 'uploads' }>
 
 export interface RegistryDeps {
@@ -64,36 +63,20 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
     return isRead
       ? answerInventory(inventoryCall(exchange, route, deps), operation)
       : refuseMethod(readMethods)
-  const ns =
-    isRead && operation.kind !== 'uploads' ? deps.resolver.effectiveNs(exchange.query.get('ns')) : undefined
-  const resolved = deps.resolver.resolve({ ns, prefix: route.prefix, name: operation.name })
-  noteNames(exchange, resolved, operation)
-  if (ns !== undefined) exchange.facts.namespace = ns
+  const resolved = resolveName(exchange, route, operation, deps.resolver)
   const address = `${deps.publicPath}${route.base}${operation.name}`
-  if (isRead && operation.kind !== 'uploads')
-    return answerRead(
-      { exchange, resolved, pull: deps.pull, address, pageLimit: deps.limits().pageLimit },
-      operation,
-      deps.hotPath,
-    )
-  return answerWrite({ exchange, resolved, deps, address }, operation)
+  if (!isRead || operation.kind === 'uploads')
+    return answerWrite({ exchange, resolved, deps, address }, operation)
+  const { pull, hotPath, limits } = deps
+  return answerRead({ exchange, resolved, pull, address, pageLimit: limits().pageLimit }, operation, hotPath)
 }
 
-/** What will be answered the same way for some time goes the short way from then on. */
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
-  const since = hotPath.begin()
-  const answer = await readAnswer(call, operation)
-  hotPath.keep(call.exchange, answer, { since, keys: keysOf(call.resolved) })
-  return answer
-}
-
-async function readAnswer(call: Call, operation: ReadOperation): Promise<Answer> {
   try {
     switch (operation.kind) {
       case 'manifest':
-        return await answerManifest(call, operation.reference)
       case 'blob':
-        return await answerBlob(call, operation.digest)
+        return await answerContent(call, operation, hotPath)
       case 'tags':
         return await answerTags(call)
       case 'referrers':
@@ -128,7 +111,7 @@ async function answerWrite(
   if (!local) return refuseMirrored(resolved.upstream, exchange)
   const allowed = methodsOf(operation)
   if (!allowed.includes(request.method ?? '')) return refuseMethod(allowed)
-  assertMayWrite(request)
+  assertMayWrite(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
   const find = (name: string) => resolver.find(name)
@@ -168,17 +151,6 @@ function methodsOf(operation: NamedOperation): readonly string[] {
   if (operation.kind === 'blob') return [...readMethods, 'DELETE']
   if (operation.kind !== 'uploads') return readMethods
   return operation.session === undefined ? ['POST'] : [...readMethods, 'PATCH', 'PUT', 'DELETE']
-}
-
-function isReading({ request }: Exchange): boolean {
-  return request.method === 'GET' || request.method === 'HEAD'
-}
-
-function noteNames(exchange: Exchange, { local, upstream }: Resolved, operation: NamedOperation): void {
-  const { facts } = exchange
-  facts.upstream = local ? 'local' : upstream?.upstream.registry
-  facts.repository = (local ?? upstream)?.repository
-  if (operation.kind !== 'uploads' && isReading(exchange)) facts.kind = operation.kind
 }
 
 function refuseMirrored({ upstream }: Target, exchange: Exchange): never {

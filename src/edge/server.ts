@@ -5,17 +5,21 @@ import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { BufferPool } from '../stream/buffer-pool.ts'
 import { type Witness, watch } from './access-log.ts'
-import { openExchange } from './exchange.ts'
+import type { Answer } from './answer.ts'
+import { type Exchange, openExchange } from './exchange.ts'
 import type { HotPath } from './hot-path.ts'
+import { Inward } from './inward.ts'
 import { type BoundAddress, type ListenAddress, Listener, type Role } from './listener.ts'
 import { createPages, type PagesDeps } from './pages.ts'
-import { answerRegistry, type RegistryDeps } from './registry.ts'
 import { createResponder } from './respond.ts'
 
-export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScrape'> {
+export interface EdgeDeps extends Witness {
   readonly hotPath: HotPath
-  /** Read for each request, so that a reload takes effect at once. */
-  registry(): RegistryDeps
+  /** Undefined for what is none of the distribution API's: then one of the pages answers. */
+  readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
+  readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
+  /** Others listen on the same addresses, with connections of their own. */
+  readonly sharesAddress?: boolean
   readonly maxConnections: () => number
   /** How long a client may take no bytes of an answer. */
   readonly stalledMs: () => number
@@ -24,6 +28,8 @@ export interface EdgeDeps extends Witness, Pick<PagesDeps, 'probe' | 'beforeScra
 export interface Edge {
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
   listen(address: ListenAddress): Promise<BoundAddress>
+  /** Answers what other processes of ours pass on, at a Unix socket. */
+  listenInward(path: string): Promise<void>
   /**
    * Takes over the certificates of the addresses that are listened on, without ending any connection.
    *
@@ -42,18 +48,23 @@ export function createEdge(deps: EdgeDeps): Edge {
     draining: () => draining,
     stalledMs: deps.stalledMs,
   })
-  const pages = getRequestListener(createPages({ ...deps, draining: () => draining }).fetch, {
+  const pages = getRequestListener(createPages({ ...deps.pages, draining: () => draining }).fetch, {
     overrideGlobalObjects: false,
     hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
   })
+
+  const respond = (exchange: Exchange) => {
+    const answering = deps.answer(exchange, draining)
+    void (answering ? responder.respond(exchange, answering) : pages(exchange.request, exchange.response))
+  }
+  const inward = new Inward({ log: deps.log, answer: respond })
 
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {
     if (request.socket.destroyed) return
     if (!draining && deps.hotPath.answer(request, response)) return
     const exchange = openExchange(request, response, role)
     watch(exchange, deps)
-    const answering = answerRegistry(exchange, deps.registry())
-    void (answering ? responder.respond(exchange, answering) : pages(request, response))
+    respond(exchange)
   }
 
   const latest = new WeakMap<Socket, ServerResponse>()
@@ -82,6 +93,8 @@ export function createEdge(deps: EdgeDeps): Edge {
       return bound
     },
 
+    listenInward: path => inward.listen(path),
+
     renew(addresses) {
       for (const listener of listeners) listener.renew(addresses)
     },
@@ -94,6 +107,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       }, deadlineMs)
       await closed
       clearTimeout(deadline)
+      await inward.close()
     },
   }
 }

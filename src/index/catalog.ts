@@ -64,7 +64,7 @@ export class Catalog {
   /** The tag points at a digest that it did not point at before. */
   async moveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
     await this.index.putTag(key, tag, entry)
-    this.#changed(key)
+    this.#tell(key)
     await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
   }
 
@@ -78,7 +78,7 @@ export class Catalog {
       await this.#store.records.remove(this.#store.layout.tag(key, tag))
       await this.index.dropTag(key, tag)
     } finally {
-      this.#changed(key)
+      this.#tell(key)
     }
   }
 
@@ -115,6 +115,7 @@ export class Catalog {
   /** The manifest was asked for. To be run behind the answer. */
   async notePull(key: RepositoryKey, digest: Digest): Promise<void> {
     const now = this.#clock.now()
+    this.#pulls.note(key, digest, now)
     const entry = await this.manifest(key, digest)
     if (!entry || wasLately(entry.pulledAt, now)) return
     const pulled = { ...entry, pulledAt: now }
@@ -135,6 +136,12 @@ export class Catalog {
     await this.index.putBlob(key, digest, entry)
     const record = blobRecord(entry, this.#clock.now(), 'upstream')
     await this.#store.records.save(this.#store.layout.blob(key, digest), record, cached)
+  }
+
+  /** Nobody waits: a tag of an upstream may be as old as the policy has it anyway. */
+  #tell(key: RepositoryKey): void {
+    const telling = async () => this.#changed(key)
+    telling().catch(() => {})
   }
 
   #saveManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {

@@ -9,8 +9,14 @@ import type { RepositoryKey } from '../store/layout.ts'
 
 export type { RepositoryKey }
 
-/** Told, before a write resolves, that something of the repository is not what it was. */
-export type Changed = (key: RepositoryKey) => void
+/** Told that something of a local repository is about to change: what it was is answered no more when this resolves. */
+export type Changing = (key: RepositoryKey) => void | Promise<void>
+
+/**
+ * Told that something of the repository is not what it was. A write to a local repository resolves when this has; of
+ * what came from an upstream others may hear later.
+ */
+export type Changed = (key: RepositoryKey) => void | Promise<void>
 
 export type Answer<T> =
   | { readonly answer: 'present'; readonly value: T }
@@ -73,6 +79,30 @@ export interface HeldManifest {
   readonly entry: ManifestEntry
 }
 
+/** What other processes need to read the index's file. */
+export interface IndexState {
+  readonly epoch: string
+}
+
+/** What can be asked where nothing can be written. */
+export type IndexReads = Pick<
+  Index,
+  | 'tag'
+  | 'manifest'
+  | 'blob'
+  | 'manifests'
+  | 'tags'
+  | 'tagsOf'
+  | 'referrers'
+  | 'childSize'
+  | 'parentsOf'
+  | 'publicBlob'
+  | 'holdersOf'
+  | 'listing'
+  | 'registries'
+  | 'repositories'
+>
+
 /**
  * Guarantees that every implementation keeps (test/conformance/index.ts):
  * - a read sees every write of the same process that was called before it, flushed or not;
@@ -89,6 +119,8 @@ export interface Index {
   readonly epoch: string
   /** Whether what is written outlives the process; the index answers either way. */
   readonly up: boolean
+  /** What readers in other processes may use now; undefined: nothing, since they might not find what was flushed. */
+  readonly shared: IndexState | undefined
 
   tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>>
   putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void>
@@ -154,7 +186,13 @@ export interface Index {
   /** Takes the mark back: an entry may be missing. For one subject's referrers, also that of the whole repository's. */
   markIncomplete(key: RepositoryKey, what: Whole): Promise<void>
 
-  /** Puts what was written so far where a restart finds it. */
-  flush(): Promise<void>
+  /**
+   * Puts what was written so far where a restart finds it, and a reader in another process.
+   *
+   * @returns false when it could not, or some of it was lost: then `shared` says what readers may still use
+   */
+  flush(): Promise<boolean>
+  /** Puts what was written so far where a reader in another process finds it, if that can be done at once; then `shared`. */
+  share(): Promise<IndexState | undefined>
   close(): Promise<void>
 }

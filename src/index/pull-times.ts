@@ -10,13 +10,18 @@ const maxNoted = 10_000
 export class PullTimes {
   readonly #noted = new LRUCache<string, number>({ max: maxNoted })
 
-  /** False when it was due less than an hour ago. */
+  /** False when it was noted less than an hour ago. */
   isDue(key: RepositoryKey, digest: Digest, now: number): boolean {
-    const name = `${keyText(key)} ${digest}`
-    if (wasLately(this.#noted.get(name), now)) return false
-    this.#noted.set(name, now)
-    return true
+    return !wasLately(this.#noted.get(nameOf(key, digest)), now)
   }
+
+  note(key: RepositoryKey, digest: Digest, now: number): void {
+    this.#noted.set(nameOf(key, digest), now)
+  }
+}
+
+function nameOf(key: RepositoryKey, digest: Digest): string {
+  return `${keyText(key)} ${digest}`
 }
 
 export function wasLately(at: number | undefined, now: number): boolean {

@@ -182,6 +182,7 @@ export function fromStore(
   const bytes: Bytes = {
     read: (target, position) => file.readFrom(position, target),
     close: () => file.release(),
+    shared: { path: file.path, until: async () => size },
   }
   return { kind: 'bytes', size, bytes, provenance }
 }

@@ -1,5 +1,5 @@
 /** One reader's way along a flight: never beyond what may be shown, and alone with upstream when the disk gives out. */
-import type { Bytes } from '../stream/bytes.ts'
+import type { Bytes, SharedBytes } from '../stream/bytes.ts'
 import type { Semaphore } from '../stream/semaphore.ts'
 import { Alone, heldBackBytes } from './alone.ts'
 import type { Flight } from './flight.ts'
@@ -48,7 +48,7 @@ export class Follower implements Bytes {
   }
 
   async read(target: Buffer, position: number): Promise<readonly Buffer[]> {
-    await this.#until(() => this.#visible() > position || this.#ended(position))
+    await this.#untilShown(position)
     if (this.#alone) return this.#alone.read(target, position)
     const count = Math.min(target.length, this.#visible() - position)
     const { file } = this.#flight
@@ -57,11 +57,26 @@ export class Follower implements Bytes {
     return recent.length > 0 ? recent : file.readFrom(position, target.subarray(0, count))
   }
 
+  get shared(): SharedBytes | undefined {
+    const { file } = this.#flight
+    if (!file || this.#alone) return undefined
+    return { path: file.path, until: position => this.#shownUntil(position) }
+  }
+
   close(): void {
     if (this.#leaving.signal.aborted) return
     this.#leaving.abort(new Error('the reader has left'))
     this.#alone?.close()
     this.#flight.leave()
+  }
+
+  async #shownUntil(position: number): Promise<number | undefined> {
+    await this.#untilShown(position)
+    return this.#alone ? undefined : this.#visible()
+  }
+
+  #untilShown(position: number): Promise<void> {
+    return this.#until(() => this.#visible() > position || this.#ended(position))
   }
 
   /** Bytes that may be shown. */

@@ -1,13 +1,19 @@
 /** What is here and needs nobody's word: all that a process without upstreams answers by itself. */
 import type { BlobEntry, ManifestEntry, RepositoryKey, TagEntry } from '../index/index.ts'
+import { type Known, NotKnown } from '../index/known.ts'
+import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
+import type { Reference } from '../oci/reference.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ReadableContents } from '../store/contents.ts'
+import type { Store } from '../store/store.ts'
 import { type BlobAnswer, type BlobHead, fromStore } from './blobs.ts'
 import { freshMs, isFresh } from './freshness.ts'
+import { LocalPull } from './local.ts'
 import type { Ask, ManifestAnswer } from './manifests.ts'
 import { hit, type Provenance } from './provenance.ts'
+import type { Reads } from './reads.ts'
 import { disagree } from './sound.ts'
 import { keyOf, type Target } from './target.ts'
 
@@ -92,4 +98,54 @@ export class HeldBlobs {
     stored?.file.release()
     return undefined
   }
+}
+
+export interface HeldReadsDeps {
+  readonly entries: Known
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Everything rejects with NotKnown, or an error for the client, where somebody else may know better. */
+export function createHeldReads(deps: HeldReadsDeps): Reads {
+  const { entries, store } = deps
+  const bodies = {
+    async read(digest: Digest, size: number) {
+      const body = await store.read(digest)
+      return body?.length === size ? body : undefined
+    },
+  }
+  const manifests = new HeldManifests({ ...deps, bodies })
+  const blobs = new HeldBlobs(deps)
+  const find = (target: Target, reference: Reference, ask: Ask) =>
+    reference.kind === 'tag'
+      ? manifests.byTag(target, reference.tag, ask)
+      : manifests.byDigest(target, reference.digest, ask)
+  return {
+    manifests: {
+      async get(target, reference, ask) {
+        target.upstream.assertAllowed(target.repository)
+        const found = surely(await find(target, reference, ask))
+        if (reference.kind === 'tag' || !ask.head) entries.notePull(keyOf(target), found.digest)
+        return found
+      },
+    },
+    blobs: {
+      async get(target, digest) {
+        target.upstream.assertAllowed(target.repository)
+        return surely(await blobs.get(target, digest))
+      },
+      async head(target, digest) {
+        target.upstream.assertAllowed(target.repository)
+        return surely(await blobs.head(target, digest))
+      },
+    },
+    local: new LocalPull({ ...deps, holdings: entries }),
+  }
+}
+
+function surely<T>(found: T | undefined): T {
+  if (found === undefined) throw new NotKnown()
+  return found
 }

@@ -46,6 +46,16 @@ export class Cached implements ReadableContents {
     }
   }
 
+  /** Its owner has dropped it: where it could not be deleted, it counts as absent here too. */
+  async forget(digest: Digest): Promise<void> {
+    this.#contents.forget(digest)
+    if ((await this.size(digest)) !== undefined) this.#undeletable.add(digest)
+  }
+
+  close(): void {
+    this.#contents.close()
+  }
+
   path(digest: Digest): string {
     return this.#contents.path(digest)
   }

@@ -4,15 +4,10 @@ import { dirname } from 'node:path'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { WholeFiles } from './durable.ts'
-import { SharedFile } from './file.ts'
+import { type OpenFile, OpenFiles } from './open-files.ts'
 import { ifThere, isCode } from './system-error.ts'
 
-export interface StoredBlob {
-  /** To be released by who opened it. */
-  readonly file: SharedFile
-  /** Bytes. */
-  readonly size: number
-}
+export type StoredBlob = OpenFile
 
 /** Undefined stands for what is not there. */
 export interface ReadableContents {
@@ -33,20 +28,14 @@ export interface ContentsDeps {
 /** Everything rejects with the system's error; what was written is durable when the promise resolves. */
 export class Contents implements ReadableContents {
   readonly #deps: ContentsDeps
+  readonly #opened = new OpenFiles()
 
   constructor(deps: ContentsDeps) {
     this.#deps = deps
   }
 
-  async open(digest: Digest): Promise<StoredBlob | undefined> {
-    const file = await ifThere(SharedFile.open(this.path(digest), 'r'))
-    if (!file) return undefined
-    try {
-      return { file, size: await file.size() }
-    } catch (error) {
-      file.release()
-      throw error
-    }
+  open(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#opened.open(this.path(digest))
   }
 
   async size(digest: Digest): Promise<number | undefined> {
@@ -60,6 +49,7 @@ export class Contents implements ReadableContents {
   /** The caller has verified the digest. */
   async put(digest: Digest, content: Buffer): Promise<void> {
     await this.#deps.files.write(this.path(digest), content, { durable: true })
+    this.forget(digest)
     this.#count(content.length)
   }
 
@@ -76,6 +66,7 @@ export class Contents implements ReadableContents {
       if (!isCode(error, 'ENOENT') || (await this.size(digest)) !== sizeBytes) throw error
       await files.folders.sync(dirname(target))
     }
+    this.forget(digest)
     this.#count(sizeBytes)
   }
 
@@ -85,8 +76,18 @@ export class Contents implements ReadableContents {
   }
 
   /** Who reads the bytes goes on reading. */
-  remove(digest: Digest): Promise<void> {
-    return rm(this.path(digest), { force: true })
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true })
+    this.forget(digest)
+  }
+
+  /** The bytes were deleted or replaced, perhaps by another process: the disk has its space back when nobody reads them. */
+  forget(digest: Digest): void {
+    this.#opened.forget(this.path(digest))
+  }
+
+  close(): void {
+    this.#opened.close()
   }
 
   path(digest: Digest): string {

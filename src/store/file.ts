@@ -14,15 +14,18 @@ export const openOrMake = constants.O_RDWR | constants.O_CREAT
 
 export class SharedFile {
   readonly fd: number
+  /** Where it was opened; it may have been renamed or deleted since. */
+  readonly path: string
   #users = 1
 
-  private constructor(fd: number) {
+  private constructor(fd: number, path: string) {
     this.fd = fd
+    this.path = path
   }
 
   /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
   static async open(path: string, flags: 'r' | 'r+' | 'wx+' | typeof openOrMake): Promise<SharedFile> {
-    return new SharedFile(await openAsync(path, flags, 0o644))
+    return new SharedFile(await openAsync(path, flags, 0o644), path)
   }
 
   /** One more user, who has to call `release` too. */

@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import { Cached } from './cached.ts'
 import { Contents, type ReadableContents, type StoredBlob } from './contents.ts'
 import { WholeFiles } from './durable.ts'
-import type { Layout } from './layout.ts'
+import { Layout } from './layout.ts'
 import { openLayout } from './open.ts'
 import type { Partial } from './partial.ts'
 import { Partials } from './partials.ts'
@@ -14,10 +14,22 @@ import { Records, type StoredRecord } from './records.ts'
 import { Unreadable } from './unreadable.ts'
 import { UploadFiles } from './upload.ts'
 
+export interface StoreDeps {
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Told when cached bytes turned out to be damaged and are gone, or count as gone. */
+  readonly dropped?: (digest: Digest) => void
+}
+
 /** @throws StoreUnusable */
-export async function openStore(root: string, deps: { log: Logger; metrics: Metrics }): Promise<Store> {
+export async function openStore(root: string, deps: StoreDeps): Promise<Store> {
   const { layout, unlock } = await openLayout(root)
   return new Store(layout, unlock, deps)
+}
+
+/** To read beside the process that owns the store; nothing is looked at or made before it is asked for. */
+export function openStoreReader(root: string, deps: Pick<StoreDeps, 'log' | 'metrics'>): Store {
+  return new Store(new Layout(root), () => {}, deps)
 }
 
 export class Store implements ReadableContents {
@@ -31,15 +43,17 @@ export class Store implements ReadableContents {
   readonly #pushedBytes: Contents
   readonly #partials: Partials
   readonly #unlock: () => void
+  readonly #dropped: (digest: Digest) => void
   readonly #unreadable: Unreadable
 
-  constructor(layout: Layout, unlock: () => void, { log, metrics }: { log: Logger; metrics: Metrics }) {
+  constructor(layout: Layout, unlock: () => void, { log, metrics, dropped = () => {} }: StoreDeps) {
     const files = new WholeFiles(layout)
     const contentsOf = (area: 'cached' | 'pushed') =>
       new Contents({ files, metrics, area, pathOf: digest => layout[area](digest) })
     this.layout = layout
     this.#files = files
     this.#unlock = unlock
+    this.#dropped = dropped
     this.#unreadable = new Unreadable(log)
     this.#cached = new Cached(contentsOf('cached'), this.#unreadable)
     this.#pushedBytes = contentsOf('pushed')
@@ -70,8 +84,14 @@ export class Store implements ReadableContents {
   }
 
   /** Deletes the cached bytes; who reads them goes on reading. */
-  drop(digest: Digest): Promise<void> {
-    return this.#cached.drop(digest)
+  async drop(digest: Digest): Promise<void> {
+    await this.#cached.drop(digest)
+    this.#dropped(digest)
+  }
+
+  /** Another process dropped the cached bytes. */
+  forget(digest: Digest): Promise<void> {
+    return this.#cached.forget(digest)
   }
 
   /** A file to fill for this digest; what an earlier flight left behind is its beginning. */
@@ -95,6 +115,8 @@ export class Store implements ReadableContents {
   }
 
   close(): void {
+    this.#cached.close()
+    this.#pushedBytes.close()
     this.#files.folders.close()
     this.#unlock()
   }

@@ -1,5 +1,6 @@
 /** Runs the index's conformance suite and random histories against every implementation. */
 import { copyFile } from 'node:fs/promises'
+import type { Index } from '../../src/index/index.ts'
 import { createMemoryIndex } from '../../src/index/rows/memory.ts'
 import type { ExpendableLimits } from '../../src/index/rows/rows.ts'
 import { openSqliteIndex } from '../../src/index/rows/sqlite.ts'
@@ -8,10 +9,16 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { type IndexPlace, indexConformance } from './index.ts'
 import { indexHistories } from './index-history.ts'
+import { readBeside } from './index-reader.ts'
 
 const never = 2 ** 30
 
-async function inFolder(batch: { flushRows: number; flushMs: number }): Promise<IndexPlace> {
+type Wrap = (index: Index, path: string) => Index
+
+async function inFolder(
+  batch: { flushRows: number; flushMs: number },
+  wrap: Wrap = index => index,
+): Promise<IndexPlace> {
   const folder = await tempDir()
   const options = {
     path: folder.join('index.sqlite'),
@@ -21,12 +28,12 @@ async function inFolder(batch: { flushRows: number; flushMs: number }): Promise<
   }
   return {
     lasts: true,
-    open: (expendable?: ExpendableLimits) =>
-      openSqliteIndex(expendable ? { ...options, expendable } : options),
+    open: async (expendable?: ExpendableLimits) =>
+      wrap(await openSqliteIndex(expendable ? { ...options, expendable } : options), options.path),
     openCrashed: async () => {
       const path = folder.join('crashed.sqlite')
       for (const suffix of ['', '-wal']) await copyFile(options.path + suffix, path + suffix)
-      return openSqliteIndex({ ...options, path })
+      return wrap(await openSqliteIndex({ ...options, path }), path)
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
@@ -47,6 +54,7 @@ const places: readonly (readonly [string, () => Promise<IndexPlace>])[] = [
   ['SQLite, in batches of three', () => inFolder({ flushRows: 3, flushMs: never })],
   ['SQLite, nothing written before a flush', () => inFolder({ flushRows: never, flushMs: never })],
   ['SQLite, without a file', withoutFile],
+  ['SQLite, read beside its writer', () => inFolder({ flushRows: never, flushMs: never }, readBeside)],
 ]
 
 async function withoutFile(): Promise<IndexPlace> {

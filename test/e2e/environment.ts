@@ -10,9 +10,10 @@ const toolFolders = [
 ]
 const path = [...toolFolders, process.env.PATH ?? '', '/usr/sbin', '/sbin'].join(delimiter)
 
-/** The environment of every client: no proxy, no credentials, no settings of whoever runs the tests. */
+/** The environment of every program: no proxy, no credentials, no settings of whoever runs the tests but one of Layover's. */
 export function environment(home: string): NodeJS.ProcessEnv {
-  return { PATH: path, HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: home, LC_ALL: 'C.UTF-8' }
+  const { LAYOVER_WORKERS = '1' } = process.env
+  return { PATH: path, HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: home, LC_ALL: 'C.UTF-8', LAYOVER_WORKERS }
 }
 
 export function isInstalled(tool: string): boolean {

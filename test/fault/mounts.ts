@@ -41,7 +41,7 @@ export function readOnly(path: string): Disposable {
   mount('-o', 'remount,bind,ro', path)
   return {
     [Symbol.dispose]() {
-      execFileSync('umount', [path])
+      execFileSync('umount', ['--lazy', path]) // a process may have opened a file in it meanwhile
     },
   }
 }

@@ -6,6 +6,7 @@ import { parseDigest } from '../../src/oci/digest.ts'
 import { Layout } from '../../src/store/layout.ts'
 import { image } from '../fake/content.ts'
 import { layerOf, plain, type Scene, scene } from '../http/scene.ts'
+import { workersOfSuite } from '../support/servers.ts'
 import { mayMount, readOnly } from './mounts.ts'
 
 const app = image('app', { layers: [100_000] })
@@ -35,7 +36,9 @@ test('bytes that cannot be opened are fetched from upstream', async () => {
     await writeFile(shard, 'a file where a folder should be: ENOTDIR')
   }
   await expectPulls(at)
-  expect(complaints(at)).toHaveLength(1)
+  const said = complaints(at).length
+  expect(said).toBeGreaterThan(0)
+  expect(said).toBeLessThanOrEqual(workersOfSuite === 1 ? 1 : workersOfSuite + 1) // once a process
 })
 
 test('records that cannot be read are as good as none', async () => {

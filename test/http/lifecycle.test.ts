@@ -128,13 +128,13 @@ describe('a stop', () => {
   test('while nothing runs is over at once, twice over too', async () => {
     await using at = await scene()
     await Promise.all([at.layover.stop(), at.layover.stop()])
-    await expect(at.ask('/v2/')).rejects.toThrow('ECONNREFUSED')
+    await expect(at.ask('/v2/')).rejects.toThrow(/ECONN(?:REFUSED|RESET)/)
   })
 
   test('lets a running transfer end, and takes no new connections meanwhile', async () => {
     await using at = await stalled({ limits: { drainMs: 30_000 } })
     const stopping = at.layover.stop()
-    await expect(at.ask('/v2/')).rejects.toThrow('ECONNREFUSED')
+    await expect(at.ask('/v2/')).rejects.toThrow(/ECONN(?:REFUSED|RESET)/)
     at.stall.release()
     const chunks: Buffer[] = []
     for await (const chunk of at.reply) chunks.push(chunk as Buffer)

@@ -6,6 +6,7 @@ import { createLogger } from '../../src/observe/log.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Lookup } from '../../src/runtime/lookup.ts'
 import { type LocalSetting, local } from './local.ts'
+import { serversHere, workersOfSuite } from './servers.ts'
 import { tempDir } from './temp-dir.ts'
 
 type Overrides<T> = {
@@ -116,7 +117,10 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     local: (setting.local ?? [{ name: 'local', match: 'local/**' }]).map(local),
   }
   const { clock, lookup } = setting
-  let running: Layover = await startLayover(config, { log, clock, lookup })
+  const workers =
+    workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
+  const start = () => startLayover(config, { log, clock, lookup, workers })
+  let running: Layover = await start()
   const stop = () => running.stop()
   return {
     get url() {
@@ -132,7 +136,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     reload: next => running.reload({ ...next, local: next.local.map(local) }),
     async restart() {
       await stop()
-      running = await startLayover(config, { log, clock, lookup })
+      running = await start()
     },
     stop,
     async [Symbol.asyncDispose]() {

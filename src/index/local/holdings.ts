@@ -11,7 +11,7 @@ import { type LockKeys, Locks } from '../../stream/locks.ts'
 import { settle } from '../answer.ts'
 import { Completion, untilKnown } from '../completion.ts'
 import { holdsAny } from '../folders.ts'
-import type { Answer, BlobEntry, Changed, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
+import type { Answer, BlobEntry, Changed, Changing, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
 import { Listings } from '../listings.ts'
 import { PullTimes } from '../pull-times.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
@@ -24,6 +24,7 @@ export interface HoldingsDeps {
   readonly store: Store
   readonly clock: Clock
   readonly log: Logger
+  readonly changing?: Changing
   readonly changed?: Changed
 }
 
@@ -56,6 +57,7 @@ export class Holdings {
     this.completion = new Completion(deps)
     this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
     this.#writes = new LocalWrites({
+      changing: () => {},
       changed: () => {},
       ...deps,
       completion: this.completion,
@@ -201,6 +203,7 @@ export class Holdings {
   notePull(key: RepositoryKey, digest: Digest): void {
     const now = this.#deps.clock.now()
     if (!this.#pulls.isDue(key, digest, now)) return
+    this.#pulls.note(key, digest, now)
     this.#background.run(() =>
       this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
         this.#writes.notePull(key, digest, now),

@@ -9,7 +9,7 @@ import type { RepositoryKey } from '../../store/layout.ts'
 import type { Store } from '../../store/store.ts'
 import { settle } from '../answer.ts'
 import type { Completion } from '../completion.ts'
-import type { BlobEntry, Changed, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
+import type { BlobEntry, Changed, Changing, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
 import { wasLately } from '../pull-times.ts'
 import { childrenOf } from '../records.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
@@ -22,6 +22,7 @@ export interface LocalWritesDeps {
   readonly log: Logger
   readonly completion: Completion
   readonly records: LocalRecords
+  readonly changing: Changing
   readonly changed: Changed
 }
 
@@ -145,13 +146,13 @@ export class LocalWrites {
     })
   }
 
-  /** A write that readers see. */
+  /** A write that readers see: told before and after. */
   async #change(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
-    try {
-      await this.#write(key, touched, task)
-    } finally {
-      this.#deps.changed(key)
-    }
+    const { changing, changed } = this.#deps
+    await changing(key)
+    const [written] = await Promise.allSettled([this.#write(key, touched, task)])
+    const [told] = await Promise.allSettled([changed(key)])
+    for (const result of [written, told]) if (result.status === 'rejected') throw result.reason
   }
 
   /** A write that fails may have changed records all the same: then the index says what they say. */

@@ -1,7 +1,7 @@
 /** The SQLite file of the index: its schema, its statements, and what its errors mean. */
 import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import type { Pending } from './pending.ts'
 import type { ExpendableLimits, NamedValue } from './rows.ts'
 
@@ -64,13 +64,11 @@ export class IndexFile {
   }
 
   get(scope: string, name: string): string | undefined {
-    const row = this.#statements.get.get(scope, name)
-    return row && String(row.value)
+    return textOf(this.#statements.get.get(scope, name))
   }
 
   page(scope: string, after: string, limit: number): NamedValue[] {
-    const rows = this.#statements.page.all(scope, after, limit)
-    return rows.map(({ name, value }) => ({ name: String(name), value: String(value) }))
+    return rowsOf(this.#statements.page.all(scope, after, limit))
   }
 
   /** All or nothing. */
@@ -159,18 +157,25 @@ function resultCode(error: unknown): number {
 
 function prepareSchema(db: DatabaseSync) {
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-  const version = Number(db.prepare('PRAGMA user_version').get()?.user_version)
-  if (version === schemaVersion) return
-  const isEmpty = db.prepare('SELECT 1 FROM sqlite_schema').get() === undefined
-  if (version !== 0 || !isEmpty) throw new Error(`schema ${version} where ${schemaVersion} is expected`)
-  db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`)
+  const isEmpty = versionOf(db) === 0 && db.prepare('SELECT 1 FROM sqlite_schema').get() === undefined
+  if (isEmpty) db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`)
+  else assertSchema(db)
+}
+
+/** @throws an Error for a file of another version, or of someone else */
+export function assertSchema(db: DatabaseSync): void {
+  const version = versionOf(db)
+  if (version !== schemaVersion) throw new Error(`schema ${version} where ${schemaVersion} is expected`)
+}
+
+function versionOf(db: DatabaseSync): number {
+  return Number(db.prepare('PRAGMA user_version').get()?.user_version)
 }
 
 function prepare(db: DatabaseSync) {
   const statement = (sql: string): StatementSync => db.prepare(sql)
   return {
-    get: statement('SELECT value FROM entry WHERE scope = ? AND name = ?'),
-    page: statement('SELECT name, value FROM entry WHERE scope = ? AND name > ? ORDER BY name LIMIT ?'),
+    ...prepareReads(db),
     put: statement(`INSERT INTO entry VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value,
       expendable_since = excluded.expendable_since, expendable_bytes = excluded.expendable_bytes`),
     drop: statement('DELETE FROM entry WHERE scope = ? AND name = ?'),
@@ -180,6 +185,23 @@ function prepare(db: DatabaseSync) {
       FROM entry INDEXED BY expendable WHERE expendable_since IS NOT NULL ORDER BY expendable_since LIMIT 1`),
   }
 }
+
+export function prepareReads(db: DatabaseSync) {
+  return {
+    get: db.prepare('SELECT value FROM entry WHERE scope = ? AND name = ?'),
+    page: db.prepare('SELECT name, value FROM entry WHERE scope = ? AND name > ? ORDER BY name LIMIT ?'),
+  }
+}
+
+export function textOf(row: Row | undefined): string | undefined {
+  return row && String(row.value)
+}
+
+export function rowsOf(rows: readonly Row[]): NamedValue[] {
+  return rows.map(({ name, value }) => ({ name: String(name), value: String(value) }))
+}
+
+type Row = Record<string, SQLOutputValue>
 
 function inodeOf(path: string): number {
   return path === inMemory ? 0 : (statSync(path, { throwIfNoEntry: false })?.ino ?? -1)

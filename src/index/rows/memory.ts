@@ -9,6 +9,7 @@ export function createMemoryIndex(limits: ExpendableLimits = defaultExpendable):
 class MemoryRows implements Rows {
   readonly epoch = 'memory'
   readonly up = true
+  readonly isShared = false
   readonly #scopes = new Map<string, Map<string, Row>>()
   readonly #limits: ExpendableLimits
 
@@ -28,6 +29,10 @@ class MemoryRows implements Rows {
       .map(([name, { value }]) => ({ name, value }))
   }
 
+  atOnce<T>(task: () => T): T {
+    return task()
+  }
+
   put(scope: string, name: string, row: Row): void {
     const names = this.#scopes.get(scope) ?? new Map<string, Row>()
     this.#scopes.set(scope, names.set(name, row))
@@ -40,7 +45,12 @@ class MemoryRows implements Rows {
     if (names?.size === 0) this.#scopes.delete(scope)
   }
 
-  async flush(): Promise<void> {}
+  async share(): Promise<void> {}
+
+  async flush(): Promise<boolean> {
+    return false
+  }
+
   async close(): Promise<void> {}
 
   #prune() {

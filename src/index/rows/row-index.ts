@@ -8,6 +8,7 @@ import type {
   BlobEntry,
   HeldManifest,
   Index,
+  IndexState,
   Listing,
   ListingEntry,
   ManifestEntry,
@@ -17,7 +18,7 @@ import type {
   Whole,
 } from '../index.ts'
 import { EntryRows, type Place } from './entry-rows.ts'
-import { childrenPlace, holdersPlace, marksScope, place, publicPlace } from './places.ts'
+import { childrenPlace, holdersPlace, markName, marksScope, place, publicPlace } from './places.ts'
 import { RepositoryRows } from './repository-rows.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
@@ -36,13 +37,16 @@ export class RowIndex implements Index {
     this.#repositories = new RepositoryRows(rows, this.#entries)
   }
 
-  /** Whether what is written outlives the process; the index answers either way. */
   get up(): boolean {
     return this.#rows.up
   }
 
   get epoch(): string {
     return this.#rows.epoch
+  }
+
+  get shared(): IndexState | undefined {
+    return this.#rows.isShared ? { epoch: this.epoch } : undefined
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
@@ -227,12 +231,17 @@ export class RowIndex implements Index {
     if (typeof what !== 'string') this.#rows.drop(marksScope(key), 'referrers')
   }
 
-  async flush(): Promise<void> {
-    await this.#rows.flush()
+  async share(): Promise<IndexState | undefined> {
+    await this.#rows.share()
+    return this.shared
   }
 
-  async close(): Promise<void> {
-    await this.#rows.close()
+  flush(): Promise<boolean> {
+    return this.#rows.flush()
+  }
+
+  close(): Promise<void> {
+    return this.#rows.close()
   }
 
   /** Drops what is left of earlier epochs. */
@@ -278,16 +287,12 @@ export class RowIndex implements Index {
 
   #read<T>(read: () => T, otherwise: T): T {
     try {
-      return read()
+      return this.#rows.atOnce(read)
     } catch (error) {
       if (error instanceof RowsUnavailable) return otherwise
       throw error
     }
   }
-}
-
-function markName(what: Whole): string {
-  return typeof what === 'string' ? what : `referrers ${what.referrersOf}`
 }
 
 /** A mark that cannot be made now is not made. */

@@ -19,12 +19,19 @@ export interface Rows {
   readonly epoch: string
   /** Whether what is written here outlives the process. */
   readonly up: boolean
+  /** Whether other processes find there what was flushed. */
+  readonly isShared: boolean
   get(scope: string, name: string): string | undefined
   /** Names and values of a scope in byte order of the names, after `after` (exclusive). */
   page(scope: string, after: string, limit: number): readonly NamedValue[]
+  /** What the task reads is of one moment. */
+  atOnce<T>(task: () => T): T
   put(scope: string, name: string, row: Row): void
   drop(scope: string, name: string): void
-  flush(): Promise<void>
+  /** Whether everything that was written before is where other processes find it. */
+  flush(): Promise<boolean>
+  /** As `flush`, but tries no more than once. */
+  share(): Promise<void>
   close(): Promise<void>
 }
 

@@ -1,5 +1,6 @@
 /** The index in an SQLite file: reads are immediate, writes go in batches, and a bad file is begun again. */
 import { lstatSync, renameSync, rmSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import type { Logger } from '../../observe/log.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { IndexFile, inMemory, isBusy, isPassing } from './index-file.ts'
@@ -50,6 +51,8 @@ class SqliteRows implements Rows {
   readonly #closed = new AbortController()
   #file: IndexFile
   readonly #quietUntil = new Map<string, number>()
+  /** The commit that is about to come, for all who wait for one. */
+  #committing: Promise<boolean> | undefined
   #closing: Promise<void> | undefined
   #isTimed = false
   #isHeld = false
@@ -69,6 +72,10 @@ class SqliteRows implements Rows {
     return this.#file.isPersistent && !this.#closed.signal.aborted
   }
 
+  get isShared(): boolean {
+    return this.up && !this.#isHeld
+  }
+
   get(scope: string, name: string): string | undefined {
     const waiting = this.#pending.find(scope, name)
     return waiting ? waiting.change?.value : this.#read(file => file.get(scope, name))
@@ -80,6 +87,10 @@ class SqliteRows implements Rows {
     return this.#pending.applyTo(scope, after, written).slice(0, wanted)
   }
 
+  atOnce<T>(task: () => T): T {
+    return task() // nobody else writes
+  }
+
   put(scope: string, name: string, row: Row): void {
     this.#add(scope, name, row)
   }
@@ -88,10 +99,26 @@ class SqliteRows implements Rows {
     this.#add(scope, name, undefined)
   }
 
-  async flush(): Promise<void> {
-    for (let tries = 0; !this.#write() && tries < busy.tries; tries += 1) {
+  /** Without a sync: who reads the file finds it in the system's memory. */
+  async flush(): Promise<boolean> {
+    const { epoch } = this
+    for (let tries = 0; !(await this.#commit()) && tries < busy.tries; tries += 1) {
       await this.#options.clock.sleep(busy.pauseMs)
     }
+    return this.isShared && this.epoch === epoch
+  }
+
+  async share(): Promise<void> {
+    await this.#commit()
+  }
+
+  /** All who ask in one turn have one commit. */
+  #commit(): Promise<boolean> {
+    this.#committing ??= setImmediate().then(() => {
+      this.#committing = undefined
+      return this.#write()
+    })
+    return this.#committing
   }
 
   close(): Promise<void> {

@@ -1,0 +1,22 @@
+/** What names mean under a configuration. */
+import type { Config, UpstreamConfig } from '../config/config.ts'
+import { Resolver } from '../resolve/resolve.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+export function resolverOf(
+  { upstreams, local, hosts }: Config,
+  upstreamOf: (config: UpstreamConfig) => Upstream,
+): Resolver {
+  const known = upstreams.map(upstream => ({
+    upstream: upstreamOf(upstream),
+    policy: upstream.policy,
+    aliases: upstream.aliases,
+    isDefault: upstream.isDefault,
+  }))
+  return new Resolver(known, local, hosts)
+}
+
+/** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
+export function publicPathOf({ publicUrl }: Config): string {
+  return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
+}

@@ -1,0 +1,60 @@
+/** What the primary and its servers say to each other. */
+import type { Config } from '../../config/config.ts'
+import type { BoundAddress } from '../../edge/listener.ts'
+import type { IndexState, RepositoryKey } from '../../index/index.ts'
+import type { Counted } from '../../observe/sum.ts'
+import type { Digest } from '../../oci/digest.ts'
+
+/** Of the primary. A server answers when it has taken it in. */
+export type Order =
+  | {
+      readonly kind: 'start'
+      readonly config: Config
+      /** Where the primary answers what a server cannot. */
+      readonly socketPath: string
+      readonly index: IndexState | undefined
+      /** Repositories that change right now. */
+      readonly changing: readonly RepositoryKey[]
+    }
+  | { readonly kind: 'reload'; readonly config: Config }
+  /** Of the repository nothing is to be answered any more until it has changed. */
+  | { readonly kind: 'changing'; readonly key: RepositoryKey }
+  /** The index says what the repository has now. */
+  | { readonly kind: 'changed'; readonly key: RepositoryKey; readonly index: IndexState | undefined }
+  | { readonly kind: 'index'; readonly index: IndexState | undefined }
+  /** The bytes were damaged, and are not to be given any more. */
+  | { readonly kind: 'dropped'; readonly digest: Digest }
+  | { readonly kind: 'metrics' }
+  | { readonly kind: 'stop'; readonly drainMs: number }
+
+export interface OrderAnswers {
+  start: readonly BoundAddress[]
+  reload: undefined
+  changing: undefined
+  changed: undefined
+  index: undefined
+  dropped: undefined
+  metrics: Counted
+  stop: undefined
+}
+
+/** Of a server: a manifest was pulled, and it is time to take it down. */
+export interface Report {
+  readonly kind: 'pulled'
+  readonly key: RepositoryKey
+  readonly digest: Digest
+}
+
+/** Servers talk to no upstream: they are not told any secret. */
+export function forServers(config: Config): Config {
+  const upstreams = config.upstreams.map(upstream => ({
+    ...upstream,
+    options: {
+      ...upstream.options,
+      urls: upstream.options.urls.map(({ url }) => ({ url, credentials: undefined })),
+      tls: {},
+      proxy: undefined,
+    },
+  }))
+  return { ...config, upstreams }
+}

@@ -1,0 +1,158 @@
+/** A server: answers from memory and from what the store holds, and has the primary answer the rest. */
+import type { Config } from '../../config/config.ts'
+import type { Exchange } from '../../edge/exchange.ts'
+import { Forward } from '../../edge/forward.ts'
+import { answerHeld, type HeldDeps } from '../../edge/held.ts'
+import { HotAnswers } from '../../edge/hot-answers.ts'
+import { HotPath } from '../../edge/hot-path.ts'
+import type { BoundAddress } from '../../edge/listener.ts'
+import { createEdge, type Edge } from '../../edge/server.ts'
+import { Known } from '../../index/known.ts'
+import { type IndexReader, openIndexReader } from '../../index/rows/reader.ts'
+import { Lines } from '../../observe/lines.ts'
+import type { Logger } from '../../observe/log.ts'
+import { createMetrics } from '../../observe/metrics.ts'
+import { countedBy } from '../../observe/sum.ts'
+import { createHeldReads } from '../../pull/held.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { openStoreReader, type Store } from '../../store/store.ts'
+import { closedUpstream } from '../../upstream/closed.ts'
+import { resolverOf } from '../resolver.ts'
+import type { Order, Report } from './orders.ts'
+
+export interface ServerDeps {
+  readonly log: Logger
+  readonly clock: Clock
+  /** Servers that share a process listen side by side; else the primary hands out the connections. */
+  readonly sharesProcess: boolean
+  readonly report: (report: Report) => void
+}
+
+export class ServerProgram {
+  readonly #deps: ServerDeps
+  readonly #metrics = createMetrics({ defaults: true })
+  #running: Running | undefined
+
+  constructor(deps: ServerDeps) {
+    this.#deps = deps
+  }
+
+  async obey(order: Order): Promise<unknown> {
+    switch (order.kind) {
+      case 'start':
+        return this.#start(order)
+      case 'reload':
+        return this.#reload(order.config)
+      case 'changing':
+        this.#running?.entries.changing(order.key)
+        return this.#running?.answers.drop(order.key)
+      case 'changed':
+        this.#running?.reader.use(order.index)
+        this.#running?.entries.changed(order.key)
+        return this.#running?.answers.drop(order.key)
+      case 'index':
+        return this.#running?.reader.use(order.index)
+      case 'dropped':
+        return this.#running?.store.forget(order.digest)
+      case 'metrics':
+        return countedBy(this.#metrics)
+      case 'stop':
+        return this.#stop(order.drainMs)
+    }
+  }
+
+  #start({
+    config,
+    socketPath,
+    index,
+    changing,
+  }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
+    const { log, clock, report } = this.#deps
+    const store = openStoreReader(config.store.path, { log, metrics: this.#metrics })
+    const reader = openIndexReader(store.layout.index)
+    reader.use(index)
+    const answers = new HotAnswers(config.limits.memory)
+    const entries = new Known({
+      index: reader.index,
+      clock,
+      pulled: (key, digest) => report({ kind: 'pulled', key, digest }),
+    })
+    for (const key of changing) entries.changing(key)
+    const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: new Lines(log) })
+    const forward = new Forward({ socketPath, open: digest => store.open(digest) })
+    const reads = createHeldReads({ entries, store, clock, log })
+    const held = (of: Config): HeldDeps => ({
+      resolver: resolverOf(of, ({ options }) => closedUpstream(options)),
+      reads,
+      hotPath,
+      forward,
+      log,
+    })
+    this.#running = {
+      config,
+      store,
+      reader,
+      entries,
+      answers,
+      forward,
+      held,
+      current: held(config),
+      edge: undefined,
+    }
+    return this.#listen(this.#running, hotPath)
+  }
+
+  async #listen(running: Running, hotPath: HotPath): Promise<readonly BoundAddress[]> {
+    const { log, sharesProcess } = this.#deps
+    const edge = createEdge({
+      hotPath,
+      log,
+      metrics: this.#metrics,
+      sharesAddress: sharesProcess,
+      maxConnections: () => running.config.limits.connections,
+      stalledMs: () => running.config.limits.stalledMs,
+      answer: (exchange, draining) =>
+        isOwn(exchange, draining) ? undefined : answerHeld(exchange, running.current),
+      pages: { probe: async () => {}, scrape: () => Promise.reject(new Error('the primary answers it')) },
+    })
+    running.edge = edge
+    const addresses: BoundAddress[] = []
+    for (const address of running.config.listen) addresses.push(await edge.listen(address))
+    return addresses
+  }
+
+  #reload(config: Config): void {
+    const running = this.#running
+    if (!running) return
+    running.edge?.renew(config.listen)
+    running.config = config
+    running.current = running.held(config)
+    running.answers.clear() // names may lead elsewhere now
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    const running = this.#running
+    if (!running) return
+    await running.edge?.drain(drainMs)
+    await running.forward.close()
+    running.reader.close()
+    running.store.close()
+  }
+}
+
+/** How the whole fares the primary knows; that this process lives, or ends, it says itself. */
+function isOwn({ path }: Exchange, draining: boolean): boolean {
+  return path === '/livez' || (draining && /^\/(?:readyz|healthz|health)$/.test(path))
+}
+
+interface Running {
+  config: Config
+  readonly store: Store
+  readonly reader: IndexReader
+  readonly entries: Known
+  readonly answers: HotAnswers
+  readonly forward: Forward
+  readonly held: (config: Config) => HeldDeps
+  current: HeldDeps
+  edge: Edge | undefined
+}

@@ -1,0 +1,148 @@
+/** The servers as the primary has them: started, told of what changes, replaced when they die. */
+import type { BoundAddress } from '../../edge/listener.ts'
+import type { Logger } from '../../observe/log.ts'
+import { type Counted, remaining, sum } from '../../observe/sum.ts'
+import { systemClock as clock } from '../../runtime/clock.ts'
+import type { Link } from './link.ts'
+import type { Order, OrderAnswers, Report } from './orders.ts'
+
+/** One process that serves. */
+export interface Server {
+  readonly pid: number | undefined
+  readonly link: Link
+  /** Resolves, with how it ended, when it has; the link is closed then. */
+  readonly ended: Promise<string>
+  kill(): void
+}
+
+export type Spawn = (reported: (report: Report) => void) => Server
+
+export interface ServersDeps {
+  readonly count: number
+  readonly spawn: Spawn
+  readonly log: Logger
+  /** What a server is started with, as it is at the moment. */
+  readonly start: () => Order & { kind: 'start' }
+  readonly reported: (report: Report) => void
+}
+
+/** Who does not take in an order for so long hangs, and would answer what is not true any more. */
+const patienceMs = 10_000
+/** Between the deaths of a server that dies again and again. */
+const restartMs = { first: 100, most: 10_000 }
+
+export class Servers {
+  readonly #deps: ServersDeps
+  readonly #servers = new Set<Server>()
+  readonly #stopping = new AbortController()
+  /** As each of them told last: what a dead one counted is not to vanish from the sum. */
+  readonly #counted = new Map<Server, Counted>()
+  #past: Counted = []
+
+  constructor(deps: ServersDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Resolves when all of them listen, with where they do.
+   *
+   * @throws the system's error when one cannot
+   */
+  async start(): Promise<readonly BoundAddress[]> {
+    const [first] = await Promise.all(
+      Array.from({ length: this.#deps.count }, () => this.#add(restartMs.first)),
+    )
+    return first ?? []
+  }
+
+  /** Resolves when every server has taken it in, or is no more. */
+  async tell(order: Order): Promise<void> {
+    await Promise.all([...this.#servers].map(server => this.#order(server, order).catch(() => {})))
+  }
+
+  /** Says it to every server without waiting for any. */
+  send(order: Order): void {
+    for (const { link } of this.#servers) link.tell(order)
+  }
+
+  /** Resolves when every server has taken it in. @throws the first failure of one that goes on with the old one */
+  async reload(order: Order & { kind: 'reload' }): Promise<void> {
+    await Promise.all([...this.#servers].map(server => this.#order(server, order)))
+  }
+
+  /** What the servers counted, those that are no more included. */
+  async metrics(): Promise<readonly Counted[]> {
+    await Promise.all(
+      [...this.#servers].map(async server => {
+        const counted = await this.#order(server, { kind: 'metrics' }).catch(() => undefined)
+        if (counted) this.#counted.set(server, counted)
+      }),
+    )
+    return [this.#past, ...this.#counted.values()]
+  }
+
+  /** They take no new connections and end when their transfers have, or at the deadline. */
+  async stop(drainMs: number): Promise<void> {
+    this.#stopping.abort(new Error('Layover is stopping'))
+    await Promise.all(
+      [...this.#servers].map(async server => {
+        await this.#order(server, { kind: 'stop', drainMs }, drainMs + patienceMs).catch(() => {})
+        server.kill()
+        await server.ended
+      }),
+    )
+  }
+
+  async #add(pauseMs: number): Promise<readonly BoundAddress[]> {
+    const { spawn, reported, start } = this.#deps
+    const server = spawn(reported)
+    const since = clock.monotonic()
+    this.#servers.add(server)
+    void server.ended.then(how => {
+      const isSettled = clock.monotonic() - since > restartMs.most
+      return this.#replace(server, how, isSettled ? restartMs.first : pauseMs)
+    })
+    try {
+      return await this.#order(server, start())
+    } catch (error) {
+      server.kill()
+      throw error
+    }
+  }
+
+  async #replace(server: Server, how: string, pauseMs: number): Promise<void> {
+    const { log } = this.#deps
+    const { signal } = this.#stopping
+    this.#servers.delete(server)
+    const counted = this.#counted.get(server)
+    this.#counted.delete(server)
+    if (counted) this.#past = await sum([this.#past, remaining(counted)]).getMetricsAsJSON()
+    if (signal.aborted) return
+    log.error({ pid: server.pid, how }, 'a server died and is replaced')
+    try {
+      await clock.sleep(pauseMs, signal)
+      await this.#add(Math.min(pauseMs * 2, restartMs.most))
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, 'a new server could not start') // its end brings the next one
+    }
+  }
+
+  async #order<K extends Order['kind']>(
+    server: Server,
+    order: Order & { kind: K },
+    withinMs = patienceMs,
+  ): Promise<OrderAnswers[K]> {
+    const answered = new AbortController()
+    const { log } = this.#deps
+    const late = clock.sleep(withinMs, answered.signal).then(() => {
+      log.error({ pid: server.pid, order: order.kind }, 'a server does not answer and is ended')
+      server.kill()
+    })
+    late.catch(() => {}) // answered in time
+    try {
+      return (await server.link.ask(order)) as OrderAnswers[K]
+    } finally {
+      answered.abort()
+    }
+  }
+}

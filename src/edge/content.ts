@@ -1,0 +1,25 @@
+/** Reads of manifests and blobs: what will be answered the same way for some time goes the short way from then on. */
+import { keysOf } from '../resolve/resolve.ts'
+import type { Answer } from './answer.ts'
+import { answerBlob } from './blobs.ts'
+import type { ContentCall } from './call.ts'
+import type { HotPath } from './hot-path.ts'
+import { answerManifest } from './manifests.ts'
+import type { Operation } from './route.ts'
+
+export type ContentOperation = Extract<Operation, { kind: 'manifest' | 'blob' }>
+
+export async function answerContent(
+  call: ContentCall,
+  operation: ContentOperation,
+  hotPath: HotPath,
+): Promise<Answer> {
+  const recalled = hotPath.recall(call.exchange)
+  if (recalled) return recalled
+  const begun = hotPath.begin(call.exchange)
+  const answer = await (operation.kind === 'manifest'
+    ? answerManifest(call, operation.reference)
+    : answerBlob(call, operation.digest, begun.worthBytes))
+  hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved) })
+  return answer
+}

@@ -1,0 +1,42 @@
+/** Requests as a server among several takes them: what is surely here it answers, everything else the primary does. */
+import { NotKnown } from '../index/known.ts'
+import type { Logger } from '../observe/log.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Reads } from '../pull/reads.ts'
+import type { Resolver } from '../resolve/resolve.ts'
+import type { Answer } from './answer.ts'
+import { answerContent } from './content.ts'
+import { type Exchange, isReading } from './exchange.ts'
+import type { Forward } from './forward.ts'
+import type { HotPath } from './hot-path.ts'
+import { resolveName } from './names.ts'
+import { parseRoute } from './route.ts'
+
+export interface HeldDeps {
+  readonly resolver: Resolver
+  /** Rejects with NotKnown, or an error for the client, where the primary may know better. */
+  readonly reads: Reads
+  readonly hotPath: HotPath
+  readonly forward: Pick<Forward, 'answer'>
+  readonly log: Logger
+}
+
+export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<Answer> {
+  return (await held(exchange, deps)) ?? deps.forward.answer(exchange)
+}
+
+async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefined> {
+  const { resolver, reads, hotPath, log } = deps
+  if (!isReading(exchange) || exchange.request.headers['cdn-loop'] !== undefined) return undefined
+  try {
+    const route = parseRoute(exchange.path, name => resolver.knows(name))
+    const { operation } = route ?? {}
+    if (!route || (operation?.kind !== 'manifest' && operation?.kind !== 'blob')) return undefined
+    const resolved = resolveName(exchange, route, operation, resolver)
+    return await answerContent({ exchange, resolved, pull: reads }, operation, hotPath)
+  } catch (error) {
+    if (!(error instanceof NotKnown || error instanceof RegistryError))
+      log.error({ err: error }, 'a read failed in a server: the primary answers it')
+    return undefined
+  }
+}
