@@ -11,6 +11,7 @@ export interface Witness {
 
 /** Tells of the exchange once its response is over, however it ended. */
 export function watch(exchange: Exchange, witness: Witness): void {
+  if (exchange.inward) return // told of where the client is
   exchange.response.once('close', () => {
     const seconds = (performance.now() - exchange.startedAt) / 1000
     count(exchange, seconds, witness.metrics)
@@ -32,7 +33,11 @@ function outcomeOf({ provenance }: Facts): Outcome {
   return provenance?.outcome ?? 'error'
 }
 
-function write({ facts, request, response, path, requestId }: Exchange, seconds: number, log: Logger): void {
+function write(
+  { facts, request, response, path, client, requestId }: Exchange,
+  seconds: number,
+  log: Logger,
+): void {
   const line = {
     method: request.method,
     path,
@@ -44,7 +49,7 @@ function write({ facts, request, response, path, requestId }: Exchange, seconds:
     reference: facts.reference,
     digest: facts.digest,
     cache: facts.kind && outcomeOf(facts),
-    client: request.socket.remoteAddress,
+    client,
     user: undefined,
     agent: request.headers['user-agent'],
     requestId,
@@ -60,7 +65,7 @@ function isProbe(path: string): boolean {
   return /^\/(?:livez|readyz|healthz|health|metrics)$/.test(path)
 }
 
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message
 }

@@ -2,15 +2,15 @@
 import type { IncomingMessage } from 'node:http'
 import ipaddr from 'ipaddr.js'
 import { RegistryError } from '../oci/errors.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Set by proxies, which make a remote client look like a local one, and by browsers on behalf of a page. */
 const onBehalf =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original)(?:-.*)?|x-real-ip|(?:cf-connecting|true-client|x-client|x-cluster-client)-ip|origin)$/
 
 /** @throws RegistryError DENIED (403) */
-export function assertMayWrite(request: IncomingMessage): void {
-  const { headers, httpVersion, socket } = request
-  const peer = socket.remoteAddress ?? ''
+export function assertMayWrite({ request, client: peer = '' }: Pick<Exchange, 'request' | 'client'>): void {
+  const { headers, httpVersion } = request
   if (!isLoopback(peer)) throw denied(`this request comes from ${peer}`)
   const hosts = hostsIn(request)
   if (hosts.length === 0 || !hosts.every(host => isLoopback(hostName(host))))

@@ -1,6 +1,5 @@
 /** What a handler answers: a value, so that one place turns it into bytes on the wire. */
 import type { ByteRange } from '../oci/range.ts'
-import type { Relay } from '../pull/forwards.ts'
 import type { Bytes } from '../stream/bytes.ts'
 
 export type Headers = Record<string, string>
@@ -22,7 +21,15 @@ export type Content =
       readonly parts: readonly Part[]
       readonly closing: Buffer
     }
-  | { readonly kind: 'relay'; readonly relay: Relay; readonly length: number }
+  /** Bytes as they come; `length` undefined: however many there are. */
+  | { readonly kind: 'relay'; readonly relay: Relay; readonly length: number | undefined }
+
+export interface Relay {
+  /** Rejects when it breaks off. */
+  readonly body: AsyncIterable<Buffer>
+  /** To be called when the answer has ended. */
+  close(): void
+}
 
 /** One part of a multipart answer, with the lines that go in front of it. */
 export interface Part {

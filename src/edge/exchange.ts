@@ -10,6 +10,10 @@ export interface Exchange {
   readonly response: ServerResponse
   /** Of the address that it came in at. */
   readonly role: Role
+  /** Address of who asks; undefined once it is gone. */
+  readonly client: string | undefined
+  /** It was passed on by a sibling process, which answers its client and tells of it (inward.ts). */
+  readonly inward: boolean
   /** As the client sent it, without the query and still encoded. */
   readonly path: string
   readonly query: URLSearchParams
@@ -50,6 +54,8 @@ export function openExchange(
     request,
     response,
     role,
+    client: request.socket.remoteAddress,
+    inward: false,
     path: mark < 0 ? url : url.slice(0, mark),
     query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
     requestId: randomUUID(),
@@ -66,4 +72,8 @@ function originForm(target: string): string {
 /** HEAD is answered as GET is, without the body. */
 export function isHead({ request }: Exchange): boolean {
   return request.method === 'HEAD'
+}
+
+export function isReading({ request }: Pick<Exchange, 'request'>): boolean {
+  return request.method === 'GET' || request.method === 'HEAD'
 }

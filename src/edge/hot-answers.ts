@@ -1,51 +1,51 @@
 /** Answers kept whole: what is asked most is given from memory, without disk, index or upstream. */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import type { Kind } from '../observe/metrics.ts'
+import type { Tally } from '../observe/tally.ts'
 import type { RepositoryKey } from '../store/layout.ts'
+import type { Answer } from './answer.ts'
+import type { Facts } from './exchange.ts'
+import { Kept, type Lasting } from './kept.ts'
 
-/** How long an answer holds, and what ends it. */
-export interface Lasting {
-  /** Repositories of which any change ends it. */
-  readonly keys: readonly RepositoryKey[]
-  /** Milliseconds since the epoch; `Infinity` for what is asked by digest. */
-  readonly until: number
-  /** When upstream last confirmed the tag, for `Age`; undefined where nothing ages. */
-  readonly checkedAt: number | undefined
-}
-
+/** Small enough to be given without watching whether the client takes it. */
 export interface HotAnswer extends Lasting {
   /** Names and values in turns, as they go out each time. */
   readonly head: readonly string[]
   readonly body: Buffer
-  readonly labels: { readonly upstream: string; readonly kind: Kind; readonly outcome: 'hit' }
-  /** What the log line says of it each time, as JSON. */
-  readonly told: { readonly path: string; readonly what: string }
+  /** When upstream last confirmed the tag, for `Age`; undefined where nothing ages. */
+  readonly checkedAt: number | undefined
+  readonly tally: Tally
+  /** What the log line says of it each time, as JSON: of a GET, of a HEAD, and of what they gave. */
+  readonly told: { readonly get: string; readonly head: string; readonly what: string }
 }
 
-/** Beside the body an entry takes about so much. */
-const overheadBytes = 2048
-/** A larger body would push out too many others. */
-const maxBodyBytes = 256 * 1024
-/** A use is noted once an hour: then the long way is taken. */
-const noteEveryMs = 3_600_000
+/** Larger, and sent like any other: with an eye on the client. */
+export interface WarmAnswer extends Lasting {
+  readonly answer: Answer
+  readonly body: Buffer
+  /** As they were when nothing had been sent. */
+  readonly facts: Readonly<Facts>
+}
 
-/** With one of these a request asks for more than the whole of what is there. */
-const particulars = ['if-none-match', 'range', 'if-range', 'cdn-loop', 'expect', 'transfer-encoding'] as const
+/** As much as goes to a socket in one write. */
+export const hotBytes = 64 * 1024
+/** A larger one would push out too many others. */
+const warmBytes = 2 * 1024 * 1024
+/** What is asked for twice within so long is likely to be asked for again. */
+const againMs = 60_000
+const maxAsked = 4096
 
 export class HotAnswers {
-  readonly #answers: LRUCache<string, HotAnswer & { readonly keptAt: number }>
-  /** Targets of the answers by repository. */
-  readonly #targets = new Map<string, Set<string>>()
+  readonly hot: Kept<HotAnswer>
+  readonly warm: Kept<WarmAnswer>
+  /** How often large answers were asked for lately. */
+  readonly #asked = new LRUCache<string, number>({ max: maxAsked, ttl: againMs })
   #changes = 0
 
-  /** @param maxBytes of all bodies, with what is around them */
+  /** @param maxBytes half of it for each: however many large ones are asked for, the small ones stay */
   constructor(maxBytes: number) {
-    this.#answers = new LRUCache({
-      maxSize: maxBytes,
-      sizeCalculation: ({ body }) => body.length + overheadBytes,
-      dispose: ({ keys }, target) => this.#unlink(keys, target),
-    })
+    this.hot = new Kept(maxBytes / 2)
+    this.warm = new Kept(maxBytes / 2)
   }
 
   /** Counts what has changed: an answer begun before a change is not to be kept after it. */
@@ -53,48 +53,40 @@ export class HotAnswers {
     return this.#changes
   }
 
-  /** @param now milliseconds since the epoch */
-  find({ method, url, headers }: IncomingMessage, now: number): HotAnswer | undefined {
-    if ((method !== 'GET' && method !== 'HEAD') || url === undefined) return undefined
-    const found = this.#answers.get(url)
-    if (!found || particulars.some(name => headers[name] !== undefined)) return undefined
-    if (now < found.until && now >= found.keptAt && now - found.keptAt < noteEveryMs) return found
-    this.#answers.delete(url)
-    return undefined
-  }
-
-  /** @param since `changes` when the answer was begun */
-  keep(target: string, answer: HotAnswer, { since, now }: { since: number; now: number }): void {
-    if (since !== this.#changes || answer.body.length > maxBodyBytes) return
-    this.#answers.set(target, { ...answer, keptAt: now })
-    for (const key of answer.keys) {
-      const name = nameOf(key)
-      const targets = this.#targets.get(name) ?? new Set()
-      this.#targets.set(name, targets.add(target))
-    }
+  /** How large an answer is to be read whole: a large one at the second time within a minute, and for nobody else then. */
+  worthBytes(target: string): number {
+    const times = (this.#asked.get(target) ?? 0) + 1
+    this.#asked.set(target, times, { noUpdateTTL: true })
+    return times === 2 ? warmBytes : hotBytes
   }
 
   /** Something of the repository is not what it was. */
   drop(key: RepositoryKey): void {
     this.#changes += 1
-    for (const target of this.#targets.get(nameOf(key)) ?? []) this.#answers.delete(target)
+    this.hot.drop(key)
+    this.warm.drop(key)
   }
 
   /** Names may lead elsewhere now. */
   clear(): void {
     this.#changes += 1
-    this.#answers.clear()
-  }
-
-  #unlink(keys: readonly RepositoryKey[], target: string): void {
-    for (const key of keys) {
-      const targets = this.#targets.get(nameOf(key))
-      targets?.delete(target)
-      if (targets?.size === 0) this.#targets.delete(nameOf(key))
-    }
+    this.hot.clear()
+    this.warm.clear()
   }
 }
 
-function nameOf({ registry, repository }: RepositoryKey): string {
-  return `${registry} ${repository}`
+/** What is asked for, if that is the whole of what is there. */
+export function targetOf({ method, url, headers }: IncomingMessage): string | undefined {
+  return (method === 'GET' || method === 'HEAD') && !isParticular(headers) ? url : undefined
+}
+
+function isParticular(headers: IncomingHttpHeaders): boolean {
+  return (
+    headers['if-none-match'] !== undefined ||
+    headers.range !== undefined ||
+    headers['if-range'] !== undefined ||
+    headers['cdn-loop'] !== undefined ||
+    headers.expect !== undefined ||
+    headers['transfer-encoding'] !== undefined
+  )
 }

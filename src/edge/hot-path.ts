@@ -4,10 +4,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Lines } from '../observe/lines.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Answer } from './answer.ts'
+import { type Answer, contentLength } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
-import type { HotAnswer, HotAnswers, Lasting } from './hot-answers.ts'
+import { type HotAnswer, type HotAnswers, hotBytes, targetOf } from './hot-answers.ts'
+import type { Lasting } from './kept.ts'
 
 export interface HotPathDeps {
   readonly answers: HotAnswers
@@ -26,9 +27,11 @@ export class HotPath {
 
   /** Whether the request was answered from memory. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const { answers, clock } = this.#deps
+    const { answers, clock, lines } = this.#deps
+    const target = targetOf(request)
+    if (target === undefined) return false
     const now = clock.now()
-    const hot = answers.find(request, now)
+    const hot = answers.hot.find(target, now)
     if (!hot) return false
     const startedAt = performance.now()
     const requestId = randomUUID()
@@ -38,72 +41,97 @@ export class HotPath {
     response.writeHead(200, head)
     const bytes = request.method === 'HEAD' ? 0 : hot.body.length
     response.end(bytes === 0 ? undefined : hot.body, () => {
-      const seconds = (performance.now() - startedAt) / 1000
-      this.#count(hot, { seconds, bytes })
-      this.#tell(hot, { request, requestId, seconds, bytes })
+      const ms = performance.now() - startedAt
+      hot.tally.count(ms / 1000, bytes)
+      if (lines.wanted) lines.write(this.#line(hot, { request, requestId, at: Math.round(now + ms), ms }))
     })
     return true
   }
 
-  /** What a request needs to be remembered when it is over; nothing may have changed since. */
-  begin(): number {
-    return this.#deps.answers.changes
+  /** A larger answer that is kept; the facts of the exchange are those that it was kept with. */
+  recall({ request, facts }: Exchange): Answer | undefined {
+    const { answers, clock } = this.#deps
+    const target = targetOf(request)
+    const warm = target === undefined ? undefined : answers.warm.find(target, clock.now())
+    if (warm) Object.assign(facts, warm.facts)
+    return warm?.answer
   }
 
-  keep(exchange: Exchange, answer: Answer, { since, keys }: { since: number; keys: Lasting['keys'] }): void {
-    const { facts, request, path } = exchange
+  /** What a request needs to be remembered when it is over; nothing may have changed since. */
+  begin({ request }: Exchange): Begun {
+    const { answers } = this.#deps
+    const target = request.method === 'GET' ? targetOf(request) : undefined
+    return {
+      target,
+      since: answers.changes,
+      worthBytes: target === undefined ? hotBytes : answers.worthBytes(target),
+    }
+  }
+
+  keep(exchange: Exchange, answer: Answer, { target, since, keys }: Keeping): void {
     const { answers, clock } = this.#deps
     const { content, status } = answer
-    const { kind, provenance } = facts
-    if (status !== 200 || content.kind !== 'buffer' || request.method !== 'GET') return
-    if (kind !== 'manifest' && kind !== 'blob') return // lists depend on more than one repository
-    if (provenance?.outcome !== 'hit' || provenance.lastsMs === undefined) return
-    const now = clock.now()
-    const { upstream, repository, reference, digest } = facts
+    const { provenance } = exchange.facts
+    if (target === undefined || since !== answers.changes) return
+    if (status !== 200 || content.kind !== 'buffer' || provenance?.outcome !== 'hit') return
     const { ageMs, lastsMs } = provenance
-    const headers = { ...fixedHeaders(answer, facts), 'content-length': String(content.buffer.length) }
-    const kept: HotAnswer = {
-      head: Object.entries(headers)
+    if (lastsMs === undefined) return
+    const now = clock.now()
+    const lasting = { keys, until: now + lastsMs, body: content.buffer }
+    const checkedAt = ageMs === undefined ? undefined : now - ageMs
+    if (content.buffer.length <= hotBytes)
+      answers.hot.keep(target, { ...lasting, checkedAt, ...this.#readyMade(exchange, answer) }, now)
+    else if (checkedAt === undefined)
+      answers.warm.keep(target, { ...lasting, answer, facts: { ...exchange.facts } }, now)
+  }
+
+  #readyMade({ facts, path }: Exchange, answer: Answer): Pick<HotAnswer, 'head' | 'tally' | 'told'> {
+    const { upstream, repository, reference, digest, kind = 'blob' } = facts
+    const asked = (method: string, bytes = 0) =>
+      `"method":"${method}","path":${JSON.stringify(path)},"status":200,"bytes":${bytes}`
+    return {
+      head: Object.entries(fixedHeaders(answer, facts))
         .filter(([name]) => name !== 'age')
         .flat(),
-      body: content.buffer,
-      keys,
-      until: now + lastsMs,
-      checkedAt: ageMs === undefined ? undefined : now - ageMs,
-      labels: { upstream: upstream ?? '', kind, outcome: 'hit' },
+      tally: this.#deps.metrics.tally({ upstream: upstream ?? '', kind, outcome: 'hit' }),
       told: {
-        path: JSON.stringify(path),
+        get: asked('GET', contentLength(answer.content)),
+        head: asked('HEAD'),
         what: JSON.stringify({ upstream, repository, reference, digest, cache: 'hit' }).slice(1, -1),
       },
     }
-    answers.keep(request.url ?? path, kept, { since, now })
-  }
-
-  #count({ labels }: HotAnswer, { seconds, bytes }: { seconds: number; bytes: number }): void {
-    const { requests, requestSeconds, responseBytes } = this.#deps.metrics
-    requests.inc({ ...labels, status: '200' })
-    requestSeconds.observe(labels, seconds)
-    responseBytes.inc(labels, bytes)
   }
 
   /** The same fields as of every other request, in the same order (access-log.ts). */
-  #tell({ told }: HotAnswer, { request, requestId, seconds, bytes }: Told): void {
-    const { lines, clock } = this.#deps
-    if (!lines.wanted) return
+  #line({ told }: HotAnswer, { request, requestId, at, ms }: Told): string {
     const agent = request.headers['user-agent']
-    lines.write(
-      `{"level":"info","time":"${this.#stamp.of(clock.now())}","method":"${request.method}","path":${told.path},"status":200,` +
-        `"bytes":${bytes},"ms":${Math.round(seconds * 1e6) / 1e3},${told.what},"client":"${request.socket.remoteAddress}",` +
-        `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}","msg":"request"}\n`,
+    return (
+      `{"level":"info","time":"${this.#stamp.of(at)}",${request.method === 'HEAD' ? told.head : told.get}` +
+      `,"ms":${Math.round(ms * 1e3) / 1e3},${told.what},"client":"${request.socket.remoteAddress}",` +
+      `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}","msg":"request"}\n`
     )
   }
+}
+
+/** A request on the long way. */
+export interface Begun {
+  /** Undefined: its answer is not to be remembered. */
+  readonly target: string | undefined
+  readonly since: number
+  /** So large an answer is to be read whole, so that it can be remembered. */
+  readonly worthBytes: number
+}
+
+interface Keeping extends Pick<Begun, 'target' | 'since'> {
+  readonly keys: Lasting['keys']
 }
 
 interface Told {
   request: IncomingMessage
   requestId: string
-  seconds: number
-  bytes: number
+  /** Milliseconds since the epoch. */
+  at: number
+  ms: number
 }
 
 /** The time of day in letters, put together once a millisecond. */

@@ -6,6 +6,7 @@ import { discard } from './answer.ts'
 import { errorAnswer } from './error-answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
+import { forSibling } from './lead.ts'
 import { sendContent } from './send.ts'
 
 /** How long, and for how many bytes, a client that sends too much is listened to. */
@@ -50,9 +51,10 @@ async function sendError(exchange: Exchange, error: unknown, deps: ResponderDeps
 
 async function send(
   exchange: Exchange,
-  answer: Answer,
+  given: Answer,
   { pool, draining, stalledMs }: ResponderDeps,
 ): Promise<void> {
+  const answer = exchange.inward ? forSibling(exchange, given) : given
   const begin = () => writeHead(exchange, answer, draining())
   if (isHead(exchange)) {
     discard(answer.content)
@@ -80,6 +82,7 @@ async function linger({ request, response }: Exchange): Promise<void> {
     room -= chunk.length
     if (room < 0) resolve()
   })
+  request.resume() // it may have been stopped
   request.once('end', resolve).once('close', resolve).once('error', resolve)
   await over
   clearTimeout(timer)

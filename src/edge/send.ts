@@ -12,14 +12,16 @@ export interface SendOptions extends WireOptions {
 
 /** So much goes to the socket without watching whether the client takes it. */
 const smallBytes = 64 * 1024
+/** What a reader gets of its own when the pool has nothing left for it. */
+const privateBytes = 64 * 1024
 
 /** Rejects when the bytes do not come or the client leaves. What was begun is then to be cut. */
 export async function sendContent(exchange: Exchange, content: Content, options: SendOptions): Promise<void> {
   if (content.kind === 'none') return options.begin()
   if (content.kind === 'buffer' && content.buffer.length <= smallBytes)
     return sendSmall(exchange, content, options)
-  using wire = new Wire(exchange, options)
-  if (content.kind === 'buffer') return await wire.write(content.buffer) // the wire must outlast it
+  const wire = new Wire(exchange, options)
+  if (content.kind === 'buffer') return wire.write(content.buffer)
   const close = () => (content.kind === 'relay' ? content.relay.close() : content.bytes.close())
   await whileConnected(exchange, close, () => sendStream(wire, content, options.pool))
 }
@@ -46,25 +48,35 @@ async function sendStream(wire: Wire, content: Streamed, pool: BufferPool): Prom
   await wire.write(content.closing)
 }
 
-/** Reads into one buffer while the other is being written. */
+/** Reads into one buffer while another is being written; from one private buffer to the wire when the pool is empty. */
 async function sendBytes(wire: Wire, { bytes, range }: Wanted, pool: BufferPool): Promise<void> {
   const end = range === undefined ? Number.POSITIVE_INFINITY : range.last + 1
   let position = range?.first ?? 0
-  let [front, back] = [pool.lend(), pool.lend()]
+  const lent = lend(pool, end - position)
+  let [front = Buffer.allocUnsafeSlow(privateBytes), back = front] = lent
   let reading = read(bytes, front, { position, end })
   try {
     for (let chunks = await reading; chunks.length > 0; chunks = await reading) {
       position += lengthOf(chunks)
+      const writing = wire.write(...chunks)
+      if (back === front) await writing
       reading = read(bytes, back, { position, end })
-      await wire.write(...chunks)
+      await writing
       ;[front, back] = [back, front]
     }
     if (range && position < end) throw new Error(`the bytes ended at ${position} of ${end}`)
   } finally {
     await reading.catch(() => {}) // until then it writes into a buffer of the pool
-    pool.giveBack(front)
-    pool.giveBack(back)
+    for (const buffer of lent) pool.giveBack(buffer)
   }
+}
+
+/** Two buffers, or one where it has room for everything. */
+function lend(pool: BufferPool, bytes: number): Buffer[] {
+  const front = pool.lend(bytes)
+  const rest = bytes - (front?.length ?? 0)
+  const back = front && rest > 0 ? pool.lend(rest) : undefined
+  return [front, back].filter(buffer => buffer !== undefined)
 }
 
 interface Wanted {
@@ -87,12 +99,13 @@ interface Place {
 
 async function sendRelay(wire: Wire, { relay, length }: Content & { kind: 'relay' }): Promise<void> {
   let sent = 0
-  for await (const chunk of relay.body as AsyncIterable<Buffer>) {
+  for await (const chunk of relay.body) {
     sent += chunk.length
-    if (sent > length) break
+    if (length !== undefined && sent > length) break
     await wire.write(chunk)
   }
-  if (sent !== length) throw new Error(`upstream sent ${sent} of ${length} bytes of a range`)
+  if (length !== undefined && sent !== length)
+    throw new Error(`${sent} of ${length} bytes came from who was asked for them`)
 }
 
 /** Lets go at the end, and as soon as the client leaves, so that nobody waits for a reader who is gone. */

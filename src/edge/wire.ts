@@ -9,16 +9,16 @@ export interface WireOptions {
   readonly stalledMs: number
 }
 
-export class Wire implements Disposable {
+export class Wire {
   readonly #exchange: Exchange
   readonly #begin: () => void
-  readonly #timer: NodeJS.Timeout
   #writing = false
 
   constructor(exchange: Exchange, { begin, stalledMs }: WireOptions) {
     this.#exchange = exchange
     this.#begin = begin
-    this.#timer = setTimeout(() => this.#cut(stalledMs), stalledMs).unref()
+    // The socket's own timer: it sees that a long write gets on.
+    exchange.response.setTimeout(stalledMs, () => this.#cut(stalledMs))
   }
 
   /** Resolves when the socket has taken the chunks, so that their buffers may be used again. Rejects when the client is gone. */
@@ -26,7 +26,6 @@ export class Wire implements Disposable {
     const { response, facts } = this.#exchange
     if (!response.headersSent) this.#begin()
     this.#writing = true
-    this.#timer.refresh()
     return new Promise((resolve, reject) => {
       const taken = (error?: Error | null) => {
         this.#writing = false
@@ -39,10 +38,6 @@ export class Wire implements Disposable {
       for (const [at, chunk] of chunks.entries()) response.write(chunk, at === last ? taken : undefined)
       response.uncork()
     })
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer)
   }
 
   /** Bytes that upstream is late with are not the client's fault. */

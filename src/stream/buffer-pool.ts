@@ -1,32 +1,41 @@
 /** Read buffers lent to responses, so that a thousand readers do not mean a thousand large allocations. */
 
-export class BufferPool {
-  readonly #size: number
-  readonly #smallSize: number
-  readonly #free: Buffer[] = []
-  #left: number
+/** Buffers of one size. */
+interface Shelf {
+  readonly bytes: number
+  readonly free: Buffer[]
+  /** How many may still be made. */
+  left: number
+}
 
-  /**
-   * @param size bytes of a lent buffer
-   * @param count how many are made at most
-   * @param smallSize bytes of the private buffer that a borrower gets when none is left
-   */
-  constructor({ size = 256 * 1024, count = 128, smallSize = 64 * 1024 } = {}) {
-    this.#size = size
-    this.#smallSize = smallSize
-    this.#left = count
+const kiB = 1024
+
+export class BufferPool {
+  /** From small to large. */
+  readonly #shelves: readonly Shelf[]
+
+  /** @param sizes bytes of a buffer, and how many of them are made at most */
+  constructor(
+    sizes: readonly (readonly [bytes: number, count: number])[] = [
+      [256 * kiB, 64],
+      [1024 * kiB, 16],
+    ],
+  ) {
+    this.#shelves = sizes.map(([bytes, left]) => ({ bytes, free: [], left }))
   }
 
-  /** Never waits: an exhausted pool answers with a small private buffer. */
-  lend(): Buffer {
-    const free = this.#free.pop()
+  /** A buffer that has room for so many bytes, or the largest there is; undefined when all are lent. */
+  lend(bytes: number): Buffer | undefined {
+    const shelves = this.#shelves.filter(({ free, left }) => free.length > 0 || left > 0)
+    const shelf = shelves.find(one => one.bytes >= bytes) ?? shelves.at(-1)
+    if (!shelf) return undefined
+    const free = shelf.free.pop()
     if (free) return free
-    if (this.#left === 0) return Buffer.allocUnsafeSlow(this.#smallSize)
-    this.#left -= 1
-    return Buffer.allocUnsafeSlow(this.#size)
+    shelf.left -= 1
+    return Buffer.allocUnsafeSlow(shelf.bytes)
   }
 
   giveBack(buffer: Buffer): void {
-    if (buffer.length === this.#size) this.#free.push(buffer)
+    this.#shelves.find(({ bytes }) => bytes === buffer.length)?.free.push(buffer)
   }
 }

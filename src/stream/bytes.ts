@@ -9,6 +9,18 @@ export interface Bytes {
   read(target: Buffer, position: number): Promise<readonly Buffer[]>
   /** Gives up the interest in the bytes. */
   close(): void
+  /** The file that has the bytes, for other processes; undefined where there is none. */
+  readonly shared?: SharedBytes | undefined
+}
+
+export interface SharedBytes {
+  /** Where the file was opened: it may have been renamed since, to what it has in the end. */
+  readonly path: string
+  /**
+   * How far the file may be read, waited for until that is beyond `position`; no further than `position` at the end.
+   * Undefined: the file gets no more, and `read` has the rest. Rejects when the bytes will not come.
+   */
+  until(position: number): Promise<number | undefined>
 }
 
 export function lengthOf(chunks: readonly Buffer[]): number {

@@ -1,0 +1,71 @@
+/** Answers by the target of their request, the least recently used given up first, and ended by any change of what they tell of. */
+import { LRUCache } from 'lru-cache'
+import { wasLately } from '../index/pull-times.ts'
+import { keyText, type RepositoryKey } from '../store/layout.ts'
+
+/** How long an answer holds, and what ends it. */
+export interface Lasting {
+  /** Repositories of which any change ends it. */
+  readonly keys: readonly RepositoryKey[]
+  /** Milliseconds since the epoch; `Infinity` for what is asked by digest. */
+  readonly until: number
+}
+
+interface Keepable extends Lasting {
+  readonly body: Buffer
+}
+
+/** Beside the body an entry takes about so much. */
+const overheadBytes = 2048
+
+export class Kept<T extends Keepable> {
+  readonly #answers: LRUCache<string, { readonly answer: T; readonly keptAt: number }>
+  /** Targets of the answers by repository. */
+  readonly #targets = new Map<string, Set<string>>()
+
+  /** @param maxBytes of all bodies, with what is around them */
+  constructor(maxBytes: number) {
+    this.#answers = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: ({ answer }) => answer.body.length + overheadBytes,
+      dispose: ({ answer }, target) => this.#unlink(answer.keys, target),
+    })
+  }
+
+  /** @param now milliseconds since the epoch */
+  find(target: string, now: number): T | undefined {
+    const found = this.#answers.get(target)
+    if (!found) return undefined
+    const { answer, keptAt } = found
+    // Once an hour the long way is taken, so that the use is noted.
+    if (now < answer.until && now >= keptAt && wasLately(keptAt, now)) return answer
+    this.#answers.delete(target)
+    return undefined
+  }
+
+  keep(target: string, answer: T, now: number): void {
+    this.#answers.set(target, { answer, keptAt: now })
+    if (!this.#answers.has(target)) return // larger than all that may be kept
+    for (const key of answer.keys) {
+      const name = keyText(key)
+      const targets = this.#targets.get(name) ?? new Set()
+      this.#targets.set(name, targets.add(target))
+    }
+  }
+
+  drop(key: RepositoryKey): void {
+    for (const target of this.#targets.get(keyText(key)) ?? []) this.#answers.delete(target)
+  }
+
+  clear(): void {
+    this.#answers.clear()
+  }
+
+  #unlink(keys: readonly RepositoryKey[], target: string): void {
+    for (const key of keys) {
+      const targets = this.#targets.get(keyText(key))
+      targets?.delete(target)
+      if (targets?.size === 0) this.#targets.delete(keyText(key))
+    }
+  }
+}
