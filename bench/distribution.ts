@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Certificate } from './layover.ts'
-import { freePort, launch, Server } from './server.ts'
+import { freePort, goEnvironment, launch, Server } from './server.ts'
 
 /** Where `test/setup.sh` puts what no Debian package offers, Go's own place, then PATH. */
 const folders = [
@@ -55,6 +55,8 @@ export interface DistributionOptions {
   /** One line a request, as it comes. */
   accessLog?: boolean
   certificate?: Certificate | undefined
+  /** URL of a registry that it caches. */
+  upstream?: string | undefined
 }
 
 export async function startDistribution(program: string, options: DistributionOptions): Promise<Server> {
@@ -64,14 +66,14 @@ export async function startDistribution(program: string, options: DistributionOp
   await mkdir(home, { recursive: true })
   await writeFile(file, configuration(address, options))
   const command = [program, 'serve', file] as const
-  const env = { OTEL_TRACES_EXPORTER: 'none', ...(cores === undefined ? {} : { GOMAXPROCS: '1' }) }
+  const env = { OTEL_TRACES_EXPORTER: 'none', ...goEnvironment(cores) }
   const url = `${certificate ? 'https' : 'http'}://${address}`
   return new Server(await launch({ command: [...command], home, url, readyPath: '/v2/', cores, env }))
 }
 
 function configuration(
   address: string,
-  { home, accessLog = false, certificate }: DistributionOptions,
+  { home, accessLog = false, certificate, upstream }: DistributionOptions,
 ): string {
   const tls = certificate ? `, tls: {certificate: "${certificate.cert}", key: "${certificate.key}"}` : ''
   return `version: 0.1
@@ -80,5 +82,6 @@ storage:
   filesystem: {rootdirectory: ${JSON.stringify(join(home, 'data'))}}
   delete: {enabled: true}
 http: {addr: "${address}", secret: bench${tls}}
+${upstream === undefined ? '' : `proxy: {remoteurl: "${upstream}"}`}
 `
 }

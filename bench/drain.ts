@@ -1,5 +1,6 @@
 /** The cheapest reader of many large bodies: kept connections, large reads into one buffer for all, bytes only counted. */
 import { connect, type Socket } from 'node:net'
+import { connect as connectSecurely } from 'node:tls'
 import { nowMs } from './monotonic.ts'
 import { type Load, percentile } from './peers/load.ts'
 
@@ -75,22 +76,25 @@ export class Connection implements Disposable {
   #isBroken = false
 
   constructor(url: string) {
-    const { hostname, port } = new URL(url)
-    const callback = (length: number) => {
-      this.#take(length)
-      return true
-    }
-    this.#socket = connect({
-      host: hostname,
-      port: Number(port),
-      noDelay: true,
-      onread: { buffer: shared, callback },
-    })
+    this.#socket = this.#connect(new URL(url))
     this.#socket.on('error', () => {}) // `close` follows
     this.#socket.on('close', () => {
       this.#isBroken = true
       this.#over?.()
     })
+  }
+
+  #connect({ protocol, hostname: host, port }: URL): Socket {
+    if (protocol === 'https:') {
+      const socket = connectSecurely({ host, port: Number(port), rejectUnauthorized: false })
+      return socket.setNoDelay().on('data', (chunk: Buffer) => this.#take(chunk.length, chunk))
+    }
+    const callback = (length: number) => {
+      this.#take(length, shared)
+      return true
+    }
+    const onread = { buffer: shared, callback }
+    return connect({ host, port: Number(port), noDelay: true, onread })
   }
 
   /** Never rejects. */
@@ -109,15 +113,15 @@ export class Connection implements Disposable {
     return { status: isWhole ? this.#status : 0, bytes: this.#bytes, tookMs: nowMs() - startedMs }
   }
 
-  #take(length: number): void {
+  #take(length: number, buffer: Buffer): void {
     if (this.#status > 0) this.#bytes += length
-    else this.#takeHead(length)
+    else this.#takeHead(length, buffer)
     if (this.#status > 0 && (!this.#withBody || this.#bytes >= this.#length)) this.#over?.()
   }
 
-  #takeHead(length: number): void {
+  #takeHead(length: number, buffer: Buffer): void {
     const before = this.#head.length
-    this.#head += shared.toString('latin1', 0, Math.min(length, 16_384))
+    this.#head += buffer.toString('latin1', 0, Math.min(length, 16_384))
     const end = this.#head.indexOf('\r\n\r\n')
     if (end < 0) return
     this.#status = Number(this.#head.slice(9, 12))

@@ -13,12 +13,14 @@ export interface Figure {
 export interface Compared {
   readonly work: string
   readonly server: string
+  /** The server whose rate is 1. */
+  readonly against: string
   /** Of `rates`. */
   readonly unit: 'requests/s' | 'bytes/s'
   readonly rates: readonly number[]
-  /** To nginx's rate, round by round; empty: nginx is not here. */
+  /** To the rate of that server, round by round; empty: it is not here. */
   readonly ratios: readonly number[]
-  /** Work done in a CPU second, to nginx's: what others do on the machine tells least on it. */
+  /** Work done in a CPU second, to that server's: what others do on the machine tells least on it. */
   readonly cpuRatio: number | undefined
   readonly p50Ms: number
   readonly p99Ms: number

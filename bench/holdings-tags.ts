@@ -17,13 +17,8 @@ const tagsOfOneManifest = 10
 const body = Buffer.alloc(2048, ' ')
 const breatheEach = 500
 
-export interface Tagged {
-  home: string
-  repositoryOf: (tags: number) => string
-}
-
-/** One repository for each count of tags. */
-export async function makeTagged(site: Site, counts: readonly number[]): Promise<Tagged> {
+/** One repository for each count of tags. Resolves with the folder of a Layover that can be started on it. */
+export async function makeTagged(site: Site, counts: readonly number[]): Promise<string> {
   const home = site.newPath()
   await (await site.startLayover({ home }))[Symbol.asyncDispose]() // makes the store
   const layout = new Layout(join(home, 'data'))
@@ -34,10 +29,25 @@ export async function makeTagged(site: Site, counts: readonly number[]): Promise
   } finally {
     await index.close()
   }
-  return { home, repositoryOf }
+  return home
 }
 
-function repositoryOf(tags: number): string {
+/** The same as files for a server that knows no more. */
+export async function writeTaggedFiles(root: string, counts: readonly number[]): Promise<void> {
+  for (const count of counts) {
+    const folder = join(root, 'v2', repositoryOf(count), 'manifests')
+    mkdirSync(folder, { recursive: true })
+    for (let first = 0; first < count; first += tagsOfOneManifest) {
+      const path = join(folder, tagAt(first))
+      writeFileSync(path, manifestBytes(`${repositoryOf(count)} ${first}`))
+      for (let at = first + 1; at < Math.min(count, first + tagsOfOneManifest); at += 1)
+        linkSync(path, join(folder, tagAt(at)))
+      if (first % breatheEach === 0) await new Promise(setImmediate)
+    }
+  }
+}
+
+export function repositoryOf(tags: number): string {
   return `local/tags-${tags}`
 }
 

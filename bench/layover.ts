@@ -1,6 +1,7 @@
 /** Layover as a person runs it: the command, a file, a store on the real disk. */
 import { execFile } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -22,6 +23,10 @@ export interface LayoverOptions {
   cores: string | undefined
   /** Undefined: plain HTTP. */
   certificate?: Certificate | undefined
+  /** Of `serve`. */
+  args?: readonly string[] | undefined
+  /** Of Node. */
+  nodeArgs?: readonly string[] | undefined
 }
 
 export class Layover extends Server {
@@ -32,17 +37,41 @@ export class Layover extends Server {
     this.store = store
   }
 
-  static async start({ home, cores, ...options }: LayoverOptions): Promise<Layover> {
+  static async start(options: LayoverOptions): Promise<Layover> {
+    const { home, cores, args = [], nodeArgs = [] } = options
     const address = `127.0.0.1:${await freePort()}`
     const { store, file } = await writeConfiguration(home, address, options)
-    const command = [process.execPath, mainOf(options), 'serve', '--config', file] as const
+    const command = [...nodeArgs, mainOf(options), 'serve', '--config', file, ...args]
     const url = `${options.certificate ? 'https' : 'http'}://${address}`
-    return new Layover(await launch({ command: [...command], home, url, readyPath: '/readyz', cores }), store)
+    const launched = await launch({
+      command: [await ownNode(home), ...command],
+      home,
+      url,
+      readyPath: '/readyz',
+      cores,
+    })
+    return new Layover(launched, store)
   }
 }
 
+/** A Node that nobody else runs: pages shared with the origin and the clients would flatter its memory. */
+async function ownNode(home: string): Promise<string> {
+  const copy = join(home, 'node')
+  if (!existsSync(copy)) await copyFile(process.execPath, copy, constants.COPYFILE_FICLONE)
+  return copy
+}
+
+/** Whether `serve` knows an option. */
+export async function knows(option: string, options: Pick<LayoverOptions, 'built'>): Promise<boolean> {
+  const { stdout } = await promisify(execFile)(process.execPath, [mainOf(options), '--help'])
+  return stdout.includes(option)
+}
+
 /** Whether it takes such a configuration; what is not built yet is refused. */
-export async function accepts({ home, ...options }: Omit<LayoverOptions, 'cores'>): Promise<boolean> {
+export async function accepts({
+  home,
+  ...options
+}: Omit<LayoverOptions, 'cores' | 'args' | 'nodeArgs'>): Promise<boolean> {
   const { file } = await writeConfiguration(home, '127.0.0.1:1', options)
   const check = promisify(execFile)(process.execPath, [mainOf(options), 'check', '--config', file])
   return check.then(

@@ -1,12 +1,11 @@
-/** The figures that Layover is measured by: `node bench/run.ts [--built] [--dir folder] [row…]`; `peers` stands for all rows of that kind. */
+/** The figures that Layover is measured by: `node bench/run.ts [--built] [--quick] [--dir folder] [row…]`. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Figure } from './figure.ts'
-import { draw } from './peers/picture.ts'
 import { peerRows } from './peers/rows.ts'
+import { print, type RowFigure, save } from './report.ts'
 import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
@@ -22,8 +21,9 @@ import { pushMemory } from './rows/push-memory.ts'
 import { smallPushes } from './rows/small-pushes.ts'
 import { tail } from './rows/tail.ts'
 import { Site } from './site.ts'
+import { lacks } from './tools.ts'
 
-const rows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
+const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   herd,
   'cold-shaped': coldShaped,
   'cold-unbounded': coldUnbounded,
@@ -40,22 +40,50 @@ const rows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   'push-small': smallPushes,
   'push-memory': pushMemory,
   listings,
-  ...peerRows,
 }
-const results = new URL('results/', import.meta.url)
+const rows = { ...peerRows, ...ownRows }
+const groups: Readonly<Record<string, readonly string[]>> = {
+  peers: Object.keys(peerRows),
+  figures: Object.keys(ownRows),
+}
+const usage = `npm run bench -- [--quick] [--dir folder] [row…]
+
+  --quick   one short round of each: whether it works, not how fast it is
+  --built   what is shipped, built first (npm run bench says it)
+  --dir     a folder on the disk that counts; default ${tmpdir()}
+
+Rows: ${Object.keys(rows).join(', ')}
+\`peers\` are those beside nginx and other registries, \`figures\` the others; without a row all are run.
+`
+
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { built: { type: 'boolean', default: false }, dir: { type: 'string', default: tmpdir() } },
+  options: {
+    built: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    dir: { type: 'string', default: tmpdir() },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 })
 
-function print(row: string, { figure, goal, measured, reached }: Figure): void {
-  const verdict = reached === undefined ? '' : { true: 'reached', false: 'MISSED' }[`${reached}`]
-  console.log(`${row.padEnd(16)} ${figure.padEnd(56)} ${goal.padEnd(44)} ${verdict?.padEnd(8)} ${measured}`)
+/** Names of rows; undefined: nothing is to be run. */
+function wanted(): string[] | undefined {
+  if (options.help) {
+    console.log(usage)
+    return undefined
+  }
+  const names = positionals.flatMap(name => groups[name] ?? name)
+  const unknown = names.filter(name => !(name in rows))
+  const wrong = unknown.length > 0 ? [`no such row: ${unknown.join(', ')}; see --help`] : lacks()
+  if (wrong.length === 0) return names.length > 0 ? names : Object.keys(rows)
+  for (const line of wrong) console.error(`bench: ${line}`)
+  process.exitCode = 2
+  return undefined
 }
 
 /** A row that breaks is a figure that was missed; the others still run. */
 async function run(name: string): Promise<Figure[]> {
-  const site = await Site.open(options.dir, { built: options.built })
+  const site = await Site.open(options.dir, { built: options.built, quick: options.quick })
   try {
     return (await rows[name]?.(site)) ?? []
   } catch (error) {
@@ -67,36 +95,15 @@ async function run(name: string): Promise<Figure[]> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1)) // nothing is left behind
-const asked = positionals.flatMap(name => (name === 'peers' ? Object.keys(peerRows) : name))
-const unknown = asked.filter(name => !(name in rows))
-if (unknown.length > 0) {
-  console.error(`no such row: ${unknown.join(', ')}; there are peers, ${Object.keys(rows).join(', ')}`)
-  process.exit(2)
-}
-if (options.built)
-  execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/build.ts', import.meta.url))])
-
-const report: (Figure & { row: string })[] = []
-for (const name of asked.length > 0 ? asked : Object.keys(rows)) {
-  for (const figure of await run(name)) {
-    report.push({ row: name, ...figure })
-    print(name, figure)
+const names = wanted()
+if (names) {
+  if (options.built)
+    execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/build.ts', import.meta.url))])
+  const report: RowFigure[] = []
+  for (const row of names) {
+    const figures = await run(row)
+    report.push(...figures.map(figure => ({ row, ...figure })))
+    print(row, figures)
   }
+  for (const file of save(report, { built: options.built, quick: options.quick })) console.log(file)
 }
-const at = new Date().toISOString()
-const machine = {
-  cpu: cpus()[0]?.model,
-  cores: availableParallelism(),
-  node: process.version,
-  built: options.built,
-}
-const keep = (kind: string, content: string) =>
-  writeFileSync(new URL(`${at.replaceAll(':', '-')}.${kind}`, results), content)
-mkdirSync(results, { recursive: true })
-keep('json', `${JSON.stringify({ at, ...machine, report }, undefined, 2)}\n`)
-const caption = `${at.slice(0, 10)}, ${machine.cpu}, Node ${machine.node}: rate of each server / nginx (black line), the goal in red`
-const picture = draw(
-  report.flatMap(({ compared }) => compared ?? []),
-  caption,
-)
-if (picture !== undefined) keep('svg', picture)

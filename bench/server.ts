@@ -7,12 +7,11 @@ import { get as getSecurely } from 'node:https'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { sum } from './figure.ts'
 import { nowMs } from './monotonic.ts'
+import { type CpuSeconds, cpuSecondsOfTree, type MemoryBytes, memoryOfTree } from './tree.ts'
 
 const startTimeoutMs = 30_000
 const stopTimeoutMs = 15_000
-const ticksPerSecond = 100
 
 export interface Launch {
   command: readonly [string, ...string[]]
@@ -46,7 +45,14 @@ export async function launch({ command, home, url, readyPath, cores, env }: Laun
   return { child, url, bootMs: nowMs() - startedMs }
 }
 
-export class Server implements AsyncDisposable {
+/** Of what a comparison asks. */
+export interface Measurable {
+  readonly url: string
+  cpuSeconds: () => Promise<CpuSeconds>
+  memoryBytes: () => Promise<MemoryBytes>
+}
+
+export class Server implements Measurable, AsyncDisposable {
   readonly url: string
   /** From the start of the process to its first 200. */
   readonly bootMs: number
@@ -60,29 +66,13 @@ export class Server implements AsyncDisposable {
     process.on('exit', this.#kill)
   }
 
-  /** Since their start, all threads of the process and of those that it started. */
-  async cpuSeconds(): Promise<{ user: number; system: number }> {
-    const times = await Promise.all((await this.#processes()).map(cpuSecondsOf))
-    return { user: sum(times.map(({ user }) => user)), system: sum(times.map(({ system }) => system)) }
+  /** Since their start, all threads of the process and of its tree. */
+  cpuSeconds(): Promise<CpuSeconds> {
+    return cpuSecondsOfTree(this.#process.pid ?? 0)
   }
 
-  /**
-   * `resident`: what it holds. `proportional`: the same with shared pages divided among those who share them. On a machine
-   * that runs nothing else of this Node they are one; here the origin and the clients share the program with it.
-   */
-  async memoryBytes(): Promise<{ resident: number; proportional: number }> {
-    const held = await Promise.all((await this.#processes()).map(memoryOf))
-    return {
-      resident: sum(held.map(({ resident }) => resident)),
-      proportional: sum(held.map(({ proportional }) => proportional)),
-    }
-  }
-
-  /** Workers too. */
-  async #processes(): Promise<number[]> {
-    const { pid = 0 } = this.#process
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    return [pid, ...children.split(' ').filter(Boolean).map(Number)]
+  memoryBytes(): Promise<MemoryBytes> {
+    return memoryOfTree(this.#process.pid ?? 0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -96,21 +86,14 @@ export class Server implements AsyncDisposable {
   }
 }
 
-async function cpuSecondsOf(pid: number): Promise<{ user: number; system: number }> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const [, user, system] = /^(?:\S+ ){11}(\d+) (\d+)/.exec(stat.slice(stat.lastIndexOf(')') + 2)) ?? []
-  return { user: Number(user) / ticksPerSecond, system: Number(system) / ticksPerSecond }
-}
-
-async function memoryOf(pid: number): Promise<{ resident: number; proportional: number }> {
-  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1024
-  return { resident: field('Rss'), proportional: field('Pss') }
-}
-
 /** Holds every thread of a process to these cores. */
 export function pin(pid: number, cores: string): void {
   execFileSync('taskset', ['-a', '-p', '-c', cores, String(pid)])
+}
+
+/** Go takes as many threads as it has cores, whatever it is held to. */
+export function goEnvironment(cores: string | undefined): Record<string, string> {
+  return cores === undefined ? {} : { GOMAXPROCS: String(cores.split(',').length) }
 }
 
 export async function freePort(): Promise<number> {

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Child } from './child.ts'
 import type { calls as clientCalls } from './client.ts'
 import type { ContentSpec } from './content.ts'
-import { type Certificate, Layover } from './layover.ts'
+import { Layover, type LayoverOptions } from './layover.ts'
 import { nowMs } from './monotonic.ts'
 import type { Exchange, Fault, calls as originCalls } from './origin.ts'
 
@@ -27,22 +27,35 @@ export class Site implements AsyncDisposable {
   readonly origin = new Child<typeof originCalls>('origin.ts')
   readonly client = new Child<typeof clientCalls>('client.ts')
   readonly built: boolean
+  /** One short round of everything: whether it works, not how fast it is. */
+  readonly quick: boolean
   readonly #root: string
   readonly #port: Promise<number>
   readonly #remove = () => rmSync(this.#root, { recursive: true, force: true })
   #paths = 0
   #seed = 0
 
-  private constructor(root: string, built: boolean) {
+  private constructor(root: string, { built, quick }: SiteOptions) {
     this.#root = root
     process.on('exit', this.#remove)
     this.built = built
+    this.quick = quick
     this.#port = this.origin.call('listen', undefined)
   }
 
   /** @param parent folder on the disk that counts */
-  static async open(parent: string, { built }: { built: boolean }): Promise<Site> {
-    return new Site(await mkdtemp(join(parent, 'layover-bench-')), built)
+  static async open(parent: string, options: SiteOptions): Promise<Site> {
+    return new Site(await mkdtemp(join(parent, 'layover-bench-')), options)
+  }
+
+  /** How often something is repeated. */
+  rounds(usual: number): number {
+    return this.quick ? 1 : usual
+  }
+
+  /** For how long. */
+  seconds(usual: number): number {
+    return this.quick ? Math.min(usual, 1) : usual
   }
 
   /** A path of its own for a file or a folder; it goes with the site. */
@@ -53,14 +66,19 @@ export class Site implements AsyncDisposable {
 
   /** With an empty store, in front of the origin, unless told otherwise. */
   async startLayover(options: StartOptions = {}): Promise<Layover> {
-    const { home = this.newPath(), upstreams, cores, certificate } = options
+    const { home = this.newPath(), upstreams, cores, certificate, ...rest } = options
     return Layover.start({
       home,
       built: this.built,
       cores,
       certificate,
       upstreams: upstreams ?? { [registry]: await this.#port },
+      ...rest,
     })
+  }
+
+  async originUrl(): Promise<string> {
+    return `http://127.0.0.1:${await this.#port}`
   }
 
   /** A new blob at the origin, unlike any before. */
@@ -72,7 +90,7 @@ export class Site implements AsyncDisposable {
       spec,
       digest,
       path: `/v2/${registry}/bench/app/blobs/${digest}`,
-      direct: `http://127.0.0.1:${await this.#port}/v2/bench/app/blobs/${digest}`,
+      direct: `${await this.originUrl()}/v2/bench/app/blobs/${digest}`,
     }
   }
 
@@ -109,12 +127,12 @@ export class Site implements AsyncDisposable {
   }
 }
 
-interface StartOptions {
-  home?: string
-  upstreams?: Record<string, number>
-  cores?: string | undefined
-  certificate?: Certificate | undefined
+interface SiteOptions {
+  built: boolean
+  quick: boolean
 }
+
+type StartOptions = Partial<Omit<LayoverOptions, 'built'>>
 
 /** Where the store keeps it. */
 export function storedAt(store: string, digest: string): string {

@@ -1,4 +1,4 @@
-/** One work asked of every server in turn, round after round: rates, their ratio to nginx in the same round, and what it costs. */
+/** One work asked of every server in turn, round after round: rates, their ratio to the one that is the measure, and what it costs. */
 import { GiB, MiB } from '../content.ts'
 import { type Compared, type Figure, median, spread, sum } from '../figure.ts'
 import type { Load } from './load.ts'
@@ -9,7 +9,7 @@ const warmUpSeconds = 1
 export interface Work {
   what: string
   unit: Compared['unit']
-  /** Of Layover's rate to nginx's. */
+  /** Of Layover's rate to that of the measure. */
   goal?: number
   rounds: number
   seconds: number
@@ -31,16 +31,17 @@ export async function compare(stand: Stand, work: Work): Promise<Figure[]> {
   }
 }
 
-async function compareAll({ stalls }: Stand, work: Work): Promise<Figure[]> {
+async function compareAll({ stalls, against, pace }: Stand, work: Work): Promise<Figure[]> {
   const measured = new Map<Stall, Measured[]>(stalls.map(stall => [stall, []]))
   for (const stall of stalls) await measure(stall, work, warmUpSeconds)
-  for (let round = 0; round < work.rounds; round += 1) {
+  for (let round = 0; round < pace.rounds(work.rounds); round += 1) {
     for (const stall of rotated(stalls, round))
-      measured.get(stall)?.push(await measure(stall, work, work.seconds))
+      measured.get(stall)?.push(await measure(stall, work, pace.seconds(work.seconds)))
   }
-  const limit = [...measured].find(([{ name }]) => name === 'nginx')?.[1] ?? []
+  const limit = [...measured].find(([{ name }]) => name === against)?.[1] ?? []
   const figures: Figure[] = []
-  for (const [stall, runs] of measured) figures.push(figure(await account(stall, work, { runs, limit })))
+  for (const [stall, runs] of measured)
+    figures.push(figure(await account(stall, work, { runs, limit, against })))
   return figures
 }
 
@@ -74,7 +75,7 @@ function perCpuSecond(work: Work, runs: readonly Measured[]): number {
 async function account(
   { name, server }: Stall,
   work: Work,
-  { runs, limit }: { runs: readonly Measured[]; limit: readonly Measured[] },
+  { runs, limit, against }: { runs: readonly Measured[]; limit: readonly Measured[]; against: string },
 ): Promise<Compared> {
   const { proportional } = await server.memoryBytes()
   const cpuSeconds = sum(runs.map(run => run.cpuSeconds))
@@ -84,6 +85,7 @@ async function account(
   return {
     work: work.what,
     server: name,
+    against,
     unit: work.unit,
     rates: own,
     ratios: rates(work, limit).map((rate, round) => (own[round] ?? Number.NaN) / rate),
@@ -99,7 +101,7 @@ async function account(
 }
 
 function figure(compared: Compared): Figure {
-  const { work, server, unit, ratios, cpuRatio, goal } = compared
+  const { work, server, against, unit, ratios, cpuRatio, goal } = compared
   const rate =
     unit === 'bytes/s' ? spread(compared.rates.map(inGigabytes), 2, ' GB/s') : spread(compared.rates, 0, '/s')
   const cost =
@@ -110,14 +112,14 @@ function figure(compared: Compared): Figure {
     ...(ratios.length === 0 ? [] : [spread(ratios, 2)]),
     rate,
     `p50 ${compared.p50Ms.toFixed(2)} p99 ${compared.p99Ms.toFixed(2)} ms`,
-    cpuRatio === undefined ? cost : `${cost} (${cpuRatio.toFixed(2)} × nginx per CPU s)`,
+    cpuRatio === undefined ? cost : `${cost} (${cpuRatio.toFixed(2)} × ${against} per CPU s)`,
     `${(compared.memoryBytes / MiB).toFixed(0)} MiB`,
     `client busy ${compared.clientBusy.toFixed(2)}`,
   ]
   const [measured, reached] = [parts.join('; '), ratios.length > 0 && median(ratios) >= (goal ?? 0)]
   return {
     figure: `${work}: ${server}`,
-    goal: goal === undefined ? '' : `≥ ${goal} × nginx`,
+    goal: goal === undefined ? '' : `≥ ${goal} × ${against}`,
     measured,
     reached: goal === undefined || ratios.length === 0 ? undefined : reached,
     compared,

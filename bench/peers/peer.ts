@@ -10,6 +10,10 @@ export interface PeerOptions {
   cores: string | undefined
   /** Undefined: plain HTTP. */
   certificate: Certificate | undefined
+  /** URL of a registry: it caches what that has, and holds nothing of its own. */
+  upstream?: string | undefined
+  /** Processes, where it can be told. */
+  workers?: number | undefined
 }
 
 export interface Peer {
@@ -20,6 +24,8 @@ export interface Peer {
   find: () => string | undefined
   start: (program: string, options: PeerOptions) => Promise<Server>
   fill: (site: Site, place: { home: string; server: Server }, shelf: Shelf) => Promise<void>
+  /** In front of an upstream's repositories; undefined: it does not cache blob by blob. */
+  mirrorBase?: string
 }
 
 export const fillByPushing: Peer['fill'] = (site, { server }, shelf) => pushShelf(site, server, shelf)

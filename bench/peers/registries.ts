@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findDistribution, findOnPath, findProgram, startDistribution } from '../distribution.ts'
-import { freePort, launch, Server } from '../server.ts'
+import { freePort, goEnvironment, launch, Server } from '../server.ts'
 import { fillByPushing, type Peer, type PeerOptions, urlOf } from './peer.ts'
 
 const distribution: Peer = {
@@ -11,6 +11,7 @@ const distribution: Peer = {
   find: () => findDistribution()?.program,
   start: (program, options) => startDistribution(program, { ...options, accessLog: true }),
   fill: fillByPushing,
+  mirrorBase: '/v2',
 }
 
 const dockerRegistry: Peer = {
@@ -19,8 +20,10 @@ const dockerRegistry: Peer = {
   find: () => findProgram('docker-registry', / v?2\./)?.program,
   start: (program, options) => startDistribution(program, { ...options, accessLog: true }),
   fill: fillByPushing,
+  mirrorBase: '/v2',
 }
 
+/** No mirror here: it fetches whole images. */
 const zot: Peer = {
   name: 'zot',
   from: 'https://zotregistry.dev, put on PATH',
@@ -35,53 +38,64 @@ const angos: Peer = {
   find: () => findOnPath('angos'),
   start: startAngos,
   fill: fillByPushing,
+  mirrorBase: '/v2/origin',
 }
 
 export const registries: readonly Peer[] = [distribution, dockerRegistry, zot, angos]
 
 async function startZot(program: string, { home, cores, certificate }: PeerOptions): Promise<Server> {
-  const [host, port] = ['127.0.0.1', String(await freePort())]
+  const [address, port] = ['127.0.0.1', String(await freePort())]
   const file = join(home, 'config.json')
-  const tls = certificate ? { tls: certificate } : {}
+  const tls = certificate && { cert: certificate.cert, key: certificate.key }
   const configuration = {
+    distSpecVersion: '1.1.1',
     storage: { rootDirectory: join(home, 'data') },
-    http: { address: host, port, ...tls },
-    log: { level: 'info' },
+    http: { address, port, tls },
+    log: { level: 'info' }, // with it comes a line for each request
   }
   await mkdir(home, { recursive: true })
   await writeFile(file, JSON.stringify(configuration))
   const command = [program, 'serve', file] as const
-  const url = urlOf(`${host}:${port}`, certificate)
-  const env = { GOMAXPROCS: '1' }
+  const url = urlOf(`${address}:${port}`, certificate)
+  const env = goEnvironment(cores)
   return new Server(await launch({ command: [...command], home, url, readyPath: '/v2/', cores, env }))
 }
 
-async function startAngos(program: string, { home, cores, certificate }: PeerOptions): Promise<Server> {
-  const [host, port] = ['127.0.0.1', String(await freePort())]
+async function startAngos(program: string, options: PeerOptions): Promise<Server> {
+  const { home, cores, certificate } = options
+  const port = await freePort()
   const file = join(home, 'config.toml')
-  const tls = certificate
-    ? `[server.tls]
-server_certificate_bundle = "${certificate.cert}"
-server_private_key = "${certificate.key}"`
-    : ''
   await mkdir(home, { recursive: true })
-  await writeFile(
-    file,
-    `[server]
-bind_address = "${host}"
+  await writeFile(file, angosConfiguration(port, options))
+  const command = [program, '-c', file, 'server'] as const
+  const url = urlOf(`127.0.0.1:${port}`, certificate)
+  const env = { RUST_LOG: 'info' } // its access log
+  return new Server(await launch({ command: [...command], home, url, readyPath: '/v2/', cores, env }))
+}
+
+function angosConfiguration(port: number, { home, certificate, upstream }: PeerOptions): string {
+  const tls =
+    certificate &&
+    `[server.tls]
+server_certificate_bundle = "${certificate.cert}"
+server_private_key = "${certificate.key}"
+`
+  const repository =
+    upstream === undefined
+      ? '[repository."local"]'
+      : `[[repository."origin".upstream]]
+url = "${upstream}"`
+  return `[server]
+bind_address = "127.0.0.1"
 port = ${port}
-${tls}
+
+${tls ?? ''}
 [global.access_policy]
 default = "allow"
+
 [blob_store.fs]
 root_dir = "${join(home, 'data')}"
-[metadata_store.fs]
-root_dir = "${join(home, 'data')}"
-[repository.local]
-namespace = "^local/"
-`,
-  )
-  const command = [program, '-c', file, 'server'] as const
-  const url = urlOf(`${host}:${port}`, certificate)
-  return new Server(await launch({ command: [...command], home, url, readyPath: '/v2/', cores }))
+
+${repository}
+`
 }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { accepts, type Certificate, type Layover } from '../layover.ts'
-import { pin, type Server } from '../server.ts'
+import { type Measurable, pin, type Server } from '../server.ts'
 import { registry, type Site } from '../site.ts'
 import { nginx } from './nginx.ts'
 import type { Peer } from './peer.ts'
@@ -19,33 +19,39 @@ export const oursProxied = 'Layover, proxied'
 /** A server, and under which name it has the content. */
 export interface Stall {
   name: string
-  server: Server
+  server: Measurable
   /** In front of `/manifests/…` and `/blobs/…`. */
   base: string
 }
 
 export interface Stand extends AsyncDisposable {
   stalls: readonly Stall[]
+  /** The name of the one whose rate is 1. */
+  against: string
+  pace: Pick<Site, 'rounds' | 'seconds'>
   /** Who is not here, and where they are to be had. */
   missing: readonly string[]
 }
 
 export interface StandOptions {
   shelves: readonly Shelf[]
+  /** The first is the measure of the others. */
+  peers?: readonly Peer[]
   /** Also compare what Layover holds of an upstream; its shelf is the first. */
   proxied?: boolean
   secure?: boolean
 }
 
 /** Every server is filled over plain HTTP, and with `secure` started again with a certificate. */
-export async function openStand(site: Site, { shelves, proxied, secure }: StandOptions): Promise<Stand> {
+export async function openStand(site: Site, options: StandOptions): Promise<Stand> {
+  const { shelves, peers = [nginx, ...registries], proxied, secure } = options
   pin(site.client.pid, clientCore)
   const certificate = secure ? makeCertificate(site) : undefined
   await using started = new AsyncDisposableStack()
   const missing: string[] = []
   const stalls: Stall[] = []
   const base = `/v2/${shelves[0]?.repository}`
-  for (const peer of [nginx, ...registries]) {
+  for (const peer of peers) {
     const server = await startPeer(site, peer, { shelves, certificate })
     if (server) stalls.push({ name: peer.name, server: started.use(server), base })
     else missing.push(`${peer.name} (${peer.from})`)
@@ -56,7 +62,13 @@ export async function openStand(site: Site, { shelves, proxied, secure }: StandO
     if (proxied) stalls.splice(2, 0, await proxiedStall(site, layover, shelves))
   } else missing.push('Layover: it has no TLS yet')
   const running = started.move()
-  return { stalls, missing, [Symbol.asyncDispose]: () => running.disposeAsync() }
+  return {
+    stalls,
+    against: peers[0]?.name ?? ours,
+    pace: site,
+    missing,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
 }
 
 interface Filling {

@@ -46,12 +46,13 @@ export async function wrk(ask: WrkAsk): Promise<Load> {
   const line = stdout.split('\n').find(text => text.startsWith('{'))
   if (line === undefined) throw new Error(`wrk gave no account:\n${stdout}`)
   const said = JSON.parse(line) as Said
+  const none = said.requests === 0 ? Number.NaN : undefined
   return {
     requests: said.requests,
     bytes: said.bytes,
     seconds: said.micros / 1e6,
-    p50Ms: said.p50 / 1000,
-    p99Ms: said.p99 / 1000,
+    p50Ms: none ?? said.p50 / 1000,
+    p99Ms: none ?? said.p99 / 1000,
     longestMs: said.max / 1000,
     failed: said.failed,
     clientBusy: said.cpuSeconds / (said.micros / 1e6),

@@ -11,14 +11,15 @@ export function coldShaped(site: Site): Promise<Figure[]> {
 }
 
 export function coldUnbounded(site: Site): Promise<Figure[]> {
-  return cold(site, { rate: 0, pairs: 5, goal: 3, andSave: true })
+  return cold(site, { rate: 0, pairs: 5, goal: 2, andSave: true })
 }
 
 async function cold(site: Site, { rate, pairs, goal, andSave }: Plan): Promise<Figure[]> {
   await site.origin.call('shape', rate)
   await using layover = await site.startLayover()
   const measured = []
-  for (let pair = 0; pair < pairs; pair += 1) measured.push(await onePair(site, layover, andSave))
+  for (let pair = 0; pair < site.rounds(pairs); pair += 1)
+    measured.push(await onePair(site, layover, andSave))
   await site.origin.call('shape', 0)
   return report(measured, goal)
 }

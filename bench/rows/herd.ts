@@ -17,7 +17,7 @@ export async function herd(site: Site): Promise<Figure[]> {
   await site.origin.call('shape', rate)
   await using layover = await site.startLayover()
   const measured = []
-  for (let round = 0; round < rounds; round += 1) measured.push(await oneHerd(site, layover))
+  for (let round = 0; round < site.rounds(rounds); round += 1) measured.push(await oneHerd(site, layover))
   await site.origin.call('shape', 0)
   return report(measured)
 }

@@ -69,7 +69,7 @@ async function pageFigure(
 /** Each tag of many is asked for once; the few take turns. */
 async function tagFigure(site: Site, layover: Layover): Promise<Figure> {
   const times: { many: number; few: number; busy: number }[] = []
-  for (let round = 0; round <= rounds; round += 1) {
+  for (let round = 0; round <= site.rounds(rounds); round += 1) {
     const numbers = Array.from({ length: manifestsARound }, (_, at) => round * manifestsARound + at)
     const many = await byTag(site, layover, {
       repository: crowded.manyTags,

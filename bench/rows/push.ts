@@ -26,7 +26,7 @@ export function pushTwoCores(site: Site): Promise<Figure[]> {
 async function pushGiB(site: Site, { oneCore, goal }: { oneCore: boolean; goal: number }): Promise<Figure[]> {
   await using rivals = await startRivals(site, { oneCore })
   const measured = []
-  for (let round = 0; round < warmUps + rounds; round += 1) {
+  for (let round = 0; round < warmUps + site.rounds(rounds); round += 1) {
     const probeMs = syncProbe(site.newPath())
     const spec = { seed: round, size: GiB }
     const both = await inTurn(rivals, round, rival => onePush(site, rival, spec))

@@ -28,7 +28,7 @@ export async function smallPushes(site: Site): Promise<Figure[]> {
 async function comparedFigure(site: Site, rivals: Rivals, { plan, seeds }: Work): Promise<Figure> {
   const { what, clients, way, blobs } = plan
   const measured = []
-  for (let round = 0; round < warmUps + rounds; round += 1) {
+  for (let round = 0; round < warmUps + site.rounds(rounds); round += 1) {
     const specs = Array.from({ length: blobs }, () => ({ seed: seeds.next().value, size }))
     const both = await inTurn(rivals, round, rival => push(site, rival, { specs, clients, way }))
     if (round >= warmUps) measured.push(both)

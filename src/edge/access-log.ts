@@ -1,5 +1,6 @@
 /** What is told of a request when it is over: one log line, and the metrics. */
 
+import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
 import type { Exchange, Facts } from './exchange.ts'
@@ -7,6 +8,7 @@ import type { Exchange, Facts } from './exchange.ts'
 export interface Witness {
   readonly log: Logger
   readonly metrics: Metrics
+  readonly lines: Lines
 }
 
 /** Tells of the exchange once its response is over, however it ended. */
@@ -15,7 +17,7 @@ export function watch(exchange: Exchange, witness: Witness): void {
   exchange.response.once('close', () => {
     const seconds = (performance.now() - exchange.startedAt) / 1000
     count(exchange, seconds, witness.metrics)
-    write(exchange, seconds, witness.log)
+    write(exchange, seconds, witness)
   })
 }
 
@@ -36,7 +38,7 @@ function outcomeOf({ provenance }: Facts): Outcome {
 function write(
   { facts, request, response, path, client, requestId }: Exchange,
   seconds: number,
-  log: Logger,
+  { log, lines }: Witness,
 ): void {
   const line = {
     method: request.method,
@@ -55,7 +57,8 @@ function write(
     requestId,
     ...(response.writableFinished ? {} : { aborted: true }),
   }
-  if (facts.error === undefined) log[isProbe(path) ? 'debug' : 'info'](line, 'request')
+  if (facts.error === undefined && isProbe(path)) log.debug(line, 'request')
+  else if (facts.error === undefined) lines.info(line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
   else log.info({ ...line, error: reason(facts.error) }, 'request')
 }

@@ -1,5 +1,5 @@
 /** Bytes of a file that another process fills: read here, as far as it says (lead.ts). */
-import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { SharedFile } from '../store/file.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import { Signal } from '../stream/signal.ts'
@@ -12,7 +12,7 @@ const lineFeed = 10
 /** Positions beyond what the file has may only be read forwards, as a response does. */
 export class Follow implements Bytes {
   readonly #file: SharedFile
-  readonly #reply: IncomingMessage
+  readonly #reply: Readable
   readonly #changed = new Signal()
   readonly #taken = new Signal()
   /** The file may be read up to here. */
@@ -30,7 +30,7 @@ export class Follow implements Bytes {
   #isClosed = false
 
   /** @param first where the marks begin */
-  constructor(file: SharedFile, reply: IncomingMessage, first: number) {
+  constructor(file: SharedFile, reply: Readable, first: number) {
     this.#file = file
     this.#reply = reply
     this.#mark = first

@@ -20,6 +20,7 @@ import { Follow } from './follow.ts'
 import {
   factsHeader,
   followHeader,
+  type Inlet,
   isOurs,
   type Marked,
   marksHeader,
@@ -32,7 +33,7 @@ import {
 } from './sibling.ts'
 
 export interface ForwardDeps {
-  readonly socketPath: string
+  readonly inlet: Inlet
   /** Opens what the store holds under a digest. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
 }
@@ -66,7 +67,7 @@ export class Forward {
   async answer(exchange: Exchange): Promise<Answer> {
     const mayFollow = exchange.request.method === 'GET' && !hasBody(exchange.request)
     const answer = mayFollow ? await this.#following(exchange) : undefined
-    return answer ?? relayed(exchange, await this.#ask(exchange, passedOn(exchange)))
+    return answer ?? relayed(exchange, await this.#ask(exchange, passedOn(exchange, this.#deps.inlet)))
   }
 
   async close(): Promise<void> {
@@ -75,7 +76,7 @@ export class Forward {
 
   /** Undefined when the file of which the primary tells cannot be read: then the bytes are to come from there. */
   async #following(exchange: Exchange): Promise<Answer | undefined> {
-    const reply = await this.#ask(exchange, [...passedOn(exchange), followHeader, '1'])
+    const reply = await this.#ask(exchange, [...passedOn(exchange, this.#deps.inlet), followHeader, '1'])
     const header = reply.headers[marksHeader]
     if (header === undefined) return relayed(exchange, reply)
     const { path, first, last } = JSON.parse(String(header)) as Marked
@@ -104,7 +105,7 @@ export class Forward {
     const { request, response, facts } = exchange
     if (response.destroyed) return Promise.reject(new Error('the client has left'))
     const { method, url: path } = request
-    const { socketPath } = this.#deps
+    const { path: socketPath } = this.#deps.inlet
     const inner = send({ socketPath, agent: this.#agent, method, path, headers, maxHeaderSize })
     response.once('close', () => inner.destroy())
     pass(exchange, inner)
@@ -136,11 +137,11 @@ function failure(cause: Error, { request, response }: Exchange, inner: ClientReq
     response.destroy() // as it would be if it had been sending to the primary itself
     return new Error('the primary took no more of the body', { cause })
   }
-  return unavailable('the registry is just starting: try again', cause)
+  return unavailable('the process that fetches and writes for this one does not answer: try again', cause)
 }
 
 /** Names and values in turns, as the client sent them, and whose they are. */
-function passedOn({ request, client, role, requestId }: Exchange): string[] {
+function passedOn({ request, client, role, requestId }: Exchange, { secret }: Inlet): string[] {
   const { rawHeaders, httpVersion } = request
   const headers: string[] = []
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
@@ -149,7 +150,7 @@ function passedOn({ request, client, role, requestId }: Exchange): string[] {
     if (hopByHop.has(lower) || isOurs(lower) || (lower === 'expect' && !expects(request))) continue
     headers.push(name, value)
   }
-  const origin: Origin = { client, role, requestId, httpVersion }
+  const origin: Origin = { client, role, requestId, httpVersion, secret }
   headers.push(originHeader, write(origin))
   if (request.headers['transfer-encoding'] !== undefined) headers.push('transfer-encoding', 'chunked')
   else if (request.headers['content-length'] === undefined) headers.push('content-length', '0')

@@ -47,7 +47,8 @@ const handshakeMs = 10_000
 const httpOptions = { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }
 
 export class Listener {
-  readonly #address: ListenAddress
+  /** Once it listens, with the port that the system chose. */
+  #address: ListenAddress
   readonly #log: Logger
   readonly #sharesAddress: boolean
   readonly #server: HttpServer
@@ -81,6 +82,7 @@ export class Listener {
     await once(this.#server, 'listening')
     const bound = this.#server.address()
     const boundPort = typeof bound === 'object' && bound ? bound.port : port
+    this.#address = { ...this.#address, port: boundPort }
     return { role, tls: this.#tls !== undefined, host, port: boundPort }
   }
 
@@ -90,7 +92,7 @@ export class Listener {
    * @throws when it cannot be used, and keeps the old one
    */
   renew(addresses: readonly ListenAddress[]): void {
-    const next = addresses.find(address => isSamePlace(address, this.#address))?.tls
+    const next = addresses.find(address => this.#isHere(address))?.tls
     const known = this.#identity
     if (!this.#tls || !next || (next.cert === known?.cert && next.key === known.key)) return
     this.#tls.setSecureContext(secureOptions(next))
@@ -110,6 +112,11 @@ export class Listener {
   /** Cuts every connection there is. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #isHere(address: ListenAddress): boolean {
+    const { port } = address.port === 0 ? address : this.#address // whichever the system chose
+    return isSamePlace(address, { ...this.#address, port })
   }
 
   #createTls(identity: Identity, options: ListenerOptions): TlsServer {

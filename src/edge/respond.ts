@@ -1,6 +1,6 @@
 /** The one place that makes responses. */
 
-import type { BufferPool } from '../stream/buffer-pool.ts'
+import { BufferPool } from '../stream/buffer-pool.ts'
 import type { Answer } from './answer.ts'
 import { discard } from './answer.ts'
 import { errorAnswer } from './error-answer.ts'
@@ -19,14 +19,19 @@ export interface Responder {
 }
 
 export interface ResponderDeps {
-  readonly pool: BufferPool
+  readonly pool?: BufferPool
   /** Whether connections are to be closed after their answer. */
   readonly draining: () => boolean
   /** How long a client may take no bytes of an answer. */
   readonly stalledMs: () => number
 }
 
-export function createResponder(deps: ResponderDeps): Responder {
+interface SendDeps extends ResponderDeps {
+  readonly pool: BufferPool
+}
+
+export function createResponder(responderDeps: ResponderDeps): Responder {
+  const deps = { pool: new BufferPool(), ...responderDeps }
   return {
     async respond(exchange, handling) {
       const { response, facts } = exchange
@@ -41,7 +46,7 @@ export function createResponder(deps: ResponderDeps): Responder {
   }
 }
 
-async function sendError(exchange: Exchange, error: unknown, deps: ResponderDeps): Promise<void> {
+async function sendError(exchange: Exchange, error: unknown, deps: SendDeps): Promise<void> {
   try {
     await send(exchange, errorAnswer(error, exchange.facts), deps)
   } catch {
@@ -52,7 +57,7 @@ async function sendError(exchange: Exchange, error: unknown, deps: ResponderDeps
 async function send(
   exchange: Exchange,
   given: Answer,
-  { pool, draining, stalledMs }: ResponderDeps,
+  { pool, draining, stalledMs }: SendDeps,
 ): Promise<void> {
   const answer = exchange.inward ? forSibling(exchange, given) : given
   const begin = () => writeHead(exchange, answer, draining())

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { BufferPool } from '../stream/buffer-pool.ts'
+import { Lines } from '../observe/lines.ts'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
 import { type Exchange, openExchange } from './exchange.ts'
@@ -12,8 +12,9 @@ import { Inward } from './inward.ts'
 import { type BoundAddress, type ListenAddress, Listener, type Role } from './listener.ts'
 import { createPages, type PagesDeps } from './pages.ts'
 import { createResponder } from './respond.ts'
+import type { Inlet } from './sibling.ts'
 
-export interface EdgeDeps extends Witness {
+export interface EdgeDeps extends Omit<Witness, 'lines'> {
   readonly hotPath: HotPath
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
@@ -29,7 +30,7 @@ export interface Edge {
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
   listen(address: ListenAddress): Promise<BoundAddress>
   /** Answers what other processes of ours pass on, at a Unix socket. */
-  listenInward(path: string): Promise<void>
+  listenInward(): Promise<Inlet>
   /**
    * Takes over the certificates of the addresses that are listened on, without ending any connection.
    *
@@ -42,12 +43,9 @@ export interface Edge {
 
 export function createEdge(deps: EdgeDeps): Edge {
   const listeners: Listener[] = []
+  const witness = { ...deps, lines: new Lines(deps.log) }
   let draining = false
-  const responder = createResponder({
-    pool: new BufferPool(),
-    draining: () => draining,
-    stalledMs: deps.stalledMs,
-  })
+  const responder = createResponder({ draining: () => draining, stalledMs: deps.stalledMs })
   const pages = getRequestListener(createPages({ ...deps.pages, draining: () => draining }).fetch, {
     overrideGlobalObjects: false,
     hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
@@ -63,7 +61,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (request.socket.destroyed) return
     if (!draining && deps.hotPath.answer(request, response)) return
     const exchange = openExchange(request, response, role)
-    watch(exchange, deps)
+    watch(exchange, witness)
     respond(exchange)
   }
 
@@ -93,7 +91,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       return bound
     },
 
-    listenInward: path => inward.listen(path),
+    listenInward: () => inward.listen(),
 
     renew(addresses) {
       for (const listener of listeners) listener.renew(addresses)

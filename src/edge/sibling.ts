@@ -17,7 +17,15 @@ export const maxHeaderSize = 256 * 1024
 /** An error that lists a thousand things is told whole in the answer's body. */
 const maxErrorLength = 1024
 
-export type Origin = Pick<Exchange, 'client' | 'role' | 'requestId'> & { readonly httpVersion: string }
+/** Where a primary answers its servers, and the word by which it knows them. */
+export interface Inlet {
+  /** Of a Unix socket. */
+  readonly path: string
+  readonly secret: string
+}
+
+export type Origin = Pick<Exchange, 'client' | 'role' | 'requestId'> &
+  Pick<Inlet, 'secret'> & { readonly httpVersion: string }
 
 /** Bytes of a file, from `first` on; `last` undefined: all of them, however many there are. */
 export interface Marked {
@@ -47,7 +55,8 @@ export function write(value: unknown): string {
 /** Undefined for what no sibling of ours says. */
 export function readOrigin(header: string | string[] | undefined): Origin | undefined {
   try {
-    return JSON.parse(String(header)) as Origin
+    const origin = JSON.parse(String(header)) as Origin | null
+    return typeof origin?.secret === 'string' ? origin : undefined
   } catch {
     return undefined
   }

@@ -1,13 +1,16 @@
 /** The log: one JSON line an event, to standard output, without secrets. */
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 
 export type { Logger }
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+/** So much waits for a reader of the log who is slow; what comes then is lost, and counted. */
+const maxWaitingBytes = 16 * 1024 * 1024
+
 /** Times are ISO 8601. No caller logs a secret; should one do, the usual names of secrets are blotted out two levels deep. */
-export function createLogger(level: LogLevel, destination?: { write(line: string): void }): Logger {
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
   const options = {
     level,
     base: null,
@@ -16,5 +19,20 @@ export function createLogger(level: LogLevel, destination?: { write(line: string
     formatters: { level: (label: string) => ({ level: label }) },
     redact: ['authorization', 'password', 'token', '*.authorization', '*.password', '*.token'],
   }
-  return destination ? pino(options, destination) : pino(options)
+  return destination ? pino(options, destination) : withOutput(output => pino(options, output))
+}
+
+/** Standard output, which nobody waits for. What is still to be written at the end of the process is written then. */
+function withOutput(create: (output: DestinationStream) => Logger): Logger {
+  const output = pino.destination({ dest: 1, sync: false, maxLength: maxWaitingBytes })
+  const log = create(output)
+  let lost = 0
+  output.on('drop', (lines: string) => {
+    lost += lines.split('\n').length - 1
+  })
+  output.on('drain', () => {
+    if (lost > 0) log.warn({ lines: lost }, 'who reads this log was too slow: lines are missing')
+    lost = 0
+  })
+  return log
 }

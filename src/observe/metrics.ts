@@ -1,5 +1,6 @@
 /** The metrics: names and labels are contracts. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+import { Tallies, type Tally } from './tally.ts'
 
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers'
 /** What a client changes. */
@@ -9,16 +10,20 @@ export type Outcome = (typeof outcomes)[number]
 
 const seconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
 
-/** Makes instruments of one registry. */
-function instruments(registry: Registry) {
+/**
+ * Makes instruments of one registry.
+ *
+ * @param collect called before one of them is read
+ */
+function instruments(registry: Registry, collect = () => {}) {
   const registers = [registry]
   return {
     counter: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
-      new Counter<T>({ name, help, labelNames, registers }),
+      new Counter<T>({ name, help, labelNames, registers, collect }),
     gauge: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
-      new Gauge<T>({ name, help, labelNames, registers }),
+      new Gauge<T>({ name, help, labelNames, registers, collect }),
     histogram: <T extends string>(name: string, help: string, ...labelNames: T[]) =>
-      new Histogram<T>({ name, help, labelNames, buckets: seconds, registers }),
+      new Histogram<T>({ name, help, labelNames, buckets: seconds, registers, collect }),
   }
 }
 
@@ -31,26 +36,42 @@ export function createMetrics({ defaults = false } = {}) {
   const registry = new Registry()
   if (defaults) collectDefaultMetrics({ register: registry })
   const make = instruments(registry)
-  return { registry, ...requestMetrics(make), ...upstreamMetrics(make), ...storeMetrics(make) }
+  return { registry, ...requestMetrics(registry), ...upstreamMetrics(make), ...storeMetrics(make) }
 }
 
-function requestMetrics({ counter, histogram }: Instruments) {
-  const how = ['upstream', 'kind', 'outcome'] as const
-  return {
-    requests: counter(
-      'layover_requests_total',
-      'Requests under /v2/ by how they were answered',
-      ...how,
-      'status',
-    ),
-    requestSeconds: histogram(
-      'layover_request_duration_seconds',
-      'Time until the last byte of an answer',
-      ...how,
-    ),
-    responseBytes: counter('layover_response_bytes_total', 'Body bytes sent to clients', ...how),
-    writes: counter('layover_writes_total', 'Requests that push or delete', 'operation', 'status'),
-  }
+/** How a request was answered. */
+export interface How {
+  readonly upstream: string
+  readonly kind: Kind
+  readonly outcome: Outcome
+}
+
+function requestMetrics(registry: Registry) {
+  const tallies = new Tallies()
+  const { counter, histogram } = instruments(registry, () => tallies.flush())
+  const names = ['upstream', 'kind', 'outcome'] as const
+  const requests = counter(
+    'layover_requests_total',
+    'Requests under /v2/ by how they were answered',
+    ...names,
+    'status',
+  )
+  const requestSeconds = histogram(
+    'layover_request_duration_seconds',
+    'Time until the last byte of an answer',
+    ...names,
+  )
+  const responseBytes = counter('layover_response_bytes_total', 'Body bytes sent to clients', ...names)
+  const writes = counter('layover_writes_total', 'Requests that push or delete', 'operation', 'status')
+  /** Counts answers of status 200. */
+  const tally = ({ upstream, kind, outcome }: How): Tally =>
+    tallies.of(`${upstream} ${kind} ${outcome}`, (seconds, bytes) => {
+      const how = { upstream, kind, outcome }
+      requests.inc({ ...how, status: '200' }, seconds.length)
+      responseBytes.inc(how, bytes)
+      for (const second of seconds) requestSeconds.observe(how, second)
+    })
+  return { requests, requestSeconds, responseBytes, writes, tally }
 }
 
 function upstreamMetrics({ counter, gauge, histogram }: Instruments) {

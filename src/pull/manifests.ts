@@ -76,9 +76,7 @@ export class Manifests {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
     if (!entry) return this.#coldTag(target, tag, ask)
     const provenance = this.#held.freshness(target, tag, entry)
-    return provenance
-      ? this.#fromTag(target, entry, ask, provenance)
-      : this.#recheck(target, tag, entry, ask)
+    return provenance ? this.#fromTag(target, entry, ask, provenance) : this.#recheck(target, tag, entry, ask)
   }
 
   /** What the tag points at; its body is fetched if only a HEAD was seen so far. */

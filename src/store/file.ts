@@ -16,16 +16,19 @@ export class SharedFile {
   readonly fd: number
   /** Where it was opened; it may have been renamed or deleted since. */
   readonly path: string
+  readonly #close: () => void
   #users = 1
 
-  private constructor(fd: number, path: string) {
+  private constructor(fd: number, path: string, close: () => void) {
     this.fd = fd
     this.path = path
+    this.#close = close
   }
 
   /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
   static async open(path: string, flags: 'r' | 'r+' | 'wx+' | typeof openOrMake): Promise<SharedFile> {
-    return new SharedFile(await openAsync(path, flags, 0o644), path)
+    const fd = await openAsync(path, flags, 0o644)
+    return new SharedFile(fd, path, () => void closeAsync(fd).catch(() => {})) // nothing was promised about a file nobody uses
   }
 
   /** One more user, who has to call `release` too. */
@@ -36,7 +39,13 @@ export class SharedFile {
 
   release(): void {
     this.#users -= 1
-    if (this.#users === 0) void closeAsync(this.fd).catch(() => {}) // nothing was promised about a file nobody uses
+    if (this.#users === 0) this.#close()
+  }
+
+  /** The same open file for users of their own: whatever they do with theirs, it stays open for the others. */
+  share(): SharedFile {
+    this.retain()
+    return new SharedFile(this.fd, this.path, () => this.release())
   }
 
   /** Resolves with the number of bytes read: 0 at the end of the file. */

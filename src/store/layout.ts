@@ -3,7 +3,6 @@
  *
  *     format.json                       {"v":1}
  *     lock                              held by the process that owns the store
- *     primary.sock                      where it answers its servers
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
  *     pushed/<alg>/ab/<hex>             bytes from pushes and mounts, some of them hard links of cached ones
  *     partial/<alg>-<hex>.<flight>      bytes on their way, with <…>.note beside them
@@ -47,10 +46,6 @@ export class Layout {
 
   get lock(): string {
     return join(this.root, 'lock')
-  }
-
-  get socket(): string {
-    return join(this.root, 'primary.sock')
   }
 
   get index(): string {

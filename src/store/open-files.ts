@@ -39,7 +39,7 @@ export class OpenFiles {
   /** What is known of an open file is in memory: nobody waits for a disk. Undefined when it was deleted or replaced. */
   #look(path: string, file: SharedFile): OpenFile | undefined {
     const { nlink, size } = fstatSync(file.fd)
-    if (nlink > 0) return { file: file.retain(), size }
+    if (nlink > 0) return { file: file.share(), size }
     this.forget(path)
     return undefined
   }

@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly upstreamUrl: string
   /** A command that runs the program. */
   readonly runner?: readonly string[]
+  /** Servers beside a primary; default: as the suite runs. */
+  readonly workers?: number
 }
 
 export class LayoverProcess implements AsyncDisposable {
@@ -28,7 +30,7 @@ export class LayoverProcess implements AsyncDisposable {
     this.url = url
   }
 
-  static async start({ home, upstreamUrl, runner = [] }: ProcessOptions): Promise<LayoverProcess> {
+  static async start({ home, upstreamUrl, runner = [], workers }: ProcessOptions): Promise<LayoverProcess> {
     const file = join(home, 'upstreams.yaml')
     const config = [
       'listen: 127.0.0.1:0',
@@ -38,10 +40,21 @@ export class LayoverProcess implements AsyncDisposable {
     ]
     await writeFile(file, config.join('\n'))
     const [command, ...args] = [...runner, process.execPath, main, 'serve', '--config', file]
+    if (workers !== undefined) args.push('--workers', String(workers))
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     const url = `http://127.0.0.1:${await portOf(child)}`
     const { pid = 0 } = child
     return new LayoverProcess(child, runner.length === 0 ? pid : await childOf(pid), url)
+  }
+
+  /** Ids of the processes that serve; none where one process does all. */
+  async servers(): Promise<readonly number[]> {
+    const text = await readFile(`/proc/${this.#pid}/task/${this.#pid}/children`, 'utf8')
+    return text.split(' ').filter(Boolean).map(Number)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.#pid, signal)
   }
 
   /** As a power cut or the kernel's out-of-memory killer ends it. */

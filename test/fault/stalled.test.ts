@@ -1,4 +1,5 @@
 /** Readers who take no bytes are cut off, and those who wait for upstream are not. */
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { image } from '../fake/content.ts'
@@ -45,3 +46,21 @@ test('a client that waits for upstream is not cut off', async () => {
   held.release()
   expectWhole(await reader.finish(), blob)
 })
+
+test('readers who leave in the middle of a stored blob take it from nobody', async () => {
+  await using at = await startScene()
+  const blob = at.blob('left', 40 * miB)
+  expectWhole(await (await openDownload(at.blobUrl(blob))).finish(), blob)
+  const staying = await openDownload(at.blobUrl(blob))
+  for (let nth = 0; nth < 3; nth += 1) await leave(at.blobUrl(blob))
+  expectWhole(await staying.finish(), blob)
+  expectWhole(await (await openDownload(at.blobUrl(blob))).finish(), blob)
+})
+
+async function leave(url: string): Promise<void> {
+  const { port, pathname } = new URL(url)
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write(`GET ${pathname} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await once(socket, 'readable')
+  socket.destroy()
+}

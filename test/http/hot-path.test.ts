@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { digestOf } from '../../src/oci/digest.ts'
 import { image } from '../fake/content.ts'
 import { pushBundle } from './push-client.ts'
 import { hub, plain, scene } from './scene.ts'
@@ -44,6 +45,40 @@ test('a manifest and a small blob that were asked for need no disk the next time
       again.headers['content-length'],
     ])
   }
+})
+
+async function largeLayer(at: Awaited<ReturnType<typeof world>>) {
+  const large = image('large', { layers: [300_000] })
+  await pushBundle(at.to, large, 'large')
+  const layer = large.blobs.find(({ size }) => size === 300_000)
+  return { large, layer, path: `/v2/local/app/blobs/${layer?.digest}` }
+}
+
+test('a large blob that is asked for again is kept too', async () => {
+  await using at = await world()
+  const { layer, path } = await largeLayer(at)
+  const [first] = [await at.ask(path), await at.ask(path)]
+  await at.loseDisk()
+  const again = await at.ask(path)
+  expect(again.status).toBe(200)
+  expect(digestOf(again.body)).toBe(layer?.digest)
+  const { 'x-request-id': _, date: __, ...headers } = again.headers
+  expect(first?.headers).toMatchObject(headers)
+  expect((await at.ask(path, { method: 'HEAD' })).headers['content-length']).toBe('300000')
+  const lines = () => at.layover.lines.filter(line => line.path === path && line.method === 'GET')
+  await expect.poll(() => lines().length).toBe(3)
+  const [long, , short] = lines()
+  const { time: ____, ms: _____, requestId: ______, ...same } = long ?? {}
+  expect(short).toMatchObject(same)
+})
+
+test('a large blob that was deleted is so at once', async () => {
+  await using at = await world()
+  const { large, path } = await largeLayer(at)
+  for (let nth = 0; nth < 3; nth += 1) expect((await at.ask(path)).status).toBe(200)
+  for (const gone of [`/v2/local/app/manifests/${large.digest}`, path])
+    expect((await at.ask(gone, { method: 'DELETE' })).status).toBe(202)
+  expect((await at.ask(path)).status).toBe(404)
 })
 
 test('what asks for more than the whole goes the long way', async () => {

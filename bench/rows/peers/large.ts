@@ -7,7 +7,10 @@ import { openStand, type Stall } from '../../peers/stand.ts'
 import type { Site } from '../../site.ts'
 
 const rangeFirst = GiB / 2
-const rangeBytes = 64 * KiB
+export const rangeOf = {
+  what: '64 KiB in the middle of 1 GiB, 8 connections',
+  headers: { Range: `bytes=${rangeFirst}-${rangeFirst + 64 * KiB - 1}` },
+}
 
 export async function largeBlobs(site: Site): Promise<Figure[]> {
   const shelf = makeShelf([MiB, GiB])
@@ -22,7 +25,6 @@ export async function largeBlobs(site: Site): Promise<Figure[]> {
         seconds,
         ...(headers ? { headers } : {}),
       })
-  const range = { Range: `bytes=${rangeFirst}-${rangeFirst + rangeBytes - 1}` }
   const works: readonly Work[] = [
     {
       what: 'blob 1 MiB, 8 connections',
@@ -41,12 +43,12 @@ export async function largeBlobs(site: Site): Promise<Figure[]> {
       load: draining(gibibyte?.digest, 1),
     },
     {
-      what: '64 KiB in the middle of 1 GiB, 8 connections',
+      what: rangeOf.what,
       unit: 'requests/s',
       goal: 1,
       rounds: 3,
       seconds: 1.5,
-      load: draining(gibibyte?.digest, 8, range),
+      load: draining(gibibyte?.digest, 8, rangeOf.headers),
     },
   ]
   const figures: Figure[] = []

@@ -27,9 +27,13 @@ export async function underLoad(site: Site): Promise<Figure[]> {
     await askManifest(stall, 1) // warm
     const alone = await askManifest(stall, 1)
     const url = `${stall.server.url}${stall.base}/blobs/${shelf.blobs.at(-1)?.digest}`
-    const pulling = site.client.call('drain', { url, connections: bulkReaders, seconds: bulkSeconds })
+    const pulling = site.client.call('drain', {
+      url,
+      connections: bulkReaders,
+      seconds: site.seconds(bulkSeconds),
+    })
     await pause(500)
-    const busy = await askManifest(stall, askingSeconds)
+    const busy = await askManifest(stall, site.seconds(askingSeconds))
     const { bytes, seconds } = await pulling
     figures.push({
       figure: `manifest, ${bulkReaders} readers of 1 GiB meanwhile, p99: ${stall.name}`,

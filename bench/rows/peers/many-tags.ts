@@ -1,41 +1,73 @@
 /** A manifest by tag among ever more tags: scattered, so that no memory cache holds what is asked for. */
-
-import type { Figure } from '../../figure.ts'
-import { median, spread } from '../../figure.ts'
-import { makeTagged } from '../../holdings-tags.ts'
-import type { Load } from '../../peers/load.ts'
-import { clientCore, serverCore } from '../../peers/stand.ts'
+import { join } from 'node:path'
+import { type Compared, type Figure, median, spread } from '../../figure.ts'
+import { makeTagged, repositoryOf, writeTaggedFiles } from '../../holdings-tags.ts'
+import { absent, compare, type Work } from '../../peers/compare.ts'
+import { nginx } from '../../peers/nginx.ts'
+import { clientCore, ours, type Stall, type Stand, serverCore } from '../../peers/stand.ts'
 import { wrk } from '../../peers/wrk.ts'
 import type { Site } from '../../site.ts'
 
-const counts = [10, 10_000, 1_000_000] as const
+const allCounts = [10, 10_000, 1_000_000] as const
+const quickCounts = [10, 10_000] as const
 const goalPerSecond = 7_000
-const rounds = 3
-const seconds = 3
 
 export async function manyTags(site: Site): Promise<Figure[]> {
-  const { home, repositoryOf } = await makeTagged(site, counts)
-  await using layover = await site.startLayover({ home, cores: serverCore })
-  const runs = new Map<number, Load[]>(counts.map(tags => [tags, []]))
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const tags of counts) {
-      const url = `${layover.url}/v2/${repositoryOf(tags)}/manifests/`
-      const load = await wrk({ url, connections: 32, seconds, cores: clientCore, tags })
-      if (load.failed > 0) throw new Error(`${load.failed} of ${load.requests} tags were not found`)
-      if (round > 0) runs.get(tags)?.push(load)
-    }
-  }
-  return [...runs].map(([tags, loads]) => figure(tags, loads))
+  const counts = site.quick ? quickCounts : allCounts
+  await using stand = await openStand(site, counts)
+  const figures: Figure[] = []
+  for (const tags of counts) figures.push(...(await compare(stand, workAmong(tags))))
+  const most = figures.find(
+    ({ compared }) => compared?.server === ours && compared.work === nameOf(1_000_000),
+  )
+  return [...figures, ...(most?.compared ? [rateFigure(most.compared)] : []), ...absent(stand)]
 }
 
-function figure(tags: number, loads: readonly Load[]): Figure {
-  const rates = loads.map(load => load.requests / load.seconds)
-  const most = Math.max(...counts)
-  const p99 = median(loads.map(({ p99Ms }) => p99Ms))
+function workAmong(tags: number): Work {
   return {
-    figure: `manifest by tag, scattered among ${tags} tags`,
-    goal: tags === most ? `≥ ${goalPerSecond}/s` : '',
-    measured: `${spread(rates, 0, '/s')}; p99 ${p99.toFixed(2)} ms`,
-    reached: tags === most ? median(rates) >= goalPerSecond : undefined,
+    what: nameOf(tags),
+    unit: 'requests/s',
+    rounds: 3,
+    seconds: 3,
+    load: ({ server }, seconds) => {
+      const url = `${server.url}/v2/${repositoryOf(tags)}/manifests/`
+      return wrk({ url, connections: 32, seconds, cores: clientCore, tags })
+    },
+  }
+}
+
+function nameOf(tags: number): string {
+  return `manifest by tag, scattered among ${tags} tags`
+}
+
+async function openStand(site: Site, counts: readonly number[]): Promise<Stand> {
+  await using started = new AsyncDisposableStack()
+  const home = await makeTagged(site, counts)
+  const stalls: Stall[] = [
+    { name: ours, server: started.use(await site.startLayover({ home, cores: serverCore })), base: '' },
+  ]
+  const program = nginx.find()
+  if (program !== undefined) {
+    const options = { home: site.newPath(), cores: serverCore, certificate: undefined }
+    stalls.unshift({ name: nginx.name, server: started.use(await nginx.start(program, options)), base: '' })
+    await writeTaggedFiles(join(options.home, 'root'), counts)
+  }
+  const missing = program === undefined ? [`${nginx.name} (${nginx.from})`] : []
+  const running = started.move()
+  return {
+    stalls,
+    against: nginx.name,
+    pace: site,
+    missing,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
+}
+
+function rateFigure({ work, rates, p99Ms }: Compared): Figure {
+  return {
+    figure: work,
+    goal: `≥ ${goalPerSecond}/s`,
+    measured: `${spread(rates, 0, '/s')}; p99 ${p99Ms.toFixed(2)} ms`,
+    reached: median(rates) >= goalPerSecond,
   }
 }

@@ -7,11 +7,16 @@ import { clientCore, openStand, serverCore } from '../../peers/stand.ts'
 import type { ReplayAsk } from '../../replay.ts'
 import { pin } from '../../server.ts'
 import { registry, type Site } from '../../site.ts'
-import { makeTrace, type Trace } from '../../trace.ts'
+import { makeTrace, type Trace, type TraceOptions } from '../../trace.ts'
 
-const scale = { seed: 1, nodes: 200, images: 30, imagesPerNode: 8 }
+const usualScale = { seed: 1, nodes: 200, images: 30, imagesPerNode: 8 }
+
+function scaleOf({ quick }: Site): TraceOptions {
+  return quick ? { ...usualScale, nodes: 20 } : usualScale
+}
 
 export async function nodeStart(site: Site): Promise<Figure[]> {
+  const scale = scaleOf(site)
   const trace = makeTrace(scale)
   const shelves = shelvesOf(trace)
   await using stand = await openStand(site, { shelves })
@@ -28,6 +33,7 @@ export async function nodeStart(site: Site): Promise<Figure[]> {
 
 /** Nothing is here yet: each blob comes from upstream once, whoever asks first. */
 export async function nodeStartCold(site: Site): Promise<Figure[]> {
+  const scale = scaleOf(site)
   const trace = makeTrace(scale)
   const shelves = shelvesOf(trace)
   for (const { blobs, manifests } of shelves) {

@@ -3,10 +3,11 @@ import { GiB, MiB } from '../../content.ts'
 import type { Figure } from '../../figure.ts'
 import { absent, compare, type Work } from '../../peers/compare.ts'
 import type { Load } from '../../peers/load.ts'
-import { accept, makeShelf, type Shelf } from '../../peers/shelf.ts'
+import { accept, makeShelf, type Shelf, type ShelvedBlob } from '../../peers/shelf.ts'
 import { clientCore, openStand, type Stall } from '../../peers/stand.ts'
 import { type WrkAsk, wrk } from '../../peers/wrk.ts'
 import type { Site } from '../../site.ts'
+import { rangeOf } from './large.ts'
 
 const connections = 32
 const rounds = 6
@@ -30,23 +31,27 @@ export async function smallBlobs(site: Site): Promise<Figure[]> {
 /** wrk for large bodies too: nothing else here decrypts as cheaply. */
 export async function secure(site: Site): Promise<Figure[]> {
   const shelf = makeShelf([MiB, GiB])
+  const [, mebibyte, gibibyte] = shelf.blobs
   await using stand = await openStand(site, { shelves: [shelf], secure: true })
-  const large = (what: string, blob: number, connections: number): Work => ({
+  const large = (what: string, blob: ShelvedBlob | undefined, ask: Partial<WrkAsk>): Work => ({
     what,
-    unit: 'bytes/s',
+    unit: ask.headers ? 'requests/s' : 'bytes/s',
     goal: 1,
     rounds: 3,
     seconds: 2,
-    load: withWrk(`/blobs/${shelf.blobs[blob]?.digest}`, { connections }),
+    load: withWrk(`/blobs/${blob?.digest}`, ask),
   })
-  const small = [...manifestWorks(shelf), smallBlob(shelf)]
   const works = [
-    ...small.map(work => ({ ...work, what: `TLS ${work.what}`, goal: 1 })),
-    large('TLS blob 1 MiB, 8 connections', 1, 8),
-    large('TLS blob 1 GiB, one reader', 2, 1),
+    ...manifestWorks(shelf),
+    heads(site, shelf),
+    smallBlob(shelf),
+    large('blob 1 MiB, 8 connections', mebibyte, { connections: 8 }),
+    { ...large('blob 1 GiB, one reader', gibibyte, { connections: 1 }), seconds: 5 },
+    large(rangeOf.what, gibibyte, { connections: 8, headers: rangeOf.headers }),
   ]
   const figures: Figure[] = []
-  for (const work of works) figures.push(...(await compare(stand, work)))
+  for (const work of works)
+    figures.push(...(await compare(stand, { ...work, what: `TLS ${work.what}`, goal: 1 })))
   return [...figures, ...absent(stand)]
 }
 

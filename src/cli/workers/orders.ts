@@ -1,6 +1,7 @@
 /** What the primary and its servers say to each other. */
 import type { Config } from '../../config/config.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
+import type { Inlet } from '../../edge/sibling.ts'
 import type { IndexState, RepositoryKey } from '../../index/index.ts'
 import type { Counted } from '../../observe/sum.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -11,7 +12,7 @@ export type Order =
       readonly kind: 'start'
       readonly config: Config
       /** Where the primary answers what a server cannot. */
-      readonly socketPath: string
+      readonly inlet: Inlet
       readonly index: IndexState | undefined
       /** Repositories that change right now. */
       readonly changing: readonly RepositoryKey[]

@@ -61,12 +61,7 @@ export class ServerProgram {
     }
   }
 
-  #start({
-    config,
-    socketPath,
-    index,
-    changing,
-  }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
+  #start({ config, inlet, index, changing }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
     const { log, clock, report } = this.#deps
     const store = openStoreReader(config.store.path, { log, metrics: this.#metrics })
     const reader = openIndexReader(store.layout.index)
@@ -79,7 +74,7 @@ export class ServerProgram {
     })
     for (const key of changing) entries.changing(key)
     const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: new Lines(log) })
-    const forward = new Forward({ socketPath, open: digest => store.open(digest) })
+    const forward = new Forward({ inlet, open: digest => store.open(digest) })
     const reads = createHeldReads({ entries, store, clock, log })
     const held = (of: Config): HeldDeps => ({
       resolver: resolverOf(of, ({ options }) => closedUpstream(options)),
@@ -140,9 +135,9 @@ export class ServerProgram {
   }
 }
 
-/** How the whole fares the primary knows; that this process lives, or ends, it says itself. */
+/** How the whole fares the primary knows; that this process ends, it says itself. */
 function isOwn({ path }: Exchange, draining: boolean): boolean {
-  return path === '/livez' || (draining && /^\/(?:readyz|healthz|health)$/.test(path))
+  return draining && /^\/(?:livez|readyz|healthz|health)$/.test(path)
 }
 
 interface Running {

@@ -28,6 +28,8 @@ export interface ServersDeps {
 
 /** Who does not take in an order for so long hangs, and would answer what is not true any more. */
 const patienceMs = 10_000
+/** How often each is asked how it fares. */
+const watchMs = 10_000
 /** Between the deaths of a server that dies again and again. */
 const restartMs = { first: 100, most: 10_000 }
 
@@ -49,6 +51,7 @@ export class Servers {
    * @throws the system's error when one cannot
    */
   async start(): Promise<readonly BoundAddress[]> {
+    void this.#watch()
     const [first] = await Promise.all(
       Array.from({ length: this.#deps.count }, () => this.#add(restartMs.first)),
     )
@@ -91,6 +94,15 @@ export class Servers {
         await server.ended
       }),
     )
+  }
+
+  /** Who hangs is found though nothing changes, and little is lost of what a server counts that dies. */
+  async #watch(): Promise<void> {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      await clock.sleep(watchMs, signal).catch(() => {}) // the stop ends it
+      if (!signal.aborted) await this.metrics()
+    }
   }
 
   async #add(pauseMs: number): Promise<readonly BoundAddress[]> {

@@ -245,6 +245,19 @@ describe('a blob in flight', () => {
     expect((error as Error).cause).toMatchObject({ message: expect.stringContaining(digest) })
   })
 
+  test('whose primary dies cuts the client off behind what was shown', async () => {
+    await using rig = await openRig()
+    const { content, digest, body, at } = await pushed(rig, mib)
+    await using _ = at
+    const opening = at.open('/v2/')
+    await vi.waitFor(() => flightOf(rig, digest))
+    body.push(content.subarray(0, 500_000))
+    const reply = await opening
+    await take(reply, 500_000)
+    await at.kill()
+    await expect(buffer(reply)).rejects.toMatchObject({ code: 'ECONNRESET' })
+  })
+
   test('that fails before anything of it is shown is an honest error', async () => {
     await using rig = await openRig()
     const { digest, body, at } = await pushed(rig, mib)

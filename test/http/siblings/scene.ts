@@ -23,7 +23,6 @@ export type Siblings = Awaited<ReturnType<typeof siblings>>
 
 export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }: Setting = {}) {
   const dir = await tempDir()
-  const socketPath = dir.join('primary.sock')
   const log = createLogger('silent')
   /** Of each process, in the order they began. */
   const primary: Exchange[] = []
@@ -31,19 +30,15 @@ export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }:
   const deps = { draining: () => false, stalledMs: () => stalledMs }
   const inner = createResponder({ ...deps, pool: new BufferPool() })
   const outer = createResponder({ ...deps, pool: new BufferPool() })
-  const startPrimary = async () => {
-    const inward = new Inward({
-      log,
-      answer: exchange => {
-        primary.push(exchange)
-        void inner.respond(exchange, handler(exchange))
-      },
-    })
-    await inward.listen(socketPath)
-    return inward
-  }
-  let inward = await startPrimary()
-  const forward = new Forward({ socketPath, open: opened ?? (async () => undefined) })
+  const inward = new Inward({
+    log,
+    answer: exchange => {
+      primary.push(exchange)
+      void inner.respond(exchange, handler(exchange))
+    },
+  })
+  const inlet = await inward.listen()
+  const forward = new Forward({ inlet, open: opened ?? (async () => undefined) })
   const listener = new Listener(
     { host: '127.0.0.1', port: 0, role: 'mirror', tls: undefined },
     {
@@ -61,7 +56,7 @@ export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }:
   return {
     url,
     port,
-    socketPath,
+    inlet,
     primary,
     server,
     /** Connections between the two that the primary knows. */
@@ -69,9 +64,6 @@ export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }:
     ask: (path: string, options?: AskOptions) => ask(url, path, options),
     open: (path: string, options?: AskOptions) => open(url, path, options),
     kill: () => inward.close(),
-    async revive() {
-      inward = await startPrimary()
-    },
     async [Symbol.asyncDispose]() {
       const closed = listener.close()
       listener.cut()

@@ -11,7 +11,13 @@ import type { RepositoryName } from '../../../src/oci/name.ts'
 
 const silent = createLogger('silent')
 const address = { host: '127.0.0.1', port: 5000, role: 'registry', tls: false } as const
-const start = { kind: 'start', config: {} as never, socketPath: '', index: undefined, changing: [] } as const
+const start = {
+  kind: 'start',
+  config: {} as never,
+  inlet: { path: '', secret: '' },
+  index: undefined,
+  changing: [],
+} as const
 const changed: Order = {
   kind: 'changed',
   key: { registry: '_local', repository: 'local/app' as RepositoryName },

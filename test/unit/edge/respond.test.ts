@@ -6,9 +6,8 @@ import { expect, test } from 'vitest'
 import { openExchange } from '../../../src/edge/exchange.ts'
 import { createResponder } from '../../../src/edge/respond.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
-import { BufferPool } from '../../../src/stream/buffer-pool.ts'
 
-const responder = createResponder({ pool: new BufferPool(), draining: () => false, stalledMs: () => 60_000 })
+const responder = createResponder({ draining: () => false, stalledMs: () => 60_000 })
 
 test('a client that leaves in the middle of a long error is nobody else’s trouble', async () => {
   const details = Array.from({ length: 200_000 }, (_, at) => ({ at })) // more than the sockets hold

@@ -36,8 +36,17 @@ test('a file that was opened is not opened again', async () => {
   await using at = await rig('bytes')
   const first = await at.files.open(at.path)
   const second = await at.files.open(at.path)
-  expect(second?.file).toBe(first?.file)
+  expect(second?.file.fd).toBe(first?.file.fd)
   expect(second?.size).toBe(5)
+})
+
+test('who lets go of a file twice takes it from nobody else', async () => {
+  await using at = await rig('bytes')
+  const twice = await at.files.open(at.path)
+  const [other, target] = [await at.files.open(at.path), Buffer.alloc(5)]
+  for (let nth = 0; nth < 3; nth += 1) twice?.file.release()
+  expect(await other?.file.read(target, 0)).toBe(5)
+  expect(await textOf(at.files, at.path)).toBe('bytes')
 })
 
 test('a file that was deleted, replaced or cut behind our back is as it is now', async () => {

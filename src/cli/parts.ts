@@ -1,0 +1,99 @@
+/** The parts that hold, fetch and take pushes, wired to each other. */
+import type { Config } from '../config/config.ts'
+import { HotAnswers } from '../edge/hot-answers.ts'
+import { HotPath } from '../edge/hot-path.ts'
+import type { RegistryDeps } from '../edge/registry.ts'
+import { Catalog } from '../index/catalog.ts'
+import type { Index } from '../index/index.ts'
+import { Holdings } from '../index/local/holdings.ts'
+import { Repositories } from '../index/repositories.ts'
+import { Revisions } from '../index/revisions.ts'
+import { openSqliteIndex } from '../index/rows/sqlite.ts'
+import { Lines } from '../observe/lines.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
+import { createPull, type Pull } from '../pull/pull.ts'
+import { createPush, type Push } from '../push/push.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { RepositoryKey } from '../store/layout.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { Background } from '../stream/background.ts'
+import type { Changes } from './workers/changes.ts'
+
+export interface PartsDeps {
+  /** In force at the moment. */
+  readonly config: () => Config
+  readonly log: Logger
+  readonly clock: Clock
+  readonly metrics: Metrics
+  /** Tells the servers, once there are any. */
+  readonly changes: () => Changes | undefined
+  /** Cached bytes were damaged, and are gone. */
+  readonly dropped: (digest: Digest) => void
+}
+
+export interface Parts {
+  readonly store: Store
+  readonly index: Index
+  readonly catalog: Catalog
+  readonly holdings: Holdings
+  readonly background: Background
+  readonly pull: Pull
+  readonly push: Push
+  readonly inventory: RegistryDeps['inventory']
+  readonly answers: HotAnswers
+  readonly hotPath: HotPath
+}
+
+/** @throws StoreUnusable */
+export async function openParts(given: PartsDeps): Promise<Parts> {
+  const { config, log, clock, metrics, changes, dropped } = given
+  const store = await openStore(config().store.path, { log, metrics, dropped })
+  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+  const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
+  const answers = new HotAnswers(config().limits.memory)
+  const changing = (key: RepositoryKey) => changes()?.begin(key)
+  const changed = (key: RepositoryKey) => {
+    answers.drop(key)
+    return changes()?.end(key)
+  }
+  const cachedChanged = async (key: RepositoryKey) => {
+    await changing(key)
+    await changed(key)
+  }
+  const holdings = new Holdings({ index, store, clock, log, changing, changed })
+  const catalog = new Catalog(index, store, clock, { changed: cachedChanged })
+  const { completion } = holdings
+  const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
+  const limits = limitsOf(config)
+  const pull = createPull({ ...deps, limits })
+  const push = createPush({ ...deps, limits })
+  const inventory = {
+    ...deps,
+    repositories: new Repositories(deps),
+    revisions: new Revisions(deps),
+    openUploads: (key?: RepositoryKey) => push.uploads.list(key),
+  }
+  const hotPath = new HotPath({ ...deps, answers, lines: new Lines(log) })
+  return { ...deps, pull, push, inventory, answers, hotPath }
+}
+
+/** Read each time, so that a reload takes effect at once. */
+function limitsOf(config: () => Config) {
+  const limits = () => config().limits
+  return {
+    get manifestBytes() {
+      return limits().manifest
+    },
+    get uploadBytes() {
+      return limits().upload
+    },
+    get uploadIdleMs() {
+      return limits().uploadIdleMs
+    },
+    get uploads() {
+      return limits().uploads
+    },
+  }
+}

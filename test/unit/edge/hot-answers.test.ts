@@ -1,0 +1,48 @@
+/** Which answers are kept. */
+import { expect, test } from 'vitest'
+import { HotAnswers, hotBytes } from '../../../src/edge/hot-answers.ts'
+import { Kept } from '../../../src/edge/kept.ts'
+import { parseRepositoryName } from '../../../src/oci/name.ts'
+
+const key = { registry: 'docker.io', repository: parseRepositoryName('library/alpine') }
+const other = { registry: 'docker.io', repository: parseRepositoryName('library/busybox') }
+const hour = 3_600_000
+
+function answer(bytes: number, until = Number.POSITIVE_INFINITY) {
+  return { keys: [key], until, body: Buffer.alloc(bytes) }
+}
+
+test('a large answer is worth being read whole at the second time, and for nobody else then', () => {
+  const answers = new HotAnswers(1_000_000)
+  const worth = ['/a', '/a', '/b', '/a', '/b', '/a'].map(target => answers.worthBytes(target) > hotBytes)
+  expect(worth).toEqual([false, true, false, false, true, false])
+})
+
+test('an answer ends with its freshness, with an hour, and with a change of its repository', () => {
+  const kept = new Kept<ReturnType<typeof answer>>(1_000_000)
+  const whole = answer(10)
+  kept.keep('/fresh', answer(10, 100), 0)
+  kept.keep('/whole', whole, 0)
+  expect(kept.find('/fresh', 99)).toBeDefined()
+  expect(kept.find('/fresh', 100)).toBeUndefined()
+  expect(kept.find('/whole', hour - 1)).toBe(whole)
+  expect(kept.find('/whole', hour)).toBeUndefined()
+  kept.keep('/whole', whole, 0)
+  kept.drop(other)
+  expect(kept.find('/whole', 1)).toBe(whole)
+  kept.drop(key)
+  expect(kept.find('/whole', 1)).toBeUndefined()
+})
+
+test('the least recently used gives way, and what is larger than everything is not kept', () => {
+  const kept = new Kept<ReturnType<typeof answer>>(10_000)
+  kept.keep('/huge', answer(10_000), 0)
+  expect(kept.find('/huge', 1)).toBeUndefined()
+  for (const target of ['/1', '/2', '/3', '/4']) kept.keep(target, answer(1000), 0)
+  expect(['/1', '/2', '/3', '/4'].map(target => kept.find(target, 1) !== undefined)).toEqual([
+    false,
+    true,
+    true,
+    true,
+  ])
+})
