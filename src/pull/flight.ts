@@ -5,7 +5,7 @@
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { SharedFile } from '../store/file.ts'
-import { Recent } from '../stream/recent.ts'
+import { type Lease, Recent } from '../stream/recent.ts'
 import { Signal } from '../stream/signal.ts'
 import type { Source } from './source.ts'
 
@@ -84,8 +84,8 @@ export class Flight {
     return this.#file
   }
 
-  /** Bytes of the file that are still in memory, from the position on; none if they are not. */
-  recent(position: number, count: number): readonly Buffer[] {
+  /** Bytes of the file that are still in memory, from the position on. */
+  recent(position: number, count: number): Lease {
     return this.#recent.from(position, count)
   }
 
@@ -146,7 +146,7 @@ export class Flight {
     this.changed.fire()
   }
 
-  /** The file has so many bytes, the last of which are these chunks. */
+  /** The file has so many bytes, the last of which are these chunks. Nobody else may use them any more. */
   advance(written: number, chunks: readonly Buffer[]): void {
     this.#recent.push(chunks, written)
     this.#watermark = written

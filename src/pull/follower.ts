@@ -1,5 +1,6 @@
 /** One reader's way along a flight: never beyond what may be shown, and alone with upstream when the disk gives out. */
 import type { Bytes, SharedBytes } from '../stream/bytes.ts'
+import type { Lease } from '../stream/recent.ts'
 import type { Semaphore } from '../stream/semaphore.ts'
 import { Alone, heldBackBytes } from './alone.ts'
 import type { Flight } from './flight.ts'
@@ -15,6 +16,9 @@ export class Follower implements Bytes {
   readonly #leaving = new AbortController()
   readonly #left: Promise<void>
   #alone: Alone | undefined
+  /** Of the last read, and of the one before it, whose bytes may still be on their way to the client. */
+  #last: Lease | undefined
+  #before: Lease | undefined
 
   /** @param lone bounds how many readers go on without the flight at once */
   constructor(
@@ -54,7 +58,10 @@ export class Follower implements Bytes {
     const { file } = this.#flight
     if (count <= 0 || !file) return []
     const recent = this.#flight.recent(position, count)
-    return recent.length > 0 ? recent : file.readFrom(position, target.subarray(0, count))
+    this.#before?.release()
+    this.#before = this.#last
+    this.#last = recent
+    return recent.chunks.length > 0 ? recent.chunks : file.readFrom(position, target.subarray(0, count))
   }
 
   get shared(): SharedBytes | undefined {

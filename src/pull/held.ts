@@ -69,8 +69,8 @@ export class HeldManifests {
     const entry = await entries.manifest(keyOf(target), digest)
     const body = entry && (await bodies.read(digest, entry.size))
     if (!body) return undefined
-    const { mediaType, size } = entry
-    return { digest, mediaType, size, body: ask.head ? undefined : body, provenance: hit }
+    const { mediaType, size, pulledAt } = entry
+    return { digest, mediaType, size, body: ask.head ? undefined : body, provenance: hit, pulledAt }
   }
 }
 
@@ -127,7 +127,7 @@ export function createHeldReads(deps: HeldReadsDeps): Reads {
       async get(target, reference, ask) {
         target.upstream.assertAllowed(target.repository)
         const found = surely(await find(target, reference, ask))
-        if (reference.kind === 'tag' || !ask.head) entries.notePull(keyOf(target), found.digest)
+        if (reference.kind === 'tag' || !ask.head) entries.notePull(keyOf(target), found.digest, found.pulledAt)
         return found
       },
     },

@@ -46,7 +46,8 @@ export class LocalPull {
     const body = head ? undefined : await this.#body(local, digest, entry)
     if (head) await this.#assertWhole(local, digest, entry)
     // Nodes that have the image ask no more than where its tag points: that is a use of it too.
-    if (!head || reference.kind === 'tag') this.#deps.holdings.notePull(localKey(local), digest)
+    if (!head || reference.kind === 'tag') 
+      this.#deps.holdings.notePull(localKey(local), digest, entry.pulledAt)
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 

@@ -21,6 +21,8 @@ export interface ManifestAnswer {
   /** Undefined for a HEAD. */
   readonly body: Buffer | undefined
   readonly provenance: Provenance
+  /** When it was asked for before, as far as that came along. */
+  readonly pulledAt?: number | undefined
 }
 
 export type Ask = { head: boolean }
@@ -49,9 +51,7 @@ export class Manifests {
 
   /** Nodes that have the image ask no more than where its tag points: that is a use of it too. */
   #noted(target: Target, found: ManifestAnswer): ManifestAnswer {
-    const { catalog, background } = this.#deps
-    const key = keyOf(target)
-    if (catalog.isPullDue(key, found.digest)) background.run(() => catalog.notePull(key, found.digest))
+    this.#deps.catalog.notePull(keyOf(target), found.digest, found.pulledAt)
     return found
   }
 

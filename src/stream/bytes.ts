@@ -4,7 +4,8 @@ export interface Bytes {
   /**
    * The bytes from `position` on, in order: at least one, waited for if need be, or no buffer at the end. They are the
    * start of `target`, or, where they are in memory anyway, buffers that others read too and nobody may change: never
-   * more in all than `target` has room for. Rejects when the bytes will not come.
+   * more in all than `target` has room for. They are good until the second read after this one is asked for: one may be
+   * read ahead while another is sent. Rejects when the bytes will not come.
    */
   read(target: Buffer, position: number): Promise<readonly Buffer[]>
   /** Gives up the interest in the bytes. */
