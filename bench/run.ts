@@ -10,6 +10,7 @@ import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
 import { cuts } from './rows/cuts.ts'
+import { eviction } from './rows/eviction.ts'
 import { firstByte } from './rows/first-byte.ts'
 import { fresh } from './rows/fresh.ts'
 import { herd } from './rows/herd.ts'
@@ -40,6 +41,7 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   'push-small': smallPushes,
   'push-memory': pushMemory,
   listings,
+  eviction,
 }
 const rows = { ...peerRows, ...ownRows }
 const groups: Readonly<Record<string, readonly string[]>> = {

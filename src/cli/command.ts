@@ -10,6 +10,10 @@ const usage = `layover: a pull-through caching OCI registry
                   [--workers 1|2|…|auto]                         on so many cores; default: $LAYOVER_WORKERS, or 1
   layover check   [--config upstreams.yaml]                      print the effective configuration, without secrets
   layover reindex [--config upstreams.yaml]                      rebuild the index from the store
+  layover gc      [--config upstreams.yaml] [--dry-run]          collect garbage of a store that nobody serves, or say what would go
+  layover backup  [--config upstreams.yaml] [--verify] <folder>  copy what was pushed, beside a running server
+  layover restore [--config upstreams.yaml] [--verify] <folder>  put a backup back into the store
+                  [--replace]                                    tags that point elsewhere come from the backup
   layover --version
 
 Exit codes: 0 done, 1 failed, 2 a mistake in the configuration or on the command line.
@@ -22,7 +26,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
     return 2
   }
-  const { command, config, logLevel, workers } = parsed
+  const { command, config, logLevel, workers, folder, verify, replace, dryRun } = parsed
   switch (command) {
     case 'help':
       process.stdout.write(usage)
@@ -36,15 +40,31 @@ export async function run(args: readonly string[]): Promise<number> {
       return (await import('./check.ts')).runCheck(config, process.stdout, process.stderr)
     case 'reindex':
       return (await import('./reindex.ts')).runReindex(config, logLevel)
+    case 'gc':
+      return (await import('./gc.ts')).runGc(config, { logLevel, dryRun })
+    case 'backup':
+      return (await import('./backup.ts')).runBackup(config, { folder, verify, logLevel })
+    case 'restore':
+      return (await import('./restore.ts')).runRestore(config, { folder, verify, replace, logLevel })
   }
 }
 
+const commands = ['serve', 'check', 'reindex', 'gc'] as const
+/** They take a folder. */
+const folderCommands = ['backup', 'restore'] as const
+
 interface Parsed {
-  command: 'serve' | 'check' | 'reindex' | 'help' | 'version'
+  command: (typeof commands)[number] | (typeof folderCommands)[number] | 'help' | 'version'
   config: string
   logLevel: LogLevel
   /** Processes that take the connections of clients. */
   workers: number
+  /** Of a backup. */
+  folder: string
+  verify: boolean
+  replace: boolean
+  /** Of a collection. */
+  dryRun: boolean
 }
 
 /** More processes than any machine has cores are a slip of the finger. */
@@ -58,26 +78,38 @@ function parse(args: readonly string[]): Parsed | string {
       allowPositionals: true,
       options: {
         config: { type: 'string', short: 'c', default: 'upstreams.yaml' },
-        workers: { type: 'string', default: process.env.LAYOVER_WORKERS ?? '1' },
+        workers: { type: 'string', default: process.env.LAYOVER_WORKERS || '1' },
         'log-level': { type: 'string', default: 'info' },
+        verify: { type: 'boolean', default: false },
+        replace: { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
       },
     })
-    const { config, help, version: wantsVersion } = values
+    const { config, help, version: wantsVersion, verify, replace } = values
     const logLevel = logLevels.find(level => level === values['log-level'])
     if (!logLevel) return `--log-level is one of ${logLevels.join(', ')}`
     const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
     if (!Number.isInteger(workers) || workers < 1 || workers > mostWorkers)
       return `--workers is a number from 1 to ${mostWorkers}, or auto for one a core`
-    if (help || wantsVersion) return { command: help ? 'help' : 'version', config, logLevel, workers }
-    const [command, ...more] = positionals
-    if (more.length > 0) return `unexpected argument ${more.join(' ')}`
-    if (command === 'serve' || command === 'check' || command === 'reindex')
-      return { command, config, logLevel, workers }
-    return command === undefined ? 'say which command to run' : `there is no command ${command}`
+    const options = { config, logLevel, workers, folder: '', verify, replace, dryRun: values['dry-run'] }
+    if (help || wantsVersion) return { ...options, command: help ? 'help' : 'version' }
+    const named = commandIn(positionals)
+    return typeof named === 'string' ? named : { ...options, ...named }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     return message.replace(/\. To specify a positional.*/s, '') // Node's advice for what is no mistake of this kind
   }
+}
+
+/** The message for a person, when there is no such command. */
+function commandIn([name, ...more]: readonly string[]): Pick<Parsed, 'command' | 'folder'> | string {
+  if (name === undefined) return 'say which command to run'
+  const command = commands.find(known => known === name)
+  const withFolder = folderCommands.find(known => known === name)
+  const [folder = '', ...rest] = withFolder ? more : ['', ...more]
+  if (rest.length > 0) return `unexpected argument ${rest.join(' ')}`
+  if (withFolder) return folder === '' ? `say which folder the backup is in` : { command: withFolder, folder }
+  return command ? { command, folder } : `there is no command ${name}`
 }

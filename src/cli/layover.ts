@@ -1,8 +1,9 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { Collection } from '../collect/collection.ts'
 import type { Config } from '../config/config.ts'
-import { assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
@@ -12,8 +13,9 @@ import { countedBy, sum } from '../observe/sum.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { localRegistry } from '../store/layout.ts'
+import { Collecting } from './collecting.ts'
 import { openParts, type Parts } from './parts.ts'
-import { publicPathOf, resolverOf } from './resolver.ts'
+import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
@@ -92,8 +94,7 @@ class Program implements Layover {
     this.#started = started
     this.#registry = this.#assemble(started)
     try {
-      const bound = await (this.#workers ? this.#startServers(started, this.#workers) : this.#listen(started))
-      this.addresses.push(...bound)
+      await (this.#workers ? this.#startServers(started, this.#workers) : this.#listen(started))
     } catch (error) {
       await this.stop()
       throw error
@@ -123,22 +124,18 @@ class Program implements Layover {
     await started.edge.drain(this.#config.limits.drainMs)
     await started.pull.stop()
     await started.push.uploads.stop()
-    await started.holdings.stop()
+    await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await this.#upstreams.destroy()
     await started.index.close()
     started.store.close()
   }
 
-  async #listen({ edge }: Started): Promise<readonly BoundAddress[]> {
-    const bound: BoundAddress[] = []
-    for (const address of this.#config.listen) bound.push(await edge.listen(address))
-    return bound
+  async #listen({ edge }: Started): Promise<void> {
+    for (const address of this.#config.listen) this.addresses.push(await edge.listen(address))
   }
 
-  async #startServers(
-    started: Started,
-    workers: NonNullable<Surroundings['workers']>,
-  ): Promise<readonly BoundAddress[]> {
+  async #startServers(started: Started, workers: NonNullable<Surroundings['workers']>): Promise<void> {
+    await assertFree(this.#config.listen)
     const inlet = await started.edge.listenInward()
     const start = (): Order & { kind: 'start' } => ({
       kind: 'start',
@@ -151,7 +148,8 @@ class Program implements Layover {
     const servers = new Servers({ ...workers, log: this.#log, start, reported })
     this.#servers = servers
     this.#changes = new Changes(started.index, servers, this.#stopping.signal)
-    return servers.start()
+    this.addresses.push(...(await servers.start()))
+    await servers.startOthers()
   }
 
   /** A port that the system chose stays what it is. */
@@ -170,6 +168,7 @@ class Program implements Layover {
       log: this.#log,
       metrics: this.#metrics,
       maxConnections: () => this.#config.limits.connections,
+      headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
       answer: exchange => answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
@@ -207,8 +206,10 @@ class Program implements Layover {
     }
   }
 
-  async #reap({ store, push }: Parts): Promise<void> {
+  async #reap(parts: Parts): Promise<void> {
+    const { store, push } = parts
     const { signal } = this.#stopping
+    const collecting = this.#collecting(parts)
     while (!signal.aborted) {
       try {
         const files = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
@@ -218,8 +219,23 @@ class Program implements Layover {
       } catch (error) {
         this.#log.error({ err: error }, 'what was left unfinished could not be looked through')
       }
+      await collecting.ifDue(signal)
       await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
+  }
+
+  #collecting({ store, holdings }: Parts): Collecting {
+    const [log, clock] = [this.#log, this.#clock]
+    const collection = new Collection({
+      store,
+      holdings,
+      clock,
+      log,
+      metrics: this.#metrics,
+      policyOf: key => namespaceOf(key, this.#current().resolver),
+      graceMs: () => this.#config.collection.graceMs,
+    })
+    return new Collecting({ collection, everyMs: () => this.#config.collection.everyMs, clock, log })
   }
 }
 
@@ -233,7 +249,7 @@ function fixedChanges(before: Config, after: Config): string[] {
 }
 
 /** A server gave a manifest, and it is time to take it down. */
-function notePull({ key, digest }: Report, { catalog, holdings, background }: Parts): void {
-  if (key.registry === localRegistry) holdings.notePull(key, digest)
-  else if (catalog.isPullDue(key, digest)) background.run(() => catalog.notePull(key, digest))
+function notePull({ key, digest }: Report, { catalog, holdings }: Parts): void {
+  const owner = key.registry === localRegistry ? holdings : catalog
+  owner.notePull(key, digest)
 }

@@ -19,6 +19,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
+import { Room } from '../stream/room.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -63,12 +64,15 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     await changed(key)
   }
   const holdings = new Holdings({ index, store, clock, log, changing, changed })
-  const catalog = new Catalog(index, store, clock, { changed: cachedChanged })
+  const catalog = new Catalog(index, store, clock, {
+    changed: cachedChanged,
+    failed: error => log.error({ err: error }, 'a pull time could not be kept'),
+  })
   const { completion } = holdings
   const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits })
-  const push = createPush({ ...deps, limits })
+  const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
   const inventory = {
     ...deps,
     repositories: new Repositories(deps),
@@ -85,6 +89,10 @@ function limitsOf(config: () => Config) {
   return {
     get manifestBytes() {
       return limits().manifest
+    },
+    /** A manifest of any size that may be has room. */
+    get heldBytes() {
+      return Math.max(limits().pushMemory, limits().manifest)
     },
     get uploadBytes() {
       return limits().upload

@@ -1,6 +1,8 @@
 /** What names mean under a configuration. */
 import type { Config, UpstreamConfig } from '../config/config.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import { Resolver } from '../resolve/resolve.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 export function resolverOf(
@@ -14,6 +16,12 @@ export function resolverOf(
     isDefault: upstream.isDefault,
   }))
   return new Resolver(known, local, hosts)
+}
+
+/** The rules for what a local repository holds; undefined where no namespace has it any more. */
+export function namespaceOf({ repository }: RepositoryKey, resolver: Resolver): LocalNamespace | undefined {
+  const local = resolver.find(repository)?.local
+  return local?.repository === repository ? local.namespace : undefined
 }
 
 /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */

@@ -7,7 +7,7 @@ import { watchConfig } from '../config/watch.ts'
 import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
-import { isServer, runServer, spawnServer } from './workers/spawn.ts'
+import { isServer, runServer, serverProcesses } from './workers/spawn.ts'
 
 /** Resolves with the exit code once everything has ended. */
 export async function runServe(
@@ -28,7 +28,7 @@ export async function runServe(
   try {
     layover = await startLayover(loaded.config, {
       log,
-      workers: workers > 1 ? { count: workers, spawn: spawnServer } : undefined,
+      workers: workers > 1 ? { count: workers, spawn: serverProcesses(log) } : undefined,
     })
   } catch (error) {
     process.stderr.write(`layover: ${startFailure(error)}\n`)

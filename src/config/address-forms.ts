@@ -68,7 +68,9 @@ function parseHttpUrl(text: string, example: string): URL {
 }
 
 function withoutSlash(url: URL): string {
-  return url.href.replace(/\/+$/, '')
+  let end = url.href.length
+  while (url.href[end - 1] === '/') end -= 1
+  return url.href.slice(0, end)
 }
 
 function isPort(text: string): boolean {

@@ -19,12 +19,15 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     hosts: file.hosts,
     publicUrl: file.publicUrl,
     store: { path: resolvePath(file.store.path) },
+    collection: { everyMs: file.store.collectEvery, graceMs: file.store.grace },
     limits: {
       manifest: limits.manifest,
       connections: limits.connections,
       drainMs: limits.drain,
       partialMs: limits.partial,
       stalledMs: limits.stalled,
+      headersMs: limits.headers,
+      pushMemory: limits.pushMemory,
       upload: limits.upload,
       uploadIdleMs: limits.uploadIdle,
       uploads: limits.uploads,
@@ -123,10 +126,20 @@ function sourceOf(
 
 /** A namespace under a registry's alias is one under the registry. */
 function assembleLocal(
-  { match, name = defaultName(match) ?? match, ...rules }: LocalEntry,
+  { match, name = defaultName(match) ?? match, untagged, retention, ...rules }: LocalEntry,
   upstreams: readonly UpstreamConfig[],
 ): LocalNamespace {
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
-  return { name, match: known ? [known.options.registry, ...rest].join('/') : match, ...rules }
+  return {
+    name,
+    match: known ? [known.options.registry, ...rest].join('/') : match,
+    ...rules,
+    untaggedMs: untagged,
+    retention: retention.map(({ match: tags, keep, enforce }) => ({
+      match: tags,
+      keep: { last: keep.last, newerThanMs: keep.newerThan, pulledWithinMs: keep.pulledWithin },
+      enforce,
+    })),
+  }
 }

@@ -10,6 +10,12 @@ export interface Config {
   /** Without a trailing slash. */
   readonly publicUrl: string | undefined
   readonly store: { readonly path: string }
+  readonly collection: {
+    /** How often garbage of pushed content is collected; 0: never. */
+    readonly everyMs: number
+    /** How long what nothing needs is kept. */
+    readonly graceMs: number
+  }
   readonly limits: Limits
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
@@ -27,6 +33,10 @@ export interface Limits {
   readonly partialMs: number
   /** How long a client may take no bytes of an answer, or send none of a body, before it is cut off. */
   readonly stalledMs: number
+  /** For the headers of a request to arrive. */
+  readonly headersMs: number
+  /** Bytes of what is being pushed, held in memory. */
+  readonly pushMemory: number
   /** Bytes of the largest blob that is pushed. */
   readonly upload: number
   /** How long an upload session that gets no bytes is kept. */

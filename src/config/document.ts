@@ -17,13 +17,15 @@ export type Path = readonly (string | number)[]
 
 /** Expanded aliases; more of them are an attack or a mistake. */
 const maxAliases = 100
+/** Each is looked for in the whole file. */
+const maxAliasNodes = 1_000
 const maxQuoted = 60
 
 const inQuotes = 'a text that begins so has to stand in quotes'
 
 /** In place of messages that quote what they complain of: a password may begin with `*` or `!`. */
 const ownWords: Readonly<Partial<Record<ErrorCode, string>>> = {
-  DUPLICATE_KEY: 'this key stands here twice',
+  RESOURCE_EXHAUSTION: 'is nested more deeply than a configuration can be',
   TAG_RESOLVE_FAILED: `there is no such !tag; ${inQuotes}`,
 }
 
@@ -35,7 +37,8 @@ export class ConfigDocument {
   constructor(text: string) {
     this.#text = text
     // Pretty errors quote the line they complain of, which may hold a password.
-    this.yaml = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    // Its own check for keys that are there twice takes the square of their number.
+    this.yaml = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false })
   }
 
   /** Mistakes of YAML itself; with any of them there is nothing more to look at. */
@@ -44,10 +47,20 @@ export class ConfigDocument {
     const problems = [...errors, ...warnings].map(({ code, message, pos }) =>
       this.at(pos[0], '', ownWords[code] ?? message),
     )
+    let aliases = 0
     visit(this.yaml, {
+      Map: (_, { items }) => {
+        for (const problem of this.#twice(items.map(({ key }) => key))) problems.push(problem)
+      },
       Alias: (_, alias) => {
+        aliases += 1
+        if (aliases > maxAliasNodes) {
+          problems.push(this.at(offsetOf(alias), '', 'has more aliases (*name) than a configuration needs'))
+          return visit.BREAK
+        }
         if (!alias.resolve(this.yaml))
           problems.push(this.at(offsetOf(alias), '', `there is no &name before this *name; ${inQuotes}`))
+        return undefined
       },
     })
     if (problems.length > 0 || isMap(contents)) return problems
@@ -59,6 +72,15 @@ export class ConfigDocument {
         isEmpty ? 'is empty; it needs `upstreams`' : 'expected keys such as `upstreams:`',
       ),
     ]
+  }
+
+  #twice(keys: readonly unknown[]): Problem[] {
+    const seen = new Set<unknown>()
+    return keys.filter(isScalar).flatMap(key => {
+      const isSecond = seen.has(key.value)
+      seen.add(key.value)
+      return isSecond ? this.at(offsetOf(key), '', 'this key stands here twice') : []
+    })
   }
 
   /** The plain values. @throws ReferenceError for too many aliases */
@@ -96,10 +118,7 @@ export class ConfigDocument {
     if (!isScalar(node)) return depth < path.length ? 'nothing' : describe(node)
     if (node.value === null) return 'nothing'
     const [start = 0, end = 0] = node.range ?? []
-    const source = this.#text
-      .slice(start, end)
-      .replaceAll(/\s+/g, ' ')
-      .replaceAll(/\/\/.*@/g, '//<redacted>@')
+    const source = withoutUser(this.#text.slice(start, end).replaceAll(/\s+/g, ' '))
     const shown = source.length > maxQuoted ? `${source.slice(0, maxQuoted)}…` : source
     return node.type === 'PLAIN' && typeof node.value === 'string' ? `"${shown}"` : shown
   }
@@ -118,6 +137,13 @@ export class ConfigDocument {
   #target(node: Node | null): Node | null {
     return isAlias(node) ? (node.resolve(this.yaml) ?? node) : node
   }
+}
+
+/** As much is taken for user and password as may be. */
+function withoutUser(text: string): string {
+  const begin = text.indexOf('//')
+  const end = text.lastIndexOf('@')
+  return begin < 0 || end < begin ? text : `${text.slice(0, begin)}//<redacted>${text.slice(end)}`
 }
 
 function offsetOf(node: Node | null): number {

@@ -1,5 +1,6 @@
 /** The configuration in force in the form of its file, for people: complete, and without secrets. */
 import type { ListenAddress } from '../edge/listener.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
@@ -7,12 +8,16 @@ import { formatDuration, formatSize } from './quantity.ts'
 const redacted = '<redacted>'
 
 export function effective(config: Config): unknown {
-  const { publicUrl, store, limits } = config
+  const { publicUrl, store, collection, limits } = config
   return {
     ...listening(config.listen),
     hosts: config.hosts,
     ...(publicUrl === undefined ? {} : { publicUrl }),
-    store: { path: store.path },
+    store: {
+      path: store.path,
+      collectEvery: formatDuration(collection.everyMs),
+      grace: formatDuration(collection.graceMs),
+    },
     index: 'sqlite',
     limits: {
       manifest: formatSize(limits.manifest),
@@ -20,6 +25,8 @@ export function effective(config: Config): unknown {
       drain: formatDuration(limits.drainMs),
       partial: formatDuration(limits.partialMs),
       stalled: formatDuration(limits.stalledMs),
+      headers: formatDuration(limits.headersMs),
+      pushMemory: formatSize(limits.pushMemory),
       upload: formatSize(limits.upload),
       uploadIdle: formatDuration(limits.uploadIdleMs),
       uploads: limits.uploads,
@@ -27,7 +34,7 @@ export function effective(config: Config): unknown {
       page: limits.page,
     },
     upstreams: config.upstreams.map(effectiveUpstream),
-    local: config.local,
+    local: config.local.map(effectiveLocal),
   }
 }
 
@@ -70,6 +77,22 @@ function effectiveUpstream({
     notFoundFor: formatDuration(policy.notFoundForMs),
     rateLimited: policy.rateLimited,
     ...connection(options),
+  }
+}
+
+function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): unknown {
+  return {
+    ...local,
+    untagged: formatDuration(untaggedMs),
+    retention: retention.map(({ match, keep: { last, newerThanMs, pulledWithinMs }, enforce }) => ({
+      match,
+      keep: {
+        ...(last === undefined ? {} : { last }),
+        ...(newerThanMs === undefined ? {} : { newerThan: formatDuration(newerThanMs) }),
+        ...(pulledWithinMs === undefined ? {} : { pulledWithin: formatDuration(pulledWithinMs) }),
+      },
+      enforce,
+    })),
   }
 }
 

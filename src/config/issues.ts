@@ -10,6 +10,9 @@ type Issue = z.core.$ZodIssue
 /** Values under these keys are never quoted. */
 const secretKeys = new Set<PropertyKey>(['credentials', 'ca', 'cert', 'key', 'clientCa', 'secret', 'proxy'])
 
+/** Of one mapping: whoever has more has another kind of file. */
+const mostUnknown = 100
+
 const typeNames: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
@@ -21,7 +24,9 @@ export function issueProblems(issues: readonly Issue[], document: ConfigDocument
   return issues.flatMap(issue => {
     const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step))
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map(key => document.problemAtKey(path, key, unknownKey(key, path)))
+      return issue.keys
+        .slice(0, mostUnknown)
+        .map(key => document.problemAtKey(path, key, unknownKey(key, path)))
     }
     return [document.problemAt(path, messageOf(issue, path) + foundOf(issue, path, document))]
   })

@@ -58,7 +58,7 @@ export function parseUserAndPassword(text: string): { username: string; password
   return { username, password }
 }
 
-const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
+const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g
 
 export function parseCertificates(text: string): string {
   const blocks = text.match(pemBlock) ?? []

@@ -13,7 +13,8 @@ interface Place {
   scalar: Scalar<string>
   /** The key it is the value of; undefined in a list. */
   key: string | undefined
-  path: (string | number)[]
+  /** Found out only where it is needed: it takes as long as the lists on the way are. */
+  path: () => (string | number)[]
 }
 
 export interface Surroundings {
@@ -32,7 +33,7 @@ export async function resolveReferences(
       place.scalar.value = await resolveValue(place, surroundings)
     } catch (error) {
       if (!(error instanceof Unresolved)) throw error
-      problems.push(document.at(place.scalar.range?.[0] ?? 0, formatPath(place.path), error.message))
+      problems.push(document.at(place.scalar.range?.[0] ?? 0, formatPath(place.path()), error.message))
     }
   }
   return problems
@@ -47,7 +48,7 @@ function placesOf(document: ConfigDocument): Place[] {
       if (at === 'key' || typeof scalar.value !== 'string') return
       const parent = ancestors.at(-1)
       const key = isPair(parent) && isScalar(parent.key) ? String(parent.key.value) : undefined
-      places.push({ scalar: scalar as Scalar<string>, key, path: pathOf([...ancestors, scalar]) })
+      places.push({ scalar: scalar as Scalar<string>, key, path: () => pathOf([...ancestors, scalar]) })
     },
   })
   return places
@@ -71,9 +72,9 @@ async function resolveValue(
     const content = await readNamed(sources, text.slice('file:'.length))
     return pemKeys.has(key) ? content : oneLine(content, text)
   }
-  if (path.at(-2) !== 'credentials') return text
+  if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return text
   if (key === 'file') return oneLine(await readNamed(sources, text), text)
-  if (key === 'docker') await readable(sources, text)
+  await readable(sources, text)
   return text
 }
 

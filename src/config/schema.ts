@@ -59,6 +59,14 @@ const store = z.strictObject({
   minFree: notYet(text('size or percentage', parseShare))
     .optional()
     .meta({ description: 'Floor of free disk.' }),
+  collectEvery: timer({ min: 0 }).prefault('1d').meta({
+    description:
+      'How often what nothing needs of pushed content is collected, while everything goes on; 0: never. Looked at once an hour.',
+  }),
+  grace: positiveLifetime.prefault('1d').meta({
+    description:
+      'How long a pushed blob that no manifest of its repository lists is kept after its push, its mount or the last HEAD that found it, and bytes that no repository holds. Longer than any push takes.',
+  }),
   s3: notYet(s3)
     .optional()
     .meta({ form: 'keys', description: 'A tier that replicas share; the disk becomes its cache.' }),
@@ -70,7 +78,7 @@ const limits = z.strictObject({
     .meta({ description: 'The largest manifest, pulled or pushed; larger ones are refused, not buffered.' }),
   connections: count(1_000_000)
     .default(10_000)
-    .meta({ description: 'Open connections of clients, per address listened on.' }),
+    .meta({ description: 'Open connections of clients, per address listened on, of each server process.' }),
   drain: timer({ min: 0 }).prefault('25s').meta({
     description:
       "How long transfers may go on after SIGTERM. Kubernetes' grace period, 30 s as it comes, must be longer.",
@@ -82,6 +90,16 @@ const limits = z.strictObject({
     description:
       'How long a client may take no bytes of an answer, or send none of a push, before it is cut off.',
   }),
+  headers: timer({ min: 1 }).prefault('65s').meta({
+    description:
+      'How long the headers of a request may take to arrive, and the first byte of a new connection, before it is closed.',
+  }),
+  pushMemory: size({ min: 2 ** 20 })
+    .prefault('64MiB')
+    .meta({
+      description:
+        'Manifests and blobs of up to 1 MiB that are being pushed are held in so much memory, or in that of one manifest of `limits.manifest`. Where there is no room left a manifest is answered 429, and a blob goes through the disk.',
+    }),
   upload: size({ min: 1 })
     .prefault('100GiB')
     .meta({ description: 'The largest blob that may be pushed; a larger one is answered 413.' }),
@@ -97,12 +115,40 @@ const limits = z.strictObject({
     .prefault('64MiB')
     .meta({
       description:
-        'Manifests and small blobs that are asked for often are kept in so much memory. Takes effect at the next start.',
+        'Answers are kept in so much memory, of each server process: one half for manifests and blobs of up to 64 KiB, the other for larger manifests, and for blobs of up to 2 MiB that are asked for twice within a minute. Takes effect at the next start.',
     }),
   page: count(100_000).default(10_000).meta({
     description:
       'The most entries of one page of a listing (tags, referrers, catalog), whatever a client asks for; it follows `Link` to the rest.',
   }),
+})
+
+const retention = z.strictObject({
+  match: text('pattern', parseTagPattern).meta({
+    description:
+      'The tags that the rule is for. The first rule that matches a tag decides; tags that none matches are kept, and so are immutable ones. **Required.**',
+  }),
+  keep: z
+    .strictObject({
+      last: count(1_000_000).optional().meta({
+        description: 'So many that were pushed last, of those in the repository that the rule is for.',
+      }),
+      newerThan: positiveLifetime.optional().meta({ description: 'Those that were pushed within so long.' }),
+      pulledWithin: positiveLifetime
+        .optional()
+        .meta({ description: 'Those that were pulled, or pushed, within so long.' }),
+    })
+    .refine(keep => Object.values(keep).some(condition => condition !== undefined), {
+      error: 'expected at least one of last, newerThan and pulledWithin',
+    })
+    .meta({
+      form: 'keys',
+      description:
+        'A tag is kept while any of these holds, and deleted when none does. At least one is **required.**',
+    }),
+  enforce: flag
+    .default(false)
+    .meta({ description: '`false`: the log tells what would be deleted, and nothing is.' }),
 })
 
 const local = z.strictObject({
@@ -126,6 +172,14 @@ const local = z.strictObject({
   missingReferences: choice(['accept', 'refuse']).default('accept').meta({
     description:
       'A manifest is pushed whose config, layers or children are not in its repository: `accept` keeps it, so that an index may leave platforms out; `refuse` answers 400 and keeps nothing.',
+  }),
+  untagged: positiveLifetime.prefault('forever').meta({
+    description:
+      'How long a manifest is kept that no tag points at, no index lists and that is about no other manifest here (as a signature is), after the first collection that found it so and after its last pull.',
+  }),
+  retention: list(retention).prefault([]).meta({
+    form: 'list',
+    description: 'Rules on how long tags are kept. A tag that goes leaves its manifest to `untagged`.',
   }),
 })
 

@@ -1,7 +1,19 @@
 /** The body of a request: read no faster than it is used, and no longer than its client sends. */
 import { RegistryError } from '../oci/errors.ts'
-import type { Body } from '../push/body.ts'
+import { type Body, Gathered } from '../push/body.ts'
+import type { Room } from '../stream/room.ts'
 import type { Exchange } from './exchange.ts'
+
+/**
+ * Node hands over a request before it refuses its framing: nothing is to be written meanwhile.
+ *
+ * @throws RegistryError UNSUPPORTED (501)
+ */
+export function assertFramed({ request }: Exchange): void {
+  const encoding = request.headers['transfer-encoding']
+  if (encoding === undefined || encoding.toLowerCase() === 'chunked') return
+  throw new RegistryError('UNSUPPORTED', 'the body may be chunked, and nothing else', { status: 501 })
+}
 
 /** @param stalledMs how long the client may send nothing while we wait for it */
 export function requestBody({ request, response }: Exchange, stalledMs: number): Body {
@@ -31,20 +43,27 @@ export function requestBody({ request, response }: Exchange, stalledMs: number):
 }
 
 /**
- * The whole body of a manifest.
+ * The whole body of a manifest, to be released when it is no longer needed.
  *
- * @throws RegistryError MANIFEST_INVALID (413)
+ * @throws RegistryError MANIFEST_INVALID (413), TOOMANYREQUESTS (429)
  */
-export async function readManifest({ length, chunks }: Body, maxBytes: number): Promise<Buffer> {
+export async function readManifest(
+  { length, chunks }: Body,
+  maxBytes: number,
+  room: Room,
+): Promise<Gathered> {
   if ((length ?? 0) > maxBytes) throw tooLarge(maxBytes)
-  const read: Buffer[] = []
-  let size = 0
-  for await (const chunk of chunks) {
-    size += chunk.length
-    if (size > maxBytes) throw tooLarge(maxBytes)
-    read.push(chunk)
+  const gathered = new Gathered(room)
+  try {
+    for await (const chunk of chunks) {
+      if (gathered.size + chunk.length > maxBytes) throw tooLarge(maxBytes)
+      if (!gathered.add(chunk)) throw noRoom()
+    }
+    return gathered
+  } catch (error) {
+    gathered.release()
+    throw error
   }
-  return Buffer.concat(read, size)
 }
 
 function tooLarge(maxBytes: number): RegistryError {
@@ -55,4 +74,9 @@ function tooLarge(maxBytes: number): RegistryError {
       status: 413,
     },
   )
+}
+
+function noRoom(): RegistryError {
+  const message = 'more is being pushed at once than there is memory for (limits.pushMemory)'
+  return new RegistryError('TOOMANYREQUESTS', message, { retryAfterMs: 1000 })
 }

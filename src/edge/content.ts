@@ -19,7 +19,7 @@ export async function answerContent(
   const begun = hotPath.begin(call.exchange)
   const answer = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)
-    : answerBlob(call, operation.digest, begun.worthBytes))
+    : answerBlob(call, operation.digest, hotPath.worthBytes(call.exchange, begun)))
   hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved) })
   return answer
 }

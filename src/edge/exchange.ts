@@ -1,9 +1,9 @@
 /** One request and its answer, with what the log and the metrics will want to know of it. */
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
 import type { Role } from './listener.ts'
+import { nextRequestId } from './request-ids.ts'
 
 export interface Exchange {
   readonly request: IncomingMessage
@@ -43,6 +43,8 @@ export interface Facts {
   error?: unknown
 }
 
+const noQuery = new URLSearchParams()
+
 export function openExchange(
   request: IncomingMessage,
   response: ServerResponse,
@@ -57,8 +59,8 @@ export function openExchange(
     client: request.socket.remoteAddress,
     inward: false,
     path: mark < 0 ? url : url.slice(0, mark),
-    query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
-    requestId: randomUUID(),
+    query: mark < 0 ? noQuery : new URLSearchParams(url.slice(mark + 1)),
+    requestId: nextRequestId(),
     startedAt: performance.now(),
     facts: { sentBytes: 0 },
   }

@@ -115,10 +115,11 @@ async function holdsAny({ deps }: InventoryCall, keys: readonly RepositoryKey[])
 }
 
 async function listUploads(call: InventoryCall, name: string): Promise<Answer> {
-  const uploads = []
-  for (const key of knownKeys(call, name)) uploads.push(...(await call.deps.openUploads(key)))
+  const lists = []
+  for (const key of knownKeys(call, name)) lists.push(await call.deps.openUploads(key))
   return json({
-    uploads: uploads
+    uploads: lists
+      .flat()
       .sort((one, other) => one.startedAt - other.startedAt)
       .map(({ id, size, startedAt }) => ({ uuid: id, size, started_at: seconds(startedAt) })),
   })

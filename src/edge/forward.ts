@@ -36,6 +36,8 @@ export interface ForwardDeps {
   readonly inlet: Inlet
   /** Opens what the store holds under a digest. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+  /** Aborted while the primary hangs: nobody waits for it then. */
+  readonly silence?: () => AbortSignal
 }
 
 /**
@@ -106,7 +108,8 @@ export class Forward {
     if (response.destroyed) return Promise.reject(new Error('the client has left'))
     const { method, url: path } = request
     const { path: socketPath } = this.#deps.inlet
-    const inner = send({ socketPath, agent: this.#agent, method, path, headers, maxHeaderSize })
+    const signal = this.#deps.silence?.()
+    const inner = send({ socketPath, agent: this.#agent, method, path, headers, maxHeaderSize, signal })
     response.once('close', () => inner.destroy())
     pass(exchange, inner)
     return new Promise((resolve, reject) => {
@@ -152,7 +155,9 @@ function passedOn({ request, client, role, requestId }: Exchange, { secret }: In
   }
   const origin: Origin = { client, role, requestId, httpVersion, secret }
   headers.push(originHeader, write(origin))
-  if (request.headers['transfer-encoding'] !== undefined) headers.push('transfer-encoding', 'chunked')
+  const { 'transfer-encoding': encoding } = request.headers
+  if (encoding !== undefined)
+    headers.push('transfer-encoding', encoding) // whether it will do, the primary says
   else if (request.headers['content-length'] === undefined) headers.push('content-length', '0')
   return headers
 }

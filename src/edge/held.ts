@@ -22,7 +22,10 @@ export interface HeldDeps {
 }
 
 export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<Answer> {
-  return (await held(exchange, deps)) ?? deps.forward.answer(exchange)
+  const answer = await held(exchange, deps)
+  if (answer) return answer
+  exchange.facts.provenance = undefined // of what is not given
+  return deps.forward.answer(exchange)
 }
 
 async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefined> {

@@ -9,11 +9,24 @@ import { Kept, type Lasting } from './kept.ts'
 
 /** Small enough to be given without watching whether the client takes it. */
 export interface HotAnswer extends Lasting {
-  /** Names and values in turns, as they go out each time. */
-  readonly head: readonly string[]
-  readonly body: Buffer
   /** When upstream last confirmed the tag, for `Age`; undefined where nothing ages. */
   readonly checkedAt: number | undefined
+  /** As it was given the first time; made ready when it is given again, which most answers are not. */
+  form: FirstAnswer | ReadyMade
+}
+
+export interface FirstAnswer {
+  readonly path: string
+  readonly answer: Answer
+  readonly body: Buffer
+  readonly facts: Readonly<Facts>
+}
+
+export interface ReadyMade {
+  /** Names and values in turns, as they go out each time. */
+  readonly head: readonly string[]
+  /** A string has its bytes as characters. */
+  readonly body: string | Buffer
   readonly tally: Tally
   /** What the log line says of it each time, as JSON: of a GET, of a HEAD, and of what they gave. */
   readonly told: { readonly get: string; readonly head: string; readonly what: string }
@@ -22,7 +35,6 @@ export interface HotAnswer extends Lasting {
 /** Larger, and sent like any other: with an eye on the client. */
 export interface WarmAnswer extends Lasting {
   readonly answer: Answer
-  readonly body: Buffer
   /** As they were when nothing had been sent. */
   readonly facts: Readonly<Facts>
 }
@@ -31,6 +43,8 @@ export interface WarmAnswer extends Lasting {
 export const hotBytes = 64 * 1024
 /** A larger one would push out too many others. */
 const warmBytes = 2 * 1024 * 1024
+/** No name needs more: what stands behind it a client could make up for ever. */
+const maxTargetLength = 1024
 /** What is asked for twice within so long is likely to be asked for again. */
 const againMs = 60_000
 const maxAsked = 4096
@@ -44,8 +58,9 @@ export class HotAnswers {
 
   /** @param maxBytes half of it for each: however many large ones are asked for, the small ones stay */
   constructor(maxBytes: number) {
-    this.hot = new Kept(maxBytes / 2)
-    this.warm = new Kept(maxBytes / 2)
+    const half = Math.floor(maxBytes / 2)
+    this.hot = new Kept(half)
+    this.warm = new Kept(half)
   }
 
   /** Counts what has changed: an answer begun before a change is not to be kept after it. */
@@ -77,7 +92,10 @@ export class HotAnswers {
 
 /** What is asked for, if that is the whole of what is there. */
 export function targetOf({ method, url, headers }: IncomingMessage): string | undefined {
-  return (method === 'GET' || method === 'HEAD') && !isParticular(headers) ? url : undefined
+  if ((method !== 'GET' && method !== 'HEAD') || isParticular(headers)) return undefined
+  if (url !== undefined && url.length > maxTargetLength) return undefined
+  // A pusher may rely on what a HEAD finds, which has to be noted.
+  return method === 'HEAD' && url?.includes('/blobs/') ? undefined : url
 }
 
 function isParticular(headers: IncomingHttpHeaders): boolean {

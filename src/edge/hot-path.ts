@@ -1,5 +1,4 @@
 /** The shortest way of a pull: an answer that is kept whole, given as it is. */
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Lines } from '../observe/lines.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -7,8 +6,15 @@ import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
-import { type HotAnswer, type HotAnswers, hotBytes, targetOf } from './hot-answers.ts'
+import { type FirstAnswer, type HotAnswers, hotBytes, type ReadyMade, targetOf } from './hot-answers.ts'
 import type { Lasting } from './kept.ts'
+import { nextRequestId } from './request-ids.ts'
+
+/** With its head it stays below Node's 16 KiB for such a write. */
+const oneWriteBytes = 12 * 1024
+
+/** Large answers on their way at once; more of them come from the disk. */
+const maxHeld = 64
 
 export interface HotPathDeps {
   readonly answers: HotAnswers
@@ -20,6 +26,8 @@ export interface HotPathDeps {
 export class HotPath {
   readonly #deps: HotPathDeps
   readonly #stamp = new Stamp()
+  /** Large answers on their way out of memory. */
+  #held = 0
 
   constructor(deps: HotPathDeps) {
     this.#deps = deps
@@ -34,38 +42,49 @@ export class HotPath {
     const hot = answers.hot.find(target, now)
     if (!hot) return false
     const startedAt = performance.now()
-    const requestId = randomUUID()
-    const head = [...hot.head, 'x-request-id', requestId]
+    const requestId = nextRequestId()
+    const client = request.socket.remoteAddress // gone with the connection
+    if (!('told' in hot.form)) hot.form = this.#readyMade(hot.form)
+    const { head: fixed, body, tally, told } = hot.form
+    const head = [...fixed, 'x-request-id', requestId]
     if (hot.checkedAt !== undefined)
       head.push('age', String(Math.max(0, Math.floor((now - hot.checkedAt) / 1000))))
     response.writeHead(200, head)
-    const bytes = request.method === 'HEAD' ? 0 : hot.body.length
-    response.end(bytes === 0 ? undefined : hot.body, () => {
+    const bytes = request.method === 'HEAD' ? 0 : body.length
+    response.on('close', () => {
       const ms = performance.now() - startedAt
-      hot.tally.count(ms / 1000, bytes)
-      if (lines.wanted) lines.write(this.#line(hot, { request, requestId, at: Math.round(now + ms), ms }))
+      tally.count(ms / 1000, bytes)
+      const aborted = !response.writableFinished
+      if (lines.wanted)
+        lines.write(
+          line(told, { request, requestId, client, at: this.#stamp.of(Math.round(now + ms)), ms, aborted }),
+        )
     })
+    response.end(bytes === 0 ? '' : body, 'latin1')
     return true
   }
 
   /** A larger answer that is kept; the facts of the exchange are those that it was kept with. */
-  recall({ request, facts }: Exchange): Answer | undefined {
+  recall(exchange: Exchange): Answer | undefined {
     const { answers, clock } = this.#deps
-    const target = targetOf(request)
+    const target = wholeOf(exchange)
     const warm = target === undefined ? undefined : answers.warm.find(target, clock.now())
-    if (warm) Object.assign(facts, warm.facts)
-    return warm?.answer
+    if (!warm || !this.#mayHold(exchange)) return undefined
+    Object.assign(exchange.facts, warm.facts)
+    return warm.answer
   }
 
   /** What a request needs to be remembered when it is over; nothing may have changed since. */
-  begin({ request }: Exchange): Begun {
+  begin(exchange: Exchange): Begun {
     const { answers } = this.#deps
-    const target = request.method === 'GET' ? targetOf(request) : undefined
-    return {
-      target,
-      since: answers.changes,
-      worthBytes: target === undefined ? hotBytes : answers.worthBytes(target),
-    }
+    const target = exchange.request.method === 'GET' ? wholeOf(exchange) : undefined
+    return { target, since: answers.changes }
+  }
+
+  /** So large an answer is to be read whole, so that it can be remembered. */
+  worthBytes(exchange: Exchange, { target }: Begun): number {
+    const worth = target === undefined ? hotBytes : this.#deps.answers.worthBytes(target)
+    return worth > hotBytes && this.#mayHold(exchange) ? worth : hotBytes
   }
 
   keep(exchange: Exchange, answer: Answer, { target, since, keys }: Keeping): void {
@@ -77,19 +96,32 @@ export class HotPath {
     const { ageMs, lastsMs } = provenance
     if (lastsMs === undefined) return
     const now = clock.now()
-    const lasting = { keys, until: now + lastsMs, body: content.buffer }
+    const { path, facts } = exchange
+    const body = content.buffer
+    const lasting = { keys, until: now + lastsMs, bytes: body.length }
     const checkedAt = ageMs === undefined ? undefined : now - ageMs
-    if (content.buffer.length <= hotBytes)
-      answers.hot.keep(target, { ...lasting, checkedAt, ...this.#readyMade(exchange, answer) }, now)
+    if (body.length <= hotBytes)
+      answers.hot.keep(target, { ...lasting, checkedAt, form: { path, answer, body, facts } }, now)
     else if (checkedAt === undefined)
-      answers.warm.keep(target, { ...lasting, answer, facts: { ...exchange.facts } }, now)
+      answers.warm.keep(target, { ...lasting, answer, facts: { ...facts } }, now)
   }
 
-  #readyMade({ facts, path }: Exchange, answer: Answer): Pick<HotAnswer, 'head' | 'tally' | 'told'> {
+  /** A client that takes a large answer slowly holds it in memory, though it may not be kept any more. */
+  #mayHold({ response }: Exchange): boolean {
+    if (this.#held === maxHeld) return false
+    this.#held += 1
+    response.once('close', () => {
+      this.#held -= 1
+    })
+    return true
+  }
+
+  #readyMade({ path, answer, body, facts }: FirstAnswer): ReadyMade {
     const { upstream, repository, reference, digest, kind = 'blob' } = facts
     const asked = (method: string, bytes = 0) =>
       `"method":"${method}","path":${JSON.stringify(path)},"status":200,"bytes":${bytes}`
     return {
+      body: oneWrite(body),
       head: Object.entries(fixedHeaders(answer, facts))
         .filter(([name]) => name !== 'age')
         .flat(),
@@ -101,16 +133,28 @@ export class HotPath {
       },
     }
   }
+}
 
-  /** The same fields as of every other request, in the same order (access-log.ts). */
-  #line({ told }: HotAnswer, { request, requestId, at, ms }: Told): string {
-    const agent = request.headers['user-agent']
-    return (
-      `{"level":"info","time":"${this.#stamp.of(at)}",${request.method === 'HEAD' ? told.head : told.get}` +
-      `,"ms":${Math.round(ms * 1e3) / 1e3},${told.what},"client":"${request.socket.remoteAddress}",` +
-      `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}","msg":"request"}\n`
-    )
-  }
+/** The same fields as of every other request, in the same order (access-log.ts). */
+function line(told: ReadyMade['told'], { request, requestId, client, at, ms, aborted }: Told): string {
+  const { method, headers } = request
+  const agent = headers['user-agent']
+  return (
+    `{"level":"info","time":"${at}",${method === 'HEAD' ? told.head : told.get}` +
+    `,"ms":${Math.round(ms * 1e3) / 1e3},${told.what},"client":"${client}",` +
+    `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}"` +
+    `${aborted ? ',"aborted":true' : ''},"msg":"request"}\n`
+  )
+}
+
+/** A string goes out in one piece with the head, from the stack; of a larger one or a buffer Node makes a list first. */
+function oneWrite(body: Buffer): string | Buffer {
+  return body.length <= oneWriteBytes ? body.toString('latin1') : body
+}
+
+/** What is asked for, of what may be kept: a sibling keeps its own. */
+function wholeOf({ request, inward }: Exchange): string | undefined {
+  return inward ? undefined : targetOf(request)
 }
 
 /** A request on the long way. */
@@ -118,20 +162,20 @@ export interface Begun {
   /** Undefined: its answer is not to be remembered. */
   readonly target: string | undefined
   readonly since: number
-  /** So large an answer is to be read whole, so that it can be remembered. */
-  readonly worthBytes: number
 }
 
-interface Keeping extends Pick<Begun, 'target' | 'since'> {
+interface Keeping extends Begun {
   readonly keys: Lasting['keys']
 }
 
 interface Told {
   request: IncomingMessage
   requestId: string
-  /** Milliseconds since the epoch. */
-  at: number
+  client: string | undefined
+  /** ISO 8601. */
+  at: string
   ms: number
+  aborted: boolean
 }
 
 /** The time of day in letters, put together once a millisecond. */

@@ -3,22 +3,20 @@ import { LRUCache } from 'lru-cache'
 import { wasLately } from '../index/pull-times.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 
-/** How long an answer holds, and what ends it. */
+/** How long an answer holds, what ends it, and what it takes. */
 export interface Lasting {
   /** Repositories of which any change ends it. */
   readonly keys: readonly RepositoryKey[]
   /** Milliseconds since the epoch; `Infinity` for what is asked by digest. */
   readonly until: number
+  /** Of its body. */
+  readonly bytes: number
 }
 
-interface Keepable extends Lasting {
-  readonly body: Buffer
-}
-
-/** Beside the body an entry takes about so much. */
+/** Beside its body and its target an entry takes about so much. */
 const overheadBytes = 2048
 
-export class Kept<T extends Keepable> {
+export class Kept<T extends Lasting> {
   readonly #answers: LRUCache<string, { readonly answer: T; readonly keptAt: number }>
   /** Targets of the answers by repository. */
   readonly #targets = new Map<string, Set<string>>()
@@ -27,7 +25,7 @@ export class Kept<T extends Keepable> {
   constructor(maxBytes: number) {
     this.#answers = new LRUCache({
       maxSize: maxBytes,
-      sizeCalculation: ({ answer }) => answer.body.length + overheadBytes,
+      sizeCalculation: ({ answer }, target) => answer.bytes + target.length + overheadBytes,
       dispose: ({ answer }, target) => this.#unlink(answer.keys, target),
     })
   }

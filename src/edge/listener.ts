@@ -2,7 +2,8 @@
 import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import type { Socket } from 'node:net'
+import { createServer as createTcpServer, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import type { Logger } from '../observe/log.ts'
 
@@ -32,6 +33,8 @@ export interface ListenerOptions {
   readonly log: Logger
   readonly answer: RequestListener
   readonly maxConnections: () => number
+  /** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
+  readonly headersMs: () => number
   /** Others listen on the same address, with connections of their own. */
   readonly sharesAddress?: boolean
   /** For a client to finish its TLS handshake. */
@@ -40,11 +43,20 @@ export interface ListenerOptions {
 
 /** Longer than the idle time of any client's pool (Go: 90 s), so that none reuses a connection that is being closed. */
 const keepAliveMs = 120_000
-/** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
-const headersMs = 65_000
+/** How often it is looked whose headers are late. */
+const lateEveryMs = 1_000
 const handshakeMs = 10_000
+/**
+ * Each server has a queue of its own, into which the system puts its share of the connections; one that dies takes no more.
+ * Elsewhere the cluster module hands them out.
+ */
+const mayShare = ['linux', 'freebsd'].includes(process.platform)
 
-const httpOptions = { keepAliveTimeout: keepAliveMs, headersTimeout: headersMs, requestTimeout: 0 }
+const httpOptions = {
+  keepAliveTimeout: keepAliveMs,
+  requestTimeout: 0,
+  connectionsCheckingInterval: lateEveryMs,
+}
 
 export class Listener {
   /** Once it listens, with the port that the system chose. */
@@ -59,16 +71,18 @@ export class Listener {
   #identity: Identity | undefined
 
   constructor(address: ListenAddress, options: ListenerOptions) {
-    const { log, answer, maxConnections, sharesAddress = false } = options
+    const { log, answer, sharesAddress = false } = options
     this.#address = address
     this.#sharesAddress = sharesAddress
     this.#log = log
     this.#identity = address.tls
     this.#tls = address.tls && this.#createTls(address.tls, options)
     this.#server = this.#tls ?? createServer(httpOptions, answer)
-    this.#server.maxConnections = maxConnections()
+    // Else a cluster hands on one that is too many, round and round. Its types do not know of it.
+    Object.assign(this.#server, { dropMaxConnection: true })
+    this.#limit(options)
     this.#server.on('connection', (socket: Socket) => {
-      this.#server.maxConnections = maxConnections() // as it is now, after a reload
+      this.#limit(options)
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
     })
@@ -78,7 +92,7 @@ export class Listener {
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
   async open(): Promise<BoundAddress> {
     const { host, port, role } = this.#address
-    this.#server.listen({ port, host, reusePort: this.#sharesAddress })
+    this.#server.listen({ port, host, reusePort: this.#sharesAddress && mayShare })
     await once(this.#server, 'listening')
     const bound = this.#server.address()
     const boundPort = typeof bound === 'object' && bound ? bound.port : port
@@ -114,6 +128,12 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** As it is now, after a reload. */
+  #limit({ maxConnections, headersMs }: ListenerOptions): void {
+    this.#server.maxConnections = maxConnections()
+    this.#server.headersTimeout = headersMs()
+  }
+
   #isHere(address: ListenAddress): boolean {
     const { port } = address.port === 0 ? address : this.#address // whichever the system chose
     return isSamePlace(address, { ...this.#address, port })
@@ -144,6 +164,31 @@ export function isSamePlace(one: ListenAddress, other: ListenAddress): boolean {
     one.role === other.role &&
     (one.tls === undefined) === (other.tls === undefined)
   )
+}
+
+/** Servers of a primary that was killed leave a moment after it. */
+const leaving = { tries: 20, pauseMs: 100 }
+
+/** Rejects with the system's error when somebody else listens there, who would get a share of the connections. */
+export async function assertFree(addresses: readonly ListenAddress[]): Promise<void> {
+  for (const { host, port } of addresses) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await tryToListen(host, port)
+        break
+      } catch (error) {
+        if (tries === leaving.tries) throw error
+      }
+      await setTimeout(leaving.pauseMs)
+    }
+  }
+}
+
+async function tryToListen(host: string, port: number): Promise<void> {
+  const trial = createTcpServer().listen({ host, port, exclusive: true })
+  await once(trial, 'listening')
+  trial.close()
+  await once(trial, 'close')
 }
 
 /** @throws when a certificate cannot be used with its key */

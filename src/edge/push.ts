@@ -36,11 +36,11 @@ export async function answerManifestPut(call: PushCall, text: string): Promise<A
   facts.reference = text
   const reference = pushReference(text)
   const tags = tagsIn(query, reference)
-  const body = await readManifest(requestBody(exchange, call.stalledMs), call.manifestBytes)
   const contentType = request.headers['content-type']
   const { beneath } = call
-  const sent = { reference, tags, contentType, body, beneath }
-  const { digest, subject } = await push.manifests.put(local, sent)
+  const gathered = await readManifest(requestBody(exchange, call.stalledMs), call.manifestBytes, push.room)
+  const sent = { reference, tags, contentType, body: gathered.content, beneath }
+  const { digest, subject } = await push.manifests.put(local, sent).finally(() => gathered.release())
   facts.digest = digest
   const headers: Headers = {
     location: `${address}/manifests/${digest}`,

@@ -11,6 +11,7 @@ import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
+import { assertFramed } from './body.ts'
 import type { Call } from './call.ts'
 import { answerContent } from './content.ts'
 import { type Exchange, isReading } from './exchange.ts'
@@ -112,6 +113,7 @@ async function answerWrite(
   const allowed = methodsOf(operation)
   if (!allowed.includes(request.method ?? '')) return refuseMethod(allowed)
   assertMayWrite(exchange)
+  assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
   const find = (name: string) => resolver.find(name)

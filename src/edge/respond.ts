@@ -8,6 +8,7 @@ import { type Exchange, isHead } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
 import { forSibling } from './lead.ts'
 import { sendContent } from './send.ts'
+import { watchTaken } from './wire.ts'
 
 /** How long, and for how many bytes, a client that sends too much is listened to. */
 const lingerMs = 1000
@@ -71,6 +72,7 @@ async function send(
   }
   if (bodyUnread(exchange)) await linger(exchange)
   exchange.response.end()
+  watchTaken(exchange.response, stalledMs())
 }
 
 /**

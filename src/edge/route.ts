@@ -86,23 +86,22 @@ function decodeOnce(encoded: string): string | undefined {
 
 /** A trailing slash is one of the upload API's own. */
 function hasOddComponent(path: string): boolean {
-  const components = path.replace(/\/$/, '').split('/')
-  return components.some(component => component === '' || component === '.' || component === '..')
+  return /(?:^|\/)(?:\.{0,2})(?:\/|$)/.test(path.endsWith('/') ? path.slice(0, -1) : path)
 }
 
 function parseOperation(path: string): Operation | undefined {
   if (path === '_catalog') return { kind: 'catalog' }
   if (path.startsWith('_ext/')) return parseExtension(path.slice('_ext/'.length))
+  const [, name = '', what, id = ''] = /^(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(path) ?? []
+  if (what === 'manifests') return { kind: 'manifest', name, reference: id }
+  if (what === 'blobs' && id !== 'uploads') return { kind: 'blob', name, digest: id }
+  if (what === 'referrers') return { kind: 'referrers', name, subject: id }
   const discover = /^(?:(.+)\/)?_oci\/ext\/discover$/.exec(path)
   if (discover) return { kind: 'discover', name: discover[1] }
   const tags = /^(.+)\/tags\/list$/.exec(path)
   if (tags) return { kind: 'tags', name: tags[1] ?? '' }
   const uploads = /^(.+)\/blobs\/uploads(?:\/([^/]*))?$/.exec(path)
   if (uploads) return { kind: 'uploads', name: uploads[1] ?? '', session: uploads[2] || undefined }
-  const [, name = '', what, id = ''] = /^(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(path) ?? []
-  if (what === 'manifests') return { kind: 'manifest', name, reference: id }
-  if (what === 'blobs') return { kind: 'blob', name, digest: id }
-  if (what === 'referrers') return { kind: 'referrers', name, subject: id }
   return undefined
 }
 

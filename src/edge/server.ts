@@ -13,6 +13,7 @@ import { type BoundAddress, type ListenAddress, Listener, type Role } from './li
 import { createPages, type PagesDeps } from './pages.ts'
 import { createResponder } from './respond.ts'
 import type { Inlet } from './sibling.ts'
+import { watchTaken } from './wire.ts'
 
 export interface EdgeDeps extends Omit<Witness, 'lines'> {
   readonly hotPath: HotPath
@@ -22,6 +23,8 @@ export interface EdgeDeps extends Omit<Witness, 'lines'> {
   /** Others listen on the same addresses, with connections of their own. */
   readonly sharesAddress?: boolean
   readonly maxConnections: () => number
+  /** For the headers of a request to arrive. */
+  readonly headersMs: () => number
   /** How long a client may take no bytes of an answer. */
   readonly stalledMs: () => number
 }
@@ -39,6 +42,45 @@ export interface Edge {
   renew(addresses: readonly ListenAddress[]): void
   /** Takes no new connections and ends the idle ones; resolves when all have ended, or are cut at the deadline. */
   drain(deadlineMs: number): Promise<void>
+}
+
+/** What a connection asks for. */
+interface Queue {
+  /** The answer begun last, or to be begun. */
+  last: ServerResponse | undefined
+  /** Requests sent ahead of it. */
+  waiting: number
+}
+
+/** No client of ours sends ahead at all, and each request costs a hundred times its bytes in memory. */
+const mostAhead = 100
+
+type Handler = (request: IncomingMessage, response: ServerResponse, role: Role) => void
+
+/**
+ * Requests sent ahead wait for the answers before them: one connection never makes us hold more than one. Behind an
+ * answer that closes the connection none is looked at (RFC 9112 §9.6).
+ */
+function queued(answer: Handler): Handler {
+  const queues = new WeakMap<Socket, Queue>()
+  return (request, response, role) => {
+    const { socket } = request
+    if (socket.destroyed) return
+    const queue = queues.get(socket) ?? { last: undefined, waiting: 0 }
+    if (queue.last === undefined) queues.set(socket, queue)
+    const before = queue.last
+    queue.last = response
+    const next = () => {
+      if (before?.shouldKeepAlive !== false) answer(request, response, role)
+    }
+    if (before === undefined || before.writableFinished) return next()
+    if (queue.waiting === mostAhead) return void socket.destroy()
+    queue.waiting += 1
+    before.once('close', () => {
+      queue.waiting -= 1
+      next()
+    })
+  }
 }
 
 export function createEdge(deps: EdgeDeps): Edge {
@@ -59,26 +101,13 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {
     if (request.socket.destroyed) return
-    if (!draining && deps.hotPath.answer(request, response)) return
+    if (!draining && deps.hotPath.answer(request, response)) return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role)
     watch(exchange, witness)
     respond(exchange)
   }
 
-  const latest = new WeakMap<Socket, ServerResponse>()
-  /**
-   * Requests sent ahead wait for the answers before them: one connection never makes us hold more than one. Behind an
-   * answer that closes the connection none is looked at (RFC 9112 §9.6).
-   */
-  const inTurn = (request: IncomingMessage, response: ServerResponse, role: Role) => {
-    const before = latest.get(request.socket)
-    latest.set(request.socket, response)
-    const next = () => {
-      if (before?.shouldKeepAlive !== false) answer(request, response, role)
-    }
-    if (before === undefined || before.writableFinished) next()
-    else before.once('close', next)
-  }
+  const inTurn = queued(answer)
 
   return {
     async listen(address) {

@@ -1,4 +1,5 @@
 /** The way of one answer's body to its client: the head goes out with the first bytes, and a client that stalls is cut off. */
+import type { ServerResponse } from 'node:http'
 import { lengthOf } from '../stream/bytes.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -47,4 +48,9 @@ export class Wire {
     facts.error ??= new Error(`the client took no bytes for ${stalledMs} ms`)
     response.destroy()
   }
+}
+
+/** An answer that is written and not waited for: what the socket has not taken at once has to get on all the same. */
+export function watchTaken(response: ServerResponse, stalledMs: number): void {
+  if ((response.socket?.writableLength ?? 0) > 0) response.setTimeout(stalledMs, () => response.destroy())
 }

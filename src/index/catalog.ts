@@ -8,7 +8,8 @@ import type { StoredRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { settle } from './answer.ts'
 import type { BlobEntry, Changed, Index, ManifestEntry, TagEntry } from './index.ts'
-import { PullTimes, wasLately } from './pull-times.ts'
+import { type Pulled, PullNotes } from './pull-notes.ts'
+import { wasLately } from './pull-times.ts'
 import {
   blobEntry,
   blobRecord,
@@ -29,6 +30,8 @@ export interface CatalogOptions {
   /** A record that cannot be read is an error; else it counts as absent, and a pull goes on without it. */
   readonly strict?: boolean
   readonly changed?: Changed
+  /** Told of a pull time that could not be kept. */
+  readonly failed?: (error: unknown) => void
 }
 
 export class Catalog {
@@ -37,19 +40,20 @@ export class Catalog {
   readonly #clock: Clock
   readonly #strict: boolean
   readonly #changed: Changed
-  readonly #pulls = new PullTimes()
+  readonly #pulls: PullNotes
 
   constructor(
     index: Index,
     store: Store,
     clock: Clock,
-    { strict = false, changed = () => {} }: CatalogOptions = {},
+    { strict = false, changed = () => {}, failed = () => {} }: CatalogOptions = {},
   ) {
     this.index = index
     this.#store = store
     this.#clock = clock
     this.#strict = strict
     this.#changed = changed
+    this.#pulls = new PullNotes({ clock, write: pull => this.#writePull(pull), failed })
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {
@@ -107,20 +111,18 @@ export class Catalog {
     await this.#saveManifest(key, digest, whole)
   }
 
-  /** Whether `notePull` is to be called: once an hour for each. */
-  isPullDue(key: RepositoryKey, digest: Digest): boolean {
-    return this.#pulls.isDue(key, digest, this.#clock.now())
+  /**
+   * The manifest was asked for: kept once an hour, behind the answer.
+   *
+   * @param pulledAt when it was asked for before, as far as that is known
+   */
+  notePull(key: RepositoryKey, digest: Digest, pulledAt?: number): void {
+    this.#pulls.note(key, digest, pulledAt)
   }
 
-  /** The manifest was asked for. To be run behind the answer. */
-  async notePull(key: RepositoryKey, digest: Digest): Promise<void> {
-    const now = this.#clock.now()
-    this.#pulls.note(key, digest, now)
-    const entry = await this.manifest(key, digest)
-    if (!entry || wasLately(entry.pulledAt, now)) return
-    const pulled = { ...entry, pulledAt: now }
-    await this.index.putManifest(key, digest, pulled)
-    await this.#saveManifest(key, digest, pulled)
+  /** Resolves when what goes on behind answers has ended. */
+  stop(): Promise<void> {
+    return this.#pulls.stop()
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
@@ -142,6 +144,14 @@ export class Catalog {
   #tell(key: RepositoryKey): void {
     const telling = async () => this.#changed(key)
     telling().catch(() => {})
+  }
+
+  async #writePull({ key, digest, at }: Pulled): Promise<void> {
+    const entry = await this.manifest(key, digest)
+    if (!entry || wasLately(entry.pulledAt, at)) return
+    const pulled = { ...entry, pulledAt: at }
+    await this.index.putManifest(key, digest, pulled)
+    await this.#saveManifest(key, digest, pulled)
   }
 
   #saveManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {

@@ -46,7 +46,8 @@ export async function* repositoriesOf(layout: Layout): AsyncGenerator<Repository
     yield* repositoriesBelow(layout, name, join(layout.names, name))
 }
 
-async function* repositoriesBelow(
+/** Those of one registry, in a folder of its records. */
+export async function* repositoriesBelow(
   layout: Layout,
   registry: string,
   folder: string,

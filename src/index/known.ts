@@ -5,7 +5,7 @@ import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { keyText } from '../store/layout.ts'
 import type { Answer, BlobEntry, IndexReads, ManifestEntry, Page, RepositoryKey, TagEntry } from './index.ts'
-import { PullTimes } from './pull-times.ts'
+import { PullTimes, wasLately } from './pull-times.ts'
 
 /** Who has the records has to be asked. */
 export class NotKnown extends Error {
@@ -55,6 +55,11 @@ export class Known {
     return this.#known(key, await this.#deps.index.blob(key, digest))
   }
 
+  /** What is promised to a pusher has to be written down. */
+  async renew(_key: RepositoryKey, _digest: Digest): Promise<boolean> {
+    throw new NotKnown()
+  }
+
   /** Undefined also where nothing is known. */
   childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
     return this.#deps.index.childSize(key, digest)
@@ -77,9 +82,9 @@ export class Known {
     return this.#pulls.isDue(key, digest, this.#deps.clock.now())
   }
 
-  /** The manifest was asked for. */
-  notePull(key: RepositoryKey, digest: Digest): void {
-    if (!this.isPullDue(key, digest)) return
+  /** The manifest was asked for; as far as the index knows, then before. */
+  notePull(key: RepositoryKey, digest: Digest, pulledAt?: number): void {
+    if (wasLately(pulledAt, this.#deps.clock.now()) || !this.isPullDue(key, digest)) return
     this.#pulls.note(key, digest, this.#deps.clock.now())
     this.#deps.pulled(key, digest)
   }

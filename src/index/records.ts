@@ -26,6 +26,8 @@ export interface ManifestRecord extends StoredRecord {
   annotations?: Readonly<Record<string, string>>
   at: number
   pulledAt?: number
+  /** When a collection first found no tag that points at it. */
+  untaggedAt?: number
   source: RecordSource
   public?: true
 }
@@ -33,6 +35,7 @@ export interface ManifestRecord extends StoredRecord {
 export interface BlobRecord extends StoredRecord {
   v: 1
   size?: number
+  /** When it came, or was last promised to a client that then need not push it. */
   at: number
   source: RecordSource
   public?: true
@@ -107,6 +110,11 @@ export function blobRecord(entry: BlobEntry, at: number, source: RecordSource): 
 export function blobEntry(record: StoredRecord): BlobEntry {
   const { size } = record as Partial<BlobRecord>
   return { size, isPublic: record.public === true }
+}
+
+export function linkTime(record: StoredRecord): number | undefined {
+  const { at } = record as Partial<BlobRecord>
+  return typeof at === 'number' ? at : undefined
 }
 
 export function referrerRecord(descriptor: Descriptor): ReferrerRecord {

@@ -25,12 +25,18 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
 /** Standard output, which nobody waits for. What is still to be written at the end of the process is written then. */
 function withOutput(create: (output: DestinationStream) => Logger): Logger {
   const output = pino.destination({ dest: 1, sync: false, maxLength: maxWaitingBytes })
+  const flushSync = output.flushSync.bind(output)
   const log = create(output)
   let lost = 0
   output.on('drop', (lines: string) => {
     lost += lines.split('\n').length - 1
   })
+  // A full disk: the next line tries again. At the end of the process nobody tries until there is room.
+  output.on('error', () => {
+    output.flushSync = () => {}
+  })
   output.on('drain', () => {
+    output.flushSync = flushSync
     if (lost > 0) log.warn({ lines: lost }, 'who reads this log was too slow: lines are missing')
     lost = 0
   })

@@ -108,8 +108,10 @@ function upstreamMetrics({ counter, gauge, histogram }: Instruments) {
   }
 }
 
-function storeMetrics({ gauge }: Instruments) {
+function storeMetrics({ gauge, counter }: Instruments) {
   return {
+    collections: counter('layover_collections_total', 'Garbage collections that ended', 'result'),
+    collectedBytes: counter('layover_collected_bytes_total', 'Bytes of pushed content that were collected'),
     flights: gauge('layover_flights', 'Blobs being fetched', 'upstream'),
     flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
     uploads: gauge('layover_uploads', 'Upload sessions open'),

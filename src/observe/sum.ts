@@ -11,7 +11,7 @@ export function countedBy({ registry }: Metrics): Promise<Counted> {
 
 /** What is left of a process that is no more: how it fares is nobody's concern, what it did goes on counting. */
 export function remaining(counted: Counted): Counted {
-  return counted.filter(({ name, type }) => name.startsWith('layover_') && type !== 'gauge')
+  return counted.filter(({ type }) => type !== 'gauge')
 }
 
 export function sum(all: readonly Counted[]): Registry {

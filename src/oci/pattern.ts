@@ -3,11 +3,21 @@
 /** `**` followed by a slash stands for any number of whole components, none included. */
 const tokens = /\*\*\/|\*\*|\*|[^*]/gu
 
+export function matchesPattern(pattern: string, name: string): boolean {
+  const star = pattern.indexOf('*')
+  if (star < 0) return name === pattern
+  if (!name.startsWith(pattern.slice(0, star))) return false
+  const rest = pattern.slice(star)
+  if (rest === '**') return true
+  if (rest === '*') return !name.includes('/', star)
+  return reaches(pattern, name)
+}
+
 /**
  * Keeps the set of places in the name that the pattern may have come to, so that the work is bounded by
  * pattern times name, whatever the pattern: configuration cannot make a request slow.
  */
-export function matchesPattern(pattern: string, name: string): boolean {
+function reaches(pattern: string, name: string): boolean {
   let reached = new Uint8Array(name.length + 1)
   reached[0] = 1
   let previous = '/'

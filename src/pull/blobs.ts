@@ -8,6 +8,7 @@ import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { type Forwarded, Forwards } from './forwards.ts'
+import { Mended } from './mended.ts'
 import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
 import { disagree, isSound } from './sound.ts'
 import { upstreamSource } from './source.ts'
@@ -65,7 +66,7 @@ export class Blobs {
       stored?.file.release()
       throw error
     })
-    if (stored && provenance) return fromStore(stored, provenance)
+    if (stored && provenance) return this.#fromStore(target, digest, stored, provenance)
     stored?.file.release()
     return this.#absent(target, digest, { link, ranges })
   }
@@ -95,6 +96,17 @@ export class Blobs {
     this.#deps.log.error(fields, 'blob on disk is damaged: fetched again')
     await this.#deps.store.drop(digest)
     return false
+  }
+
+  #fromStore(target: Target, digest: Digest, stored: StoredBlob, provenance: Provenance): BlobAnswer {
+    const bytes = new Mended(stored, async err => {
+      const { log, store } = this.#deps
+      log.error({ digest, err }, 'blob on disk cannot be read: fetched again')
+      if (!this.#flights.find(digest)) await store.drop(digest) // another reader may have met it first
+      const ask = { expectedSize: stored.size, unverified: false }
+      return this.#flights.follow(digest, upstreamSource(this.#deps, target), ask)
+    })
+    return { kind: 'bytes', size: stored.size, bytes, provenance }
   }
 
   async #absent(target: Target, digest: Digest, { link, ranges }: Missing): Promise<BlobAnswer> {
@@ -129,7 +141,7 @@ export class Blobs {
       if (!(await this.#visibility.known(target, digest))) await this.#visibility.confirm(target, digest)
       return this.#follow(target, digest, { known: true, unverified })
     }
-    if (stored) return fromStore(stored, collapsed)
+    if (stored) return this.#fromStore(target, digest, stored, collapsed)
     const source = upstreamSource(this.#deps, target)
     const bytes = this.#flights.follow(digest, source, { expectedSize, unverified })
     try {

@@ -3,15 +3,17 @@ import type { BlobEntry, ManifestEntry, RepositoryKey, TagEntry } from '../index
 import { type Known, NotKnown } from '../index/known.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { ReadableContents } from '../store/contents.ts'
+import type { StoredBlob } from '../store/contents.ts'
 import type { Store } from '../store/store.ts'
-import { type BlobAnswer, type BlobHead, fromStore } from './blobs.ts'
+import type { BlobAnswer, BlobHead } from './blobs.ts'
 import { freshMs, isFresh } from './freshness.ts'
 import { LocalPull } from './local.ts'
 import type { Ask, ManifestAnswer } from './manifests.ts'
+import { Mended } from './mended.ts'
 import { hit, type Provenance } from './provenance.ts'
 import type { Reads } from './reads.ts'
 import { disagree } from './sound.ts'
@@ -76,7 +78,8 @@ export class HeldManifests {
 
 export interface HeldBlobsDeps {
   readonly entries: Pick<Entries, 'blob'>
-  readonly store: Pick<ReadableContents, 'open'>
+  readonly store: Pick<Store, 'open' | 'drop'>
+  readonly log: Logger
 }
 
 export class HeldBlobs {
@@ -94,9 +97,21 @@ export class HeldBlobs {
   async get(target: Target, digest: Digest): Promise<BlobAnswer | undefined> {
     const link = await this.#deps.entries.blob(keyOf(target), digest)
     const stored = link && (await this.#deps.store.open(digest))
-    if (stored && !disagree(link, stored)) return fromStore(stored, hit)
+    if (stored && !disagree(link, stored)) return this.#fromStore(digest, stored)
     stored?.file.release()
     return undefined
+  }
+
+  /** Without the file whoever asks next comes to where it is fetched again. */
+  #fromStore(digest: Digest, stored: StoredBlob): BlobAnswer {
+    const bytes = new Mended(stored, async cause => {
+      const { log, store } = this.#deps
+      log.error({ digest, err: cause }, 'blob on disk cannot be read: dropped')
+      await store.drop(digest)
+      const message = `the bytes of ${digest} cannot be read here: try again`
+      throw new RegistryError('UNAVAILABLE', message, { cause, retryAfterMs: 1_000 })
+    })
+    return { kind: 'bytes', size: stored.size, bytes, provenance: hit }
   }
 }
 
@@ -127,7 +142,8 @@ export function createHeldReads(deps: HeldReadsDeps): Reads {
       async get(target, reference, ask) {
         target.upstream.assertAllowed(target.repository)
         const found = surely(await find(target, reference, ask))
-        if (reference.kind === 'tag' || !ask.head) entries.notePull(keyOf(target), found.digest, found.pulledAt)
+        if (reference.kind === 'tag' || !ask.head)
+          entries.notePull(keyOf(target), found.digest, found.pulledAt)
         return found
       },
     },

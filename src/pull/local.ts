@@ -18,7 +18,7 @@ import { type Local, localKey } from './target.ts'
 export interface LocalDeps {
   readonly holdings: Pick<
     Holdings,
-    'tag' | 'manifest' | 'blob' | 'exists' | 'tags' | 'referrers' | 'notePull'
+    'tag' | 'manifest' | 'blob' | 'renew' | 'exists' | 'tags' | 'referrers' | 'notePull'
   >
   readonly store: Pick<Store, 'pushed'>
   readonly log: Logger
@@ -43,11 +43,15 @@ export class LocalPull {
     const found = await this.#find(local, reference)
     if (!found) return undefined
     const { digest, entry } = found
-    const body = head ? undefined : await this.#body(local, digest, entry)
-    if (head) await this.#assertWhole(local, digest, entry)
-    // Nodes that have the image ask no more than where its tag points: that is a use of it too.
-    if (!head || reference.kind === 'tag') 
-      this.#deps.holdings.notePull(localKey(local), digest, entry.pulledAt)
+    const { size, body } = await this.#stored(digest, head)
+    if (size !== entry.size) {
+      const isHeld = await this.#deps.holdings.manifest(localKey(local), digest)
+      if (!isHeld) return this.manifest(local, reference, { head }) // deleted meanwhile
+      throw this.#damaged(local, digest, { expected: entry.size, found: size })
+    }
+    // A HEAD is a use of it too: nodes that have the image ask no more than where its tag points, and who pushes an index
+    // asks whether its children are here.
+    this.#deps.holdings.notePull(localKey(local), digest, entry.pulledAt)
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 
@@ -57,15 +61,20 @@ export class LocalPull {
     const stored = await this.#deps.store.pushed.open(digest)
     if (!stored || disagree(entry, stored)) {
       stored?.file.release()
+      if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
       throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
     }
     return fromStore(stored, hit)
   }
 
-  /** Lost bytes count as absent here: a pusher who asks then brings them again. */
+  /**
+   * Who asks may leave the blob out of a push, and is to find it then: its grace begins anew. Lost bytes count as
+   * absent: a pusher brings them again.
+   */
   async blobHead(local: Local, digest: Digest): Promise<BlobHead | undefined> {
-    const entry = await this.#deps.holdings.blob(localKey(local), digest)
-    if (!entry) return undefined
+    const { holdings } = this.#deps
+    const entry = await holdings.blob(localKey(local), digest)
+    if (!entry || !(await holdings.renew(localKey(local), digest))) return undefined
     const size = await this.#deps.store.pushed.size(digest)
     if (size !== undefined && !disagree(entry, { size })) return { size, provenance: hit }
     this.#report(local, digest, { expected: entry.size, found: size })
@@ -101,15 +110,11 @@ export class LocalPull {
     return undefined
   }
 
-  async #body(local: Local, digest: Digest, { size }: ManifestEntry): Promise<Buffer> {
-    const body = await this.#deps.store.pushed.read(digest)
-    if (body?.length === size) return body
-    throw this.#damaged(local, digest, { expected: size, found: body?.length })
-  }
-
-  async #assertWhole(local: Local, digest: Digest, { size }: ManifestEntry): Promise<void> {
-    const found = await this.#deps.store.pushed.size(digest)
-    if (found !== size) throw this.#damaged(local, digest, { expected: size, found })
+  async #stored(digest: Digest, head: boolean): Promise<{ size: number | undefined; body?: Buffer }> {
+    const { pushed } = this.#deps.store
+    if (head) return { size: await pushed.size(digest) }
+    const body = await pushed.read(digest)
+    return { size: body?.length, ...(body ? { body } : {}) }
   }
 
   #report({ repository }: Local, digest: Digest, sizes: Sizes): void {

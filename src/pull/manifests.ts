@@ -2,16 +2,16 @@
 import type { ManifestEntry, TagEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
-import { type Reference, referenceText } from '../oci/reference.ts'
+import type { Reference } from '../oci/reference.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
-import { UpstreamError } from '../upstream/upstream-error.ts'
+import { isAbsent, UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { isFresh, judge } from './freshness.ts'
 import { HeldManifests } from './held.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { collapsed, missed, type Provenance, revalidated } from './provenance.ts'
-import { keyOf, scopeOf, type Target } from './target.ts'
+import { keyOf, questionOf, scopeOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {
   readonly digest: Digest
@@ -76,16 +76,28 @@ export class Manifests {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
     if (!entry) return this.#coldTag(target, tag, ask)
     const provenance = this.#held.freshness(target, tag, entry)
-    return provenance ? this.#fromTag(target, entry, ask, provenance) : this.#recheck(target, tag, entry, ask)
+    return provenance
+      ? this.#fromTag(target, tag, entry, { ask, provenance })
+      : this.#recheck(target, tag, entry, ask)
   }
 
   /** What the tag points at; its body is fetched if only a HEAD was seen so far. */
-  async #fromTag(target: Target, entry: TagEntry, ask: Ask, provenance: Provenance): Promise<ManifestAnswer> {
+  async #fromTag(
+    target: Target,
+    tag: Tag,
+    entry: TagEntry,
+    { ask, provenance }: { ask: Ask; provenance: Provenance },
+  ): Promise<ManifestAnswer> {
     const held = await this.#held.pointedAt(target, entry, ask, provenance)
     if (held) return held
-    const found = await this.#byDigest(target, entry.digest, ask)
     const { ageMs = 0 } = provenance
-    return { ...found, provenance: { ...found.provenance, ageMs } }
+    try {
+      const found = await this.#byDigest(target, entry.digest, ask)
+      return { ...found, provenance: { ...found.provenance, ageMs } }
+    } catch (error) {
+      if (isAbsent(error)) return this.#coldTag(target, tag, ask) // it has moved since its digest was told of
+      throw error
+    }
   }
 
   async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
@@ -104,7 +116,7 @@ export class Manifests {
     if ('failure' in checked) return this.#stale(target, tag, entry, { ask, failure: checked.failure })
     if (checked.found)
       return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
-    return this.#fromTag(target, checked.entry, ask, { ...revalidated, ageMs: 0 })
+    return this.#fromTag(target, tag, checked.entry, { ask, provenance: { ...revalidated, ageMs: 0 } })
   }
 
   /**
@@ -143,7 +155,7 @@ export class Manifests {
     try {
       return await this.#byDigest(target, digest, ask)
     } catch (error) {
-      if (error instanceof UpstreamError && error.absent) return this.#cold(target, { kind: 'tag', tag })
+      if (isAbsent(error)) return this.#cold(target, { kind: 'tag', tag })
       throw error
     }
   }
@@ -180,7 +192,7 @@ export class Manifests {
     if (verdict === 'drop') await this.#dropTag(target, tag)
     const kept = verdict === 'serve' ? await this.#cache.whole(target, entry.digest) : undefined
     if (!kept) throw failure
-    if (failure instanceof UpstreamError && failure.absent && entry.missingSince === undefined) {
+    if (isAbsent(failure) && entry.missingSince === undefined) {
       await this.#deps.catalog.confirmTag(keyOf(target), tag, { ...entry, missingSince: now })
     }
     const detail = failure instanceof Error ? failure.message : String(failure)
@@ -275,11 +287,6 @@ interface Fetched {
 type Pointed = Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'>
 
 type Checked = { entry: TagEntry; found?: ManifestAnswer } | { failure: unknown }
-
-/** Who asks the same of the same upstream shares the answer. */
-function questionOf(target: Target, reference: Reference): string {
-  return `${scopeOf(target)}:${referenceText(reference)}`
-}
 
 function answer(
   digest: Digest,

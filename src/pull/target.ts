@@ -1,5 +1,6 @@
 /** What is asked of whom: a repository of an upstream or of a local namespace, with the rules that hold there. */
 import type { RepositoryName } from '../oci/name.ts'
+import { type Reference, referenceText } from '../oci/reference.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
@@ -38,6 +39,26 @@ export interface LocalNamespace {
   readonly delete: boolean
   /** What becomes of a manifest whose config, layers or children are not in its repository. */
   readonly missingReferences: 'accept' | 'refuse'
+  /** How long a manifest is kept that no tag points at, no index lists and that refers to nothing held; `Infinity`: always. */
+  readonly untaggedMs: number
+  /** How long tags are kept: the first rule that matches one decides. */
+  readonly retention: readonly RetentionRule[]
+}
+
+/** A tag goes when none of the conditions holds. */
+export interface RetentionRule {
+  /** Pattern of tags. */
+  readonly match: string
+  readonly keep: {
+    /** It is among so many that were pushed last, of those that the rule is for. */
+    readonly last: number | undefined
+    /** It was pushed within so long. */
+    readonly newerThanMs: number | undefined
+    /** It was pulled or pushed within so long. */
+    readonly pulledWithinMs: number | undefined
+  }
+  /** `false`: what would go is only told. */
+  readonly enforce: boolean
 }
 
 export interface Local {
@@ -57,4 +78,9 @@ export function keyOf({ upstream, repository }: Target): RepositoryKey {
 /** Requests under one scope get one upstream answer: the same repository asked with the same credential. */
 export function scopeOf({ upstream, repository }: Target): string {
   return `${upstream.registry}|${upstream.identity}|${repository}`
+}
+
+/** Who asks the same of the same upstream shares the answer. */
+export function questionOf(target: Target, reference: Reference): string {
+  return `${scopeOf(target)}:${referenceText(reference)}`
 }

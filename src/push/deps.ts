@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
 import type { Background } from '../stream/background.ts'
+import type { Room } from '../stream/room.ts'
 
 export interface PushLimits {
   /** Bytes of the largest blob. */
@@ -26,4 +27,6 @@ export interface PushDeps {
   readonly metrics: Metrics
   readonly background: Background
   readonly limits: PushLimits
+  /** For bodies that are held whole. */
+  readonly room: Room
 }

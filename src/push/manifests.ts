@@ -1,5 +1,6 @@
 /** Pushing manifests: kept byte for byte, under their digest and any number of tags (distribution-spec, "Pushing Manifests"). */
 import type { TagEntry } from '../index/index.ts'
+import type { Found } from '../index/local/pushed-manifest.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
@@ -8,6 +9,7 @@ import { matchesPattern } from '../oci/pattern.ts'
 import type { Reference } from '../oci/reference.ts'
 import { type Local, localKey, type Target } from '../pull/target.ts'
 import { checkManifest } from './check.ts'
+import { storeClaimed } from './claimed.ts'
 import type { PushDeps } from './deps.ts'
 import { TakeOver } from './take-over.ts'
 
@@ -49,18 +51,21 @@ export class Manifests {
     const { namespace } = local
     const requires = namespace.missingReferences === 'refuse' ? view.required : []
     if (beneath) await this.#takeOver.take(local, beneath, view)
-    const stored = this.#deps.store.pushed.put(digest, body)
-    await this.#deps.holdings.putManifest(localKey(local), digest, {
+    const { store, holdings } = this.#deps
+    const named = {
       mediaType,
       size: body.length,
-      stored,
       view,
       tags: reference.kind === 'tag' ? [reference.tag] : tags,
       requires,
-      allow: ({ current, missing }) => {
+      allow: ({ current, missing }: Found) => {
         if (missing.length > 0) throw missingReferences(missing)
         assertMovable(local, current, digest)
       },
+    }
+    await storeClaimed(store, digest, {
+      put: () => store.pushed.put(digest, body),
+      name: stored => holdings.putManifest(localKey(local), digest, { ...named, stored }),
     })
     return { digest, subject: view.subject?.digest }
   }

@@ -26,11 +26,18 @@ export class Mounts {
   async mount(local: Local, digest: Digest, from: MountSource | undefined): Promise<boolean> {
     const { holdings, store } = this.#deps
     const held = await holdings.blob(localKey(local), digest)
-    if (held && (await store.pushed.size(digest)) === held.size) return true
-    const size = await this.#sizeIn(digest, from)
-    if (size === undefined) return false
-    await holdings.putBlob(localKey(local), digest, { size })
-    return true
+    if (
+      held &&
+      (await holdings.renew(localKey(local), digest)) &&
+      (await store.pushed.size(digest)) === held.size
+    )
+      return true
+    return store.pushed.claim(digest, async () => {
+      const size = await this.#sizeIn(digest, from)
+      if (size === undefined) return false
+      await holdings.putBlob(localKey(local), digest, { size })
+      return true
+    })
   }
 
   /** Bytes of the blob, which lie among what was pushed; undefined when there is nothing to mount. */

@@ -1,4 +1,5 @@
 /** The orchestration of a push: what was answered 201 is on disk, and belongs to its repository alone. */
+import type { Room } from '../stream/room.ts'
 import { Blobs } from './blobs.ts'
 import type { PushDeps } from './deps.ts'
 import { Manifests } from './manifests.ts'
@@ -10,6 +11,8 @@ export interface Push {
   readonly mounts: Mounts
   readonly manifests: Manifests
   readonly blobs: Blobs
+  /** For bodies that are held whole. */
+  readonly room: Room
 }
 
 export function createPush(deps: PushDeps): Push {
@@ -18,5 +21,6 @@ export function createPush(deps: PushDeps): Push {
     mounts: new Mounts(deps),
     manifests: new Manifests(deps),
     blobs: new Blobs(deps),
+    room: deps.room,
   }
 }

@@ -2,6 +2,7 @@
 import { type Algorithm, algorithmOf, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryKey } from '../store/layout.ts'
+import { isCode } from '../store/system-error.ts'
 import type { StoredUpload, UploadFile, UploadFiles } from '../store/upload.ts'
 import { letGo } from '../stream/bytes.ts'
 import { type GrowingHash, openHash } from '../stream/growing-hash.ts'
@@ -20,8 +21,6 @@ export class Session {
   #algorithm: Algorithm
   /** Bytes in the file while it is not open. */
   #size: number
-  /** Under this name the bytes lie in the store already; only the repository's link is missing. */
-  #stored: Digest | undefined
   #isOver = false
 
   constructor(files: UploadFiles, { id, note, size }: StoredUpload) {
@@ -81,9 +80,14 @@ export class Session {
 
   /** Durable under the digest's name when it resolves; the caller has compared the digest. */
   async store(digest: Digest): Promise<void> {
-    if (this.#stored === digest) return
-    await (await this.#open()).commit(digest)
-    this.#stored = digest
+    const file = await this.#open()
+    const wasStored = file.isCommitted // and only the repository's link was missing
+    try {
+      await file.commit(digest)
+    } catch (error) {
+      if (!wasStored || !isCode(error, 'ENOENT')) throw error
+      throw new RegistryError('BLOB_UPLOAD_UNKNOWN', 'the upload was given up: begin a new one')
+    }
   }
 
   /** Gives back what it keeps open; the session lives on in its files. */

@@ -41,17 +41,14 @@ export class TakeOver {
     const entry = await catalog.manifest(keyOf(from), digest)
     const body = entry && (await store.read(digest))
     const view = body && viewManifest(body)
-    if (!view || body.length !== entry.size || !(await store.pushed.pin(digest))) return
+    if (!view || body.length !== entry.size) return
     await this.take(local, from, view, levels - 1)
     const { mediaType, size } = entry
-    await holdings.putManifest(key, digest, {
-      mediaType,
-      size,
-      stored: Promise.resolve(),
-      view,
-      tags: [],
-      requires: [],
-      allow: () => {},
+    await store.pushed.claim(digest, async () => {
+      if (!(await store.pushed.pin(digest))) return
+      const stored = Promise.resolve()
+      const pushed = { mediaType, size, stored, view, tags: [], requires: [], allow: () => {} }
+      await holdings.putManifest(key, digest, pushed)
     })
   }
 }

@@ -6,6 +6,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { type Local, localKey } from '../pull/target.ts'
 import { isSameRepository, type RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
+import { storeClaimed } from './claimed.ts'
 import type { PushDeps } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
 import { type Progress, UploadConflict } from './progress.ts'
@@ -113,19 +114,28 @@ export class Uploads {
    * @throws as `complete`
    */
   async push(local: Local, digest: Digest, body: Body): Promise<Progress | undefined> {
-    const { store, holdings, limits } = this.#deps
+    const { store, holdings, limits, room } = this.#deps
     const key = localKey(local)
     const held = await holdings.blob(key, digest)
-    if (held && (await store.pushed.size(digest)) === held.size) return readOut(body)
-    const { content, rest } = await takeWhole(body, Math.min(wholeBytes, limits.uploadBytes))
-    if (content === undefined) return this.#pushLong(local, digest, { ...body, chunks: rest })
-    if (digestOf(content, algorithmOf(digest)) === digest) {
-      const stored = store.pushed.put(digest, content)
-      await holdings.putBlob(key, digest, { size: content.length, stored })
-      return undefined
+    if (held && (await holdings.renew(key, digest)) && (await store.pushed.size(digest)) === held.size)
+      return readOut(body)
+    const taken = await takeWhole(body, Math.min(wholeBytes, limits.uploadBytes), room)
+    try {
+      const { content, rest } = taken
+      if (content === undefined) return await this.#pushLong(local, digest, { ...body, chunks: rest })
+      if (digestOf(content, algorithmOf(digest)) === digest) {
+        const size = content.length
+        await storeClaimed(store, digest, {
+          put: () => store.pushed.put(digest, content),
+          name: stored => holdings.putBlob(key, digest, { size, stored }),
+        })
+        return undefined
+      }
+      if (content.length === 0) return await this.start(local, algorithmOf(digest))
+      throw mismatch(digest)
+    } finally {
+      taken.release()
     }
-    if (content.length === 0) return this.start(local, algorithmOf(digest))
-    throw mismatch(digest)
   }
 
   /** The sessions open, of one repository or of all. */
@@ -174,12 +184,11 @@ export class Uploads {
       await this.#end(session)
       throw mismatch(digest)
     }
-    const stored = session.store(digest)
-    try {
-      await this.#deps.holdings.putBlob(session.key, digest, { size: session.offset, stored })
-    } finally {
-      await Promise.allSettled([stored]) // nobody else gets the session while its file is on the move
-    }
+    const { store, holdings } = this.#deps
+    await storeClaimed(store, digest, {
+      put: () => session.store(digest), // nobody else gets the session while its file is on the move
+      name: stored => holdings.putBlob(session.key, digest, { size: session.offset, stored }),
+    })
     this.#endBehind(session)
   }
 

@@ -3,6 +3,7 @@ import { readFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import { withDescriptor } from '../runtime/descriptors.ts'
 import type { WholeFiles } from './durable.ts'
 import { type OpenFile, OpenFiles } from './open-files.ts'
 import { ifThere, isCode } from './system-error.ts'
@@ -43,7 +44,7 @@ export class Contents implements ReadableContents {
   }
 
   read(digest: Digest): Promise<Buffer | undefined> {
-    return ifThere(readFile(this.path(digest)))
+    return ifThere(withDescriptor(() => readFile(this.path(digest))))
   }
 
   /** The caller has verified the digest. */
@@ -73,6 +74,19 @@ export class Contents implements ReadableContents {
   /** One more name, not synced yet, for a file whose content is on disk already and has the digest. */
   async link(digest: Digest, path: string, sizeBytes: number): Promise<void> {
     if (await this.#deps.files.link(path, this.path(digest))) this.#count(sizeBytes)
+  }
+
+  /** Into the trash, where the caller deletes it; undefined when it is not here. */
+  async moveAway(digest: Digest): Promise<string | undefined> {
+    const doomed = this.#deps.files.scratch()
+    try {
+      await this.#deps.files.move(this.path(digest), doomed, { durable: false })
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+    this.forget(digest)
+    return doomed
   }
 
   /** Who reads the bytes goes on reading. */

@@ -1,6 +1,7 @@
 /** A file opened once and shared: closed when the last of its users has let go. */
 import { close, constants, fdatasync, fstat, fsync, ftruncate, open, read, writev } from 'node:fs'
 import { promisify } from 'node:util'
+import { withDescriptor } from '../runtime/descriptors.ts'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
@@ -8,6 +9,21 @@ const fdatasyncAsync = promisify(fdatasync)
 const fsyncAsync = promisify(fsync)
 const fstatAsync = promisify(fstat)
 const ftruncateAsync = promisify(ftruncate)
+
+const closing = new Set<Promise<void>>()
+
+/** Resolves when the files that everybody has let go of are closed. */
+export async function allClosed(): Promise<void> {
+  await Promise.all(closing)
+}
+
+/** Nothing was promised about a file that nobody uses. */
+function closeBehind(fd: number): void {
+  const closed = closeAsync(fd)
+    .catch(() => {})
+    .finally(() => closing.delete(closed))
+  closing.add(closed)
+}
 
 /** For reading and writing, made when it is not there. */
 export const openOrMake = constants.O_RDWR | constants.O_CREAT
@@ -27,8 +43,8 @@ export class SharedFile {
 
   /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
   static async open(path: string, flags: 'r' | 'r+' | 'wx+' | typeof openOrMake): Promise<SharedFile> {
-    const fd = await openAsync(path, flags, 0o644)
-    return new SharedFile(fd, path, () => void closeAsync(fd).catch(() => {})) // nothing was promised about a file nobody uses
+    const fd = await withDescriptor(() => openAsync(path, flags, 0o644))
+    return new SharedFile(fd, path, () => closeBehind(fd))
   }
 
   /** One more user, who has to call `release` too. */

@@ -2,7 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LRUCache } from 'lru-cache'
-import { SharedFile } from './file.ts'
+import { keepsDescriptors } from '../runtime/descriptors.ts'
+import { allClosed, SharedFile } from './file.ts'
 import { isCode } from './system-error.ts'
 
 /** To have forgotten a folder costs a sync of its parent. */
@@ -20,6 +21,7 @@ export class Folders {
 
   /** Those synced lately, kept open: to open one takes half as long as to sync it. */
   readonly #opened = new LRUCache<string, SharedFile>({ max: maxOpened, dispose: folder => folder.release() })
+  readonly #keeping = keepsDescriptors(() => this.#giveBack())
 
   /** @param root is there, and stays */
   constructor(root: string, syncNow?: (folder: string) => Promise<void>) {
@@ -30,6 +32,12 @@ export class Folders {
 
   close(): void {
     this.#opened.clear()
+    this.#keeping[Symbol.dispose]()
+  }
+
+  #giveBack(): Promise<void> {
+    this.#opened.clear()
+    return allClosed()
   }
 
   /** Runs a task that puts something into the folder, which is made when it is missing. */

@@ -1,7 +1,7 @@
 /**
  * Where things lie in the store:
  *
- *     format.json                       {"v":1}
+ *     format.json                       {"v":1,"id":…}: the format, and what tells this store from another
  *     lock                              held by the process that owns the store
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
  *     pushed/<alg>/ab/<hex>             bytes from pushes and mounts, some of them hard links of cached ones
@@ -35,9 +35,11 @@ export function isSameRepository(one: RepositoryKey, other: RepositoryKey): bool
 
 export class Layout {
   readonly root: string
+  readonly #areas: Readonly<Record<'cached' | 'pushed', string>>
 
   constructor(root: string) {
     this.root = root
+    this.#areas = { cached: join(root, 'cached'), pushed: join(root, 'pushed') }
   }
 
   get format(): string {
@@ -123,6 +125,6 @@ export class Layout {
 
   #content(area: 'cached' | 'pushed', digest: Digest): string {
     const hex = hexOf(digest)
-    return join(this.root, area, algorithmOf(digest), hex.slice(0, 2), hex)
+    return `${this.#areas[area]}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}`
   }
 }

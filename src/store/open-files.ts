@@ -1,7 +1,8 @@
 /** Files that were read lately, kept open: a bounded number, and none that is no longer in its folder. */
 import { fstatSync } from 'node:fs'
 import { LRUCache } from 'lru-cache'
-import { SharedFile } from './file.ts'
+import { keepsDescriptors } from '../runtime/descriptors.ts'
+import { allClosed, SharedFile } from './file.ts'
 import { ifThere } from './system-error.ts'
 
 export interface OpenFile {
@@ -15,6 +16,7 @@ const maxOpen = 256
 
 export class OpenFiles {
   readonly #files = new LRUCache<string, SharedFile>({ max: maxOpen, dispose: file => file.release() })
+  readonly #keeping = keepsDescriptors(() => this.#giveBack())
 
   /** Undefined when there is none; rejects with the system's error. */
   async open(path: string): Promise<OpenFile | undefined> {
@@ -34,6 +36,12 @@ export class OpenFiles {
 
   close(): void {
     this.#files.clear()
+    this.#keeping[Symbol.dispose]()
+  }
+
+  #giveBack(): Promise<void> {
+    this.#files.clear()
+    return allClosed()
   }
 
   /** What is known of an open file is in memory: nobody waits for a disk. Undefined when it was deleted or replaced. */

@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs'
 import { readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
+import { withDescriptor } from '../runtime/descriptors.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
 import {
@@ -80,7 +81,7 @@ export class Partials {
 
   /** The one with the most bytes on disk; the others are deleted. */
   async #leftBehind(digest: Digest) {
-    const paths = (await readdir(this.#layout.partials))
+    const paths = (await withDescriptor(() => readdir(this.#layout.partials)))
       .filter(name => name.startsWith(`${dashed(digest)}.`) && !name.endsWith('.note'))
       .map(name => join(this.#layout.partials, name))
       .filter(path => !this.#open.has(path))

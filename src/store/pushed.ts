@@ -1,16 +1,27 @@
 /** Bytes that local repositories hold. What cannot be read is an error here: nobody else has them. */
 import { constants } from 'node:fs'
-import { copyFile, rm } from 'node:fs/promises'
+import { copyFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
+import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Cached } from './cached.ts'
+import { Claims } from './claims.ts'
 import type { Contents, ReadableContents, StoredBlob } from './contents.ts'
 import type { WholeFiles } from './durable.ts'
 import { SharedFile } from './file.ts'
-import { isCode } from './system-error.ts'
+import { ifThere, isCode } from './system-error.ts'
 
 /** File systems without hard links, other disks mounted within the store, and files that have too many names. */
 const noLink = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Bytes that lie among the pushed ones. */
+export interface PushedFile {
+  readonly size: number
+  /** When they were written, or got their name or another one. Milliseconds since the epoch. */
+  readonly changedAt: number
+  /** No cached ones share their place on the disk. */
+  readonly isOnly: boolean
+}
 
 export interface PushedDeps {
   readonly files: WholeFiles
@@ -23,6 +34,7 @@ export class Pushed implements ReadableContents {
   readonly #files: WholeFiles
   readonly #contents: Contents
   readonly #cached: Cached
+  readonly #claims = new Claims()
 
   constructor({ files, contents, cached }: PushedDeps) {
     this.#files = files
@@ -57,6 +69,37 @@ export class Pushed implements ReadableContents {
     return true
   }
 
+  /**
+   * Within the task no collection takes the bytes: for who puts them or finds them here, and then writes the record
+   * that names them.
+   */
+  claim<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
+    return this.#claims.claim(digest, task)
+  }
+
+  /** What lies among the pushed bytes themselves; undefined: nothing. */
+  async look(digest: Digest): Promise<PushedFile | undefined> {
+    const found = await ifThere(stat(this.#contents.path(digest)))
+    if (!found) return undefined
+    const { size, mtimeMs, ctimeMs, nlink } = found
+    return { size, changedAt: Math.max(mtimeMs, ctimeMs), isOnly: nlink < 2 }
+  }
+
+  /**
+   * Takes the bytes away, unless somebody claims them. Who reads them goes on reading.
+   *
+   * @param isGarbage asked when nobody can claim them any more
+   * @returns whether they are gone
+   */
+  async remove(digest: Digest, isGarbage: () => boolean): Promise<boolean> {
+    const doomed = await this.#claims.unlessClaimed(digest, async () =>
+      isGarbage() ? this.#contents.moveAway(digest) : undefined,
+    )
+    if (doomed === undefined) return false
+    await rm(doomed, { force: true }) // behind the claims: of a large file it takes a while
+    return true
+  }
+
   async #pinCached(digest: Digest): Promise<boolean> {
     const size = await this.#cached.size(digest)
     if (size === undefined) return false
@@ -74,7 +117,9 @@ export class Pushed implements ReadableContents {
   async #copy(digest: Digest, from: string, size: number): Promise<boolean> {
     const scratch = this.#files.scratch()
     try {
-      await copyFile(from, scratch, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+      await withDescriptor(() =>
+        copyFile(from, scratch, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
+      )
       await synced(scratch)
       await this.#contents.adopt(digest, scratch, size)
       return true

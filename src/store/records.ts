@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from '../observe/log.ts'
+import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Durability, WholeFiles } from './durable.ts'
 import { isCode } from './system-error.ts'
 
@@ -30,7 +31,7 @@ export class Records {
   async read(path: string): Promise<{ record: StoredRecord; version: Version } | undefined> {
     let text: string
     try {
-      text = await readFile(path, 'utf8')
+      text = await withDescriptor(() => readFile(path, 'utf8'))
     } catch (error) {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
       throw error

@@ -3,6 +3,7 @@ import { mkdir, opendir, readFile, rm, rmdir, stat, unlink } from 'node:fs/promi
 import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
+import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Contents } from './contents.ts'
 import { openOrMake, SharedFile } from './file.ts'
 import { GrowingFile, syncEveryBytes } from './growing-file.ts'
@@ -64,7 +65,7 @@ export class UploadFiles {
     if (!idGrammar.test(id)) return undefined
     const folder = this.#deps.layout.upload(id)
     try {
-      const note = parseNote(await readFile(notePath(folder), 'utf8'))
+      const note = parseNote(await withDescriptor(() => readFile(notePath(folder), 'utf8')))
       return note && { id, note, ...(await measured(folder)) }
     } catch (error) {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined

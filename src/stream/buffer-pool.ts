@@ -18,7 +18,7 @@ export class BufferPool {
   constructor(
     sizes: readonly (readonly [bytes: number, count: number])[] = [
       [256 * kiB, 64],
-      [1024 * kiB, 16],
+      [1024 * kiB, 4],
     ],
   ) {
     this.#shelves = sizes.map(([bytes, left]) => ({ bytes, free: [], left }))

@@ -15,6 +15,7 @@ export function mark(loopId: string): string {
  * everybody, and a CDN that is shown marks of its own refuses.
  */
 export function marksIn(header: string): readonly string[] {
+  if (header === '') return []
   return header
     .split(',')
     .map(part => part.replaceAll(/\s/g, ''))

@@ -47,7 +47,8 @@ async function fromApi(endpoint: Endpoint, ask: ReferrersAsk): Promise<Descripto
     const view = viewManifest(body)
     if (!view)
       throw failureOf(subject, 'corrupt', `${subject.upstream} answered ${subject.text} with no index`)
-    found.push(...view.manifests, ...view.blobs)
+    for (const descriptor of view.manifests) found.push(descriptor)
+    for (const descriptor of view.blobs) found.push(descriptor)
     query = nextPage(reply.headers.link, reply.url)?.searchParams
     if (query && page + 1 === maxPages) {
       const message = `${subject.upstream} lists more than ${maxPages} pages for ${subject.text}`

@@ -23,9 +23,14 @@ function fromExpiresIn(value: unknown): number | undefined {
 /** `exp` of a JWT, measured from its own `iat` so that clocks may differ, or ECR Public's `expiration`. */
 function fromClaims(token: string, now: number): number | undefined {
   const { exp, iat } = decode(token.split('.')[1])
-  if (typeof exp === 'number') return exp * 1_000 - (typeof iat === 'number' ? iat * 1_000 : now)
+  if (typeof exp === 'number') return finite(exp * 1_000 - (typeof iat === 'number' ? iat * 1_000 : now))
   const { expiration } = decode(token)
-  return typeof expiration === 'number' ? expiration * 1_000 - now : undefined
+  return typeof expiration === 'number' ? finite(expiration * 1_000 - now) : undefined
+}
+
+/** JSON has numbers beyond all numbers: `1e999`. */
+function finite(ms: number): number | undefined {
+  return Number.isFinite(ms) ? ms : undefined
 }
 
 function decode(part: string | undefined): Record<string, unknown> {

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { isOutOfDescriptors, withDescriptor } from '../runtime/descriptors.ts'
 import { version } from '../runtime/version.ts'
 import { AddressRefused } from './address.ts'
 import type { Agents } from './agent.ts'
@@ -62,7 +63,7 @@ export class Transport {
         throw signal.reason
       }
       const failure = translate(error, subject, { host: url.host, phase: 'headers' })
-      if (isHard(failure) && !(error instanceof AddressRefused)) attempt.failed(reasonOf(error, request))
+      if (isHard(failure) && !isOurs(error)) attempt.failed(reasonOf(error, request))
       else attempt.abandoned()
       throw failure
     }
@@ -73,7 +74,7 @@ export class Transport {
     const started = this.#clock.monotonic()
     let status = 'error'
     try {
-      const answer = await this.#dispatch(request)
+      const answer = await withDescriptor(() => this.#dispatch(request))
       status = String(answer.status)
       return answer
     } finally {
@@ -143,6 +144,11 @@ function reasonOf(error: unknown, { subject, url }: HttpRequest): string {
 
 function isHard({ failure }: UpstreamError): boolean {
   return failure === 'unreachable' || failure === 'timeout'
+}
+
+/** Says nothing of the origin. */
+function isOurs(error: unknown): boolean {
+  return error instanceof AddressRefused || isOutOfDescriptors(error)
 }
 
 function resting(

@@ -76,6 +76,11 @@ export class UpstreamError extends RegistryError {
   }
 }
 
+/** Upstream's own word that there is nothing. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof UpstreamError && error.absent
+}
+
 const defaultRetryAfterMs = 5_000
 
 const answers: Record<UpstreamFailure, { code?: ErrorCode; retryable: boolean }> = {

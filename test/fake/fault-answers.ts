@@ -11,6 +11,8 @@ export interface Sending {
   /** Nothing beyond `at` until the fault is released. */
   hold?: { at: number; fault: Fault }
   cut?: { at: number; how: 'fin' | 'rst' }
+  /** HTTP/2: no further requests on this connection after so many bytes. */
+  lastAt?: number
   delayMs?: number
   bytesPerSecond?: number
   earlyHints?: boolean
@@ -43,6 +45,7 @@ export function spoil(fault: Fault, good: Answer, request: Request): Sending {
   if (spec.kind === 'stall') return { answer: good, hold: { at: spec.at, fault } }
   if (spec.kind === 'fin' || spec.kind === 'rst')
     return { answer: good, cut: { at: spec.at, how: spec.kind } }
+  if (spec.kind === 'last-answer') return { answer: good, lastAt: spec.at }
   if (spec.kind === 'early-hints') return { answer: good, earlyHints: true }
   if (spec.kind === 'slow') {
     const { firstByteMs = 0, bytesPerSecond } = spec
@@ -56,7 +59,7 @@ export function spoil(fault: Fault, good: Answer, request: Request): Sending {
 }
 
 type Renaming = Extract<HeaderFault, { kind: 'headers' | 'wrong-digest' | 'no-digest' | 'chunked' }>
-type Rewriting = Exclude<BodyFault, { kind: 'stall' | 'slow' | 'fin' | 'rst' }>
+type Rewriting = Exclude<BodyFault, { kind: 'stall' | 'slow' | 'fin' | 'rst' | 'last-answer' }>
 
 function isRewriting(spec: Renaming | Rewriting): spec is Rewriting {
   return !['headers', 'wrong-digest', 'no-digest', 'chunked'].includes(spec.kind)

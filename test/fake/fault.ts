@@ -25,6 +25,8 @@ export type EarlyFault =
   | { kind: 'drop'; how?: 'fin' | 'rst' }
   /** A keep-alive connection is found closed when it is used again. */
   | { kind: 'drop-reused' }
+  /** HTTP/2: the connection ends, and says that this request was not looked at. */
+  | { kind: 'go-away' }
   | { kind: 'status'; status: number; body?: string | Buffer | object; headers?: Answer['headers'] }
   | { kind: 'rate-limited'; form: RateLimitForm }
   /** An HTML page with 200, as a captive portal or a login page answers. */
@@ -53,6 +55,8 @@ export type BodyFault =
   | { kind: 'slow'; firstByteMs?: number; bytesPerSecond?: number }
   | { kind: 'fin'; at: number }
   | { kind: 'rst'; at: number }
+  /** HTTP/2: after `at` bytes the connection takes no further requests; this answer goes on. */
+  | { kind: 'last-answer'; at: number }
   /** A clean end after `length` bytes, with a Content-Length that says so. */
   | { kind: 'short'; length: number }
   /** A chunked body that ends cleanly after `length` bytes. */
@@ -76,6 +80,7 @@ const early = new Set<FaultSpec['kind']>([
   'hang',
   'drop',
   'drop-reused',
+  'go-away',
   'status',
   'rate-limited',
   'html',
@@ -87,6 +92,7 @@ const bodily = new Set<FaultSpec['kind']>([
   'slow',
   'fin',
   'rst',
+  'last-answer',
   'short',
   'short-chunked',
   'extra',

@@ -8,7 +8,7 @@ import { applies, type Fault, isEarly } from './fault.ts'
 import { earlyAnswer, spoil } from './fault-answers.ts'
 import { bareLineFeeds } from './rate-limit-answers.ts'
 import type { LoggedRequest, RequestLog } from './request-log.ts'
-import { breakOff, type Exchange, type Pacer, transmit } from './transmit.ts'
+import { breakOff, type Exchange, goAway, type Pacer, transmit } from './transmit.ts'
 
 export interface ListenerContext {
   log: RequestLog
@@ -139,6 +139,8 @@ export class Listener {
     }
     if (spec.kind === 'drop' || spec.kind === 'drop-reused') {
       await breakOff(response, spec.kind === 'drop' ? (spec.how ?? 'fin') : 'fin')
+    } else if (spec.kind === 'go-away') {
+      goAway(response)
     } else if (spec.kind === 'rate-limited' && spec.form === 'hap429-bare-lf') {
       this.#bare(exchange)
     } else {

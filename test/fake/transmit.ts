@@ -56,8 +56,12 @@ export async function transmit(exchange: Exchange, sending: Sending): Promise<vo
   const size = sizeOf(answer.body)
   const pacer = sending.bytesPerSecond ? new Pacer(sending.bytesPerSecond) : exchange.pacer
   const paced = { ...exchange, pacer }
-  const stop = Math.min(hold?.at ?? cut?.at ?? size, size)
+  const stop = Math.min(hold?.at ?? cut?.at ?? sending.lastAt ?? size, size)
   await write(paced, sending, 0, stop)
+  if (sending.lastAt !== undefined) {
+    takeNoMore(response)
+    await write(paced, sending, stop, size)
+  }
   if (hold) {
     await flushed(response)
     hold.fault.markReached()
@@ -74,6 +78,20 @@ export async function breakOff(response: ServerResponse, how: 'fin' | 'rst'): Pr
   if (isHttp2(response)) return response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   if (how === 'rst') response.socket?.resetAndDestroy()
   else response.socket?.destroySoon()
+}
+
+/** HTTP/2: GOAWAY, as servers send it before they restart. What is under way goes on. */
+function takeNoMore(response: ServerResponse): void {
+  if (!isHttp2(response)) throw new Error('last-answer is a fault of HTTP/2')
+  response.stream.session?.goaway(constants.NGHTTP2_NO_ERROR, response.stream.id)
+}
+
+/** HTTP/2: GOAWAY that leaves this request out, so that it may be asked again elsewhere. */
+export function goAway(response: ServerResponse): void {
+  if (!isHttp2(response)) throw new Error('go-away is a fault of HTTP/2')
+  const { session, id = 0 } = response.stream
+  session?.goaway(constants.NGHTTP2_NO_ERROR, Math.max(0, id - 2))
+  setImmediate(() => session?.destroy())
 }
 
 async function write(

@@ -58,19 +58,37 @@ const harms = [
   'drop',
   'status',
   'extra',
+  'gzip',
+  'html',
+  'wrong-start',
+  'wrong-total',
+  'wrong-digest',
+  'early-hints',
 ] as const
 
 /** Of what the bytes are, or of how many there are. */
-const lies: ReadonlySet<Harm['kind']> = new Set(['corrupt', 'short', 'short-chunked', 'extra'])
+const lies: ReadonlySet<Harm['kind']> = new Set([
+  'corrupt',
+  'short',
+  'short-chunked',
+  'extra',
+  'gzip',
+  'html',
+])
 
-/** At what part of the blob the fault strikes, once. */
+/** At what part of the blob, or of the manifest, the fault strikes, once. */
 export interface Harm {
+  /** One more than there are: the manifest. */
   blob: number
   at: number
   kind: (typeof harms)[number]
 }
 
-const harm: fc.Arbitrary<Harm> = fc.record({ blob: about.blob, at: place, kind: fc.constantFrom(...harms) })
+const harm: fc.Arbitrary<Harm> = fc.record({
+  blob: fc.nat(blobs.length),
+  at: place,
+  kind: fc.constantFrom(...harms),
+})
 
 export const history = fc.record({
   listed: fc.boolean(),
@@ -181,9 +199,11 @@ function rangeOf(
 }
 
 function faultOf({ blob, at, kind }: Harm): FaultSpec {
-  const { digest, size } = blobs[blob] ?? seededBlob('none', 0)
+  const target = blobs[blob]
+  const size = target?.size ?? bundle.root.body.length
   const position = Math.floor(at * Math.max(0, size - 1))
-  const aim = { path: new RegExp(digest.slice('sha256:'.length)), method: 'GET', times: 1 }
+  const path = target ? new RegExp(target.digest.slice('sha256:'.length)) : /\/manifests\//
+  const aim = { path, method: 'GET', times: 1 }
   switch (kind) {
     case 'fin':
     case 'rst':
@@ -199,6 +219,12 @@ function faultOf({ blob, at, kind }: Harm): FaultSpec {
     case 'chunked':
     case 'ignore-range':
     case 'drop':
+    case 'gzip':
+    case 'html':
+    case 'wrong-start':
+    case 'wrong-total':
+    case 'wrong-digest':
+    case 'early-hints':
       return { ...aim, kind }
   }
 }

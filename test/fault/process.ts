@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 
 const main = resolve('src/main.ts')
 const startTimeoutMs = 30_000
@@ -17,26 +18,36 @@ export interface ProcessOptions {
   readonly runner?: readonly string[]
   /** Servers beside a primary; default: as the suite runs. */
   readonly workers?: number
+  /** What the configuration says under `limits`. */
+  readonly limits?: Readonly<Record<string, unknown>>
 }
 
 export class LayoverProcess implements AsyncDisposable {
   readonly url: string
   readonly #child: ChildProcess
-  readonly #pid: number
+  /** Of the process, or of the primary where there are several. */
+  readonly pid: number
 
   private constructor(child: ChildProcess, pid: number, url: string) {
     this.#child = child
-    this.#pid = pid
+    this.pid = pid
     this.url = url
   }
 
-  static async start({ home, upstreamUrl, runner = [], workers }: ProcessOptions): Promise<LayoverProcess> {
+  static async start({
+    home,
+    upstreamUrl,
+    runner = [],
+    workers,
+    limits = {},
+  }: ProcessOptions): Promise<LayoverProcess> {
     const file = join(home, 'upstreams.yaml')
     const config = [
       'listen: 127.0.0.1:0',
       'store: {path: ./data}',
       `upstreams: [{registry: plain.test, url: "${upstreamUrl}", default: true}]`,
       'local: [{match: "local/**"}]',
+      `limits: ${JSON.stringify(limits)}`,
     ]
     await writeFile(file, config.join('\n'))
     const [command, ...args] = [...runner, process.execPath, main, 'serve', '--config', file]
@@ -49,12 +60,20 @@ export class LayoverProcess implements AsyncDisposable {
 
   /** Ids of the processes that serve; none where one process does all. */
   async servers(): Promise<readonly number[]> {
-    const text = await readFile(`/proc/${this.#pid}/task/${this.#pid}/children`, 'utf8')
+    const text = await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8')
     return text.split(' ').filter(Boolean).map(Number)
   }
 
+  /** From here on nobody reads the log; then, with what is given back, all the rest of it until the process has ended. */
+  holdLog(): () => Promise<string> {
+    const { stdout } = this.#child
+    if (!stdout) throw new Error('the process has no output to read')
+    stdout.pause()
+    return () => text(stdout)
+  }
+
   signal(signal: NodeJS.Signals): void {
-    process.kill(this.#pid, signal)
+    process.kill(this.pid, signal)
   }
 
   /** As a power cut or the kernel's out-of-memory killer ends it. */
@@ -75,7 +94,7 @@ export class LayoverProcess implements AsyncDisposable {
     const { exitCode, signalCode } = this.#child
     if (exitCode !== null || signalCode !== null) return
     const ended = once(this.#child, 'exit')
-    process.kill(this.#pid, signal)
+    process.kill(this.pid, signal)
     await ended
   }
 }

@@ -1,5 +1,6 @@
 /** Several servers and their primary as processes: killed, stopped, told of changes. */
 import { readFile, rename, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { readContent, seededBlob } from '../fake/bytes.ts'
@@ -14,10 +15,10 @@ import { auditStore, miB, repository } from './scene.ts'
 
 const local = 'local/app'
 
-async function start(workers: number) {
+async function start(workers: number, limits = {}) {
   const [dir, net] = await Promise.all([tempDir(), startInternet()])
   const upstreamUrl = net.url('plain.test').replace('plain.test', '127.0.0.1')
-  const layover = await LayoverProcess.start({ home: dir.path, upstreamUrl, workers })
+  const layover = await LayoverProcess.start({ home: dir.path, upstreamUrl, workers, limits })
   const url = (path: string) => `${layover.url}/v2/${path}`
   return {
     net,
@@ -224,6 +225,16 @@ test('a reload reaches every server', async () => {
   )
 })
 
+test('connections beyond the limit of every server are closed, and not handed round', async () => {
+  await using at = await start(2, { connections: 3 })
+  const { port } = new URL(at.layover.url)
+  const sockets = Array.from({ length: 10 }, () => connect(Number(port), '127.0.0.1'))
+  for (const socket of sockets) socket.on('error', () => {}).resume()
+  await vi.waitFor(() => expect(sockets.filter(({ closed }) => closed)).toHaveLength(4), { timeout: 10_000 })
+  for (const socket of sockets) socket.destroy()
+  await vi.waitFor(async () => expect((await at.ask('')).status).toBe(200), { timeout: 10_000 })
+})
+
 test('SIGTERM lets the transfers of every server end, and none begins', async () => {
   await using at = await start(2)
   const blob = seededBlob('long', 8 * miB)
@@ -237,4 +248,22 @@ test('SIGTERM lets the transfers of every server end, and none begins', async ()
   stall.release()
   for (const reader of readers) expectWhole(await reader.finish(), blob)
   await stopping
+})
+
+test('what the servers log comes line by line however slowly it is read, and all of it is there after a stop', async () => {
+  await using at = await start(2)
+  at.net.plain.put(repository, 'v1', artifactOf([seededBlob('small', 100)]))
+  const agent = 'x'.repeat(8000)
+  const readLog = at.layover.holdLog()
+  for (let asked = 0; asked < 300; asked += 1) {
+    const { status } = await send(at.url(`${repository}/manifests/v1`), { headers: { 'user-agent': agent } })
+    expect(status).toBe(200)
+  }
+  const log = readLog()
+  await at.layover.stop()
+  const lines = (await log)
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { agent?: string })
+  expect(lines.filter(line => line.agent === agent)).toHaveLength(300)
 })

@@ -21,7 +21,7 @@ async function world() {
   /** Whatever is answered afterwards comes from memory. */
   const loseDisk = async () => {
     for (const folder of ['pushed', 'cached', 'names'])
-      await rm(join(at.layover.storePath, folder), { recursive: true, force: true })
+      await rm(join(at.layover.storePath, folder), { recursive: true, force: true, maxRetries: 10 })
   }
   return { ...at, to, loseDisk }
 }

@@ -172,6 +172,7 @@ describe('a blob', () => {
     await pushBlob(at.to, blob)
     const answer = await at.ask(path, { headers: { range } })
     expect([answer.status, answer.headers['content-range']]).toEqual([416, 'bytes */300000'])
+    expect(answer.headers['cache-status']).toBeUndefined()
   })
 
   test('several ranges come as parts', async () => {

@@ -21,7 +21,7 @@ async function world(): Promise<Scene> {
 /** The line is written when the connection has taken the answer. */
 async function lineOf({ layover }: Scene, requestId: string) {
   return vi.waitFor(() => {
-    const line = layover.lines.find(each => each.requestId === requestId)
+    const line = layover.lines.find(each => each.requestId === requestId && each.msg === 'request')
     if (!line) throw new Error(`no line for ${requestId}`)
     return line
   })

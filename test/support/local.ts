@@ -5,5 +5,13 @@ export type LocalSetting = Pick<LocalNamespace, 'name' | 'match'> & Partial<Loca
 
 /** A namespace with the defaults of upstreams.yaml. */
 export function local(setting: LocalSetting): LocalNamespace {
-  return { overlay: false, immutableTags: [], delete: true, missingReferences: 'accept', ...setting }
+  return {
+    overlay: false,
+    immutableTags: [],
+    delete: true,
+    missingReferences: 'accept',
+    untaggedMs: Number.POSITIVE_INFINITY,
+    retention: [],
+    ...setting,
+  }
 }

@@ -17,7 +17,6 @@ export function serversHere({ log, clock }: { log: Logger; clock: Clock }): Spaw
     const program = new ServerProgram({
       log,
       clock,
-      sharesProcess: true,
       report: report => below.tell(report),
     })
     const below = new Link(portOf(port2), order => program.obey(order as Order))
@@ -26,7 +25,7 @@ export function serversHere({ log, clock }: { log: Logger; clock: Clock }): Spaw
       port1.close()
       ended.resolve('killed')
     }
-    return { pid: process.pid, link, ended: ended.promise, kill }
+    return { pid: process.pid, link, ended: ended.promise, leave: kill, kill }
   }
 }
 

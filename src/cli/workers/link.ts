@@ -28,6 +28,10 @@ export class Link {
     port.onMessage(message => this.#take(message as Message))
   }
 
+  get isClosed(): boolean {
+    return this.#closed !== undefined
+  }
+
   /** Rejects with the other end's error, or with the reason of `close`. */
   ask(body: unknown): Promise<unknown> {
     if (this.#closed) return Promise.reject(this.#closed)

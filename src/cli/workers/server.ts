@@ -19,18 +19,18 @@ import { openStoreReader, type Store } from '../../store/store.ts'
 import { closedUpstream } from '../../upstream/closed.ts'
 import { resolverOf } from '../resolver.ts'
 import type { Order, Report } from './orders.ts'
+import { Pulse } from './pulse.ts'
 
 export interface ServerDeps {
   readonly log: Logger
   readonly clock: Clock
-  /** Servers that share a process listen side by side; else the primary hands out the connections. */
-  readonly sharesProcess: boolean
   readonly report: (report: Report) => void
 }
 
 export class ServerProgram {
   readonly #deps: ServerDeps
   readonly #metrics = createMetrics({ defaults: true })
+  readonly #pulse = new Pulse()
   #running: Running | undefined
 
   constructor(deps: ServerDeps) {
@@ -38,6 +38,7 @@ export class ServerProgram {
   }
 
   async obey(order: Order): Promise<unknown> {
+    this.#pulse.beat()
     switch (order.kind) {
       case 'start':
         return this.#start(order)
@@ -74,7 +75,11 @@ export class ServerProgram {
     })
     for (const key of changing) entries.changing(key)
     const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: new Lines(log) })
-    const forward = new Forward({ inlet, open: digest => store.open(digest) })
+    const forward = new Forward({
+      inlet,
+      open: digest => store.open(digest),
+      silence: () => this.#pulse.silence,
+    })
     const reads = createHeldReads({ entries, store, clock, log })
     const held = (of: Config): HeldDeps => ({
       resolver: resolverOf(of, ({ options }) => closedUpstream(options)),
@@ -98,13 +103,14 @@ export class ServerProgram {
   }
 
   async #listen(running: Running, hotPath: HotPath): Promise<readonly BoundAddress[]> {
-    const { log, sharesProcess } = this.#deps
+    const { log } = this.#deps
     const edge = createEdge({
       hotPath,
       log,
       metrics: this.#metrics,
-      sharesAddress: sharesProcess,
+      sharesAddress: true,
       maxConnections: () => running.config.limits.connections,
+      headersMs: () => running.config.limits.headersMs,
       stalledMs: () => running.config.limits.stalledMs,
       answer: (exchange, draining) =>
         isOwn(exchange, draining) ? undefined : answerHeld(exchange, running.current),
@@ -130,6 +136,7 @@ export class ServerProgram {
     if (!running) return
     await running.edge?.drain(drainMs)
     await running.forward.close()
+    this.#pulse.stop()
     running.reader.close()
     running.store.close()
   }

@@ -12,6 +12,8 @@ export interface Server {
   readonly link: Link
   /** Resolves, with how it ended, when it has; the link is closed then. */
   readonly ended: Promise<string>
+  /** It has nothing more to do, and ends when its log is written. */
+  leave(): void
   kill(): void
 }
 
@@ -28,6 +30,7 @@ export interface ServersDeps {
 
 /** Who does not take in an order for so long hangs, and would answer what is not true any more. */
 const patienceMs = 10_000
+const graceMs = 500
 /** How often each is asked how it fares. */
 const watchMs = 10_000
 /** Between the deaths of a server that dies again and again. */
@@ -39,23 +42,27 @@ export class Servers {
   readonly #stopping = new AbortController()
   /** As each of them told last: what a dead one counted is not to vanish from the sum. */
   readonly #counted = new Map<Server, Counted>()
-  #past: Counted = []
+  /** What dead ones counted; folded into one, one after the other. */
+  readonly #past: Counted[] = []
+  #folding: Promise<void> = Promise.resolve()
 
   constructor(deps: ServersDeps) {
     this.#deps = deps
   }
 
   /**
-   * Resolves when all of them listen, with where they do.
+   * Starts the first, which finds the ports that are left to the system. Resolves with where it listens.
    *
-   * @throws the system's error when one cannot
+   * @throws the system's error when it cannot
    */
-  async start(): Promise<readonly BoundAddress[]> {
+  start(): Promise<readonly BoundAddress[]> {
     void this.#watch()
-    const [first] = await Promise.all(
-      Array.from({ length: this.#deps.count }, () => this.#add(restartMs.first)),
-    )
-    return first ?? []
+    return this.#add(restartMs.first)
+  }
+
+  /** @throws the system's error when one cannot listen */
+  async startOthers(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#deps.count - 1 }, () => this.#add(restartMs.first)))
   }
 
   /** Resolves when every server has taken it in, or is no more. */
@@ -70,7 +77,13 @@ export class Servers {
 
   /** Resolves when every server has taken it in. @throws the first failure of one that goes on with the old one */
   async reload(order: Order & { kind: 'reload' }): Promise<void> {
-    await Promise.all([...this.#servers].map(server => this.#order(server, order)))
+    await Promise.all(
+      [...this.#servers].map(server =>
+        this.#order(server, order).catch((error: unknown) => {
+          if (!server.link.isClosed) throw error // else another one starts with the new one
+        }),
+      ),
+    )
   }
 
   /** What the servers counted, those that are no more included. */
@@ -78,10 +91,10 @@ export class Servers {
     await Promise.all(
       [...this.#servers].map(async server => {
         const counted = await this.#order(server, { kind: 'metrics' }).catch(() => undefined)
-        if (counted) this.#counted.set(server, counted)
+        if (counted && this.#servers.has(server)) this.#counted.set(server, counted)
       }),
     )
-    return [this.#past, ...this.#counted.values()]
+    return [...this.#past, ...this.#counted.values()]
   }
 
   /** They take no new connections and end when their transfers have, or at the deadline. */
@@ -90,8 +103,8 @@ export class Servers {
     await Promise.all(
       [...this.#servers].map(async server => {
         await this.#order(server, { kind: 'stop', drainMs }, drainMs + patienceMs).catch(() => {})
-        server.kill()
-        await server.ended
+        server.leave()
+        await this.#within(patienceMs, server, 'leave', server.ended)
       }),
     )
   }
@@ -128,7 +141,7 @@ export class Servers {
     this.#servers.delete(server)
     const counted = this.#counted.get(server)
     this.#counted.delete(server)
-    if (counted) this.#past = await sum([this.#past, remaining(counted)]).getMetricsAsJSON()
+    if (counted) this.#remember(remaining(counted))
     if (signal.aborted) return
     log.error({ pid: server.pid, how }, 'a server died and is replaced')
     try {
@@ -139,22 +152,38 @@ export class Servers {
     }
   }
 
+  /** Part of the sum at once: no scrape sees it go down. */
+  #remember(counted: Counted): void {
+    this.#past.push(counted)
+    this.#folding = this.#folding.then(async () => {
+      const all = [...this.#past]
+      const one = await sum(all).getMetricsAsJSON()
+      this.#past.splice(0, all.length, one)
+    })
+  }
+
   async #order<K extends Order['kind']>(
     server: Server,
     order: Order & { kind: K },
     withinMs = patienceMs,
   ): Promise<OrderAnswers[K]> {
-    const answered = new AbortController()
-    const { log } = this.#deps
-    const late = clock.sleep(withinMs, answered.signal).then(() => {
-      log.error({ pid: server.pid, order: order.kind }, 'a server does not answer and is ended')
+    const answered = server.link.ask(order) as Promise<OrderAnswers[K]>
+    return this.#within(withinMs, server, order.kind, answered)
+  }
+
+  /** A server that has not done it by then hangs. */
+  async #within<T>(ms: number, server: Server, order: string, done: Promise<T>): Promise<T> {
+    const over = new AbortController()
+    const late = clock.sleep(ms, over.signal).then(async () => {
+      await clock.sleep(graceMs, over.signal) // it may be the whole machine that stood still
+      this.#deps.log.error({ pid: server.pid, order }, 'a server does not answer and is ended')
       server.kill()
     })
-    late.catch(() => {}) // answered in time
+    late.catch(() => {}) // done in time
     try {
-      return (await server.link.ask(order)) as OrderAnswers[K]
+      return await done
     } finally {
-      answered.abort()
+      over.abort()
     }
   }
 }

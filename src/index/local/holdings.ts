@@ -6,17 +6,19 @@ import type { Tag } from '../../oci/name.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { RepositoryKey } from '../../store/layout.ts'
 import type { Store } from '../../store/store.ts'
-import { Background } from '../../stream/background.ts'
 import { type LockKeys, Locks } from '../../stream/locks.ts'
 import { settle } from '../answer.ts'
 import { Completion, untilKnown } from '../completion.ts'
 import { holdsAny } from '../folders.ts'
 import type { Answer, BlobEntry, Changed, Changing, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
 import { Listings } from '../listings.ts'
-import { PullTimes } from '../pull-times.ts'
+import { PullNotes } from '../pull-notes.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
 import type { Found, PushedManifest } from './pushed-manifest.ts'
 import { LocalRecords } from './records.ts'
+import { Renewals } from './renewals.ts'
+import { Taking } from './taking.ts'
+import { Watch } from './watch.ts'
 import { LocalWrites } from './writes.ts'
 
 export interface HoldingsDeps {
@@ -41,19 +43,19 @@ const maxHints = 10
 export class Holdings {
   readonly completion: Completion
   readonly listings: Listings
+  /** Tells a collection what is written meanwhile. */
+  readonly watch = new Watch()
+  readonly taking: Taking
+  readonly #renewals: Renewals
   readonly #deps: HoldingsDeps
   readonly #locks = new Locks()
   readonly #records: LocalRecords
   readonly #writes: LocalWrites
-  readonly #pulls = new PullTimes()
-  readonly #background: Background
+  readonly #pulls: PullNotes
 
   constructor(deps: HoldingsDeps) {
     this.#deps = deps
     this.#records = new LocalRecords(deps)
-    this.#background = new Background(error =>
-      deps.log.error({ err: error }, 'a pull time could not be kept'),
-    )
     this.completion = new Completion(deps)
     this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
     this.#writes = new LocalWrites({
@@ -62,6 +64,29 @@ export class Holdings {
       ...deps,
       completion: this.completion,
       records: this.#records,
+      watch: this.watch,
+    })
+    this.taking = new Taking({
+      locks: this.#locks,
+      records: this.#records,
+      writes: this.#writes,
+      left: key => this.#leave(key),
+    })
+    this.#renewals = new Renewals({
+      clock: deps.clock,
+      write: (key, digest, now) =>
+        this.#locks.hold({ exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }, () =>
+          this.#writes.renewBlob(key, digest, now),
+        ),
+      failed: error => deps.log.error({ err: error }, 'the grace of a blob could not be renewed'),
+    })
+    this.#pulls = new PullNotes({
+      clock: deps.clock,
+      write: ({ key, digest, at }) =>
+        this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
+          this.#writes.notePull(key, digest, at),
+        ),
+      failed: error => deps.log.error({ err: error }, 'a pull time could not be kept'),
     })
   }
 
@@ -136,6 +161,19 @@ export class Holdings {
     )
   }
 
+  /**
+   * Somebody is told that the blob is here and need not be pushed: no collection takes it before the grace has gone by.
+   * Resolves with whether it is held.
+   */
+  async renew(key: RepositoryKey, digest: Digest): Promise<boolean> {
+    return (await this.blob(key, digest)) !== undefined && this.#renewals.renew(key, digest)
+  }
+
+  /** It was promised lately, which its record does not say where the disk could not be written. */
+  wasPromised(key: RepositoryKey, digest: Digest): boolean {
+    return this.#renewals.isFresh(key, digest)
+  }
+
   /** @param allow may throw to refuse: then nothing happened. Resolves with false when it was not held */
   async dropBlob(
     key: RepositoryKey,
@@ -199,22 +237,24 @@ export class Holdings {
     return dropped
   }
 
-  /** The manifest was asked for: kept once an hour, behind the answer. */
-  notePull(key: RepositoryKey, digest: Digest): void {
-    const now = this.#deps.clock.now()
-    if (!this.#pulls.isDue(key, digest, now)) return
-    this.#pulls.note(key, digest, now)
-    this.#background.run(() =>
-      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
-        this.#writes.notePull(key, digest, now),
-      ),
-    )
+  /**
+   * The manifest was asked for: kept once an hour, behind the answer.
+   *
+   * @param pulledAt when it was asked for before, as far as that is known
+   */
+  notePull(key: RepositoryKey, digest: Digest, pulledAt?: number): void {
+    this.#pulls.note(key, digest, pulledAt)
+  }
+
+  /** It was asked for within the last hour, which its record need not say yet. */
+  wasPulled(key: RepositoryKey, digest: Digest): boolean {
+    return this.#pulls.isNoted(key, digest)
   }
 
   /** Ends what runs behind; resolves when no write is under way. */
   async stop(): Promise<void> {
     await this.completion.stop()
-    await this.#background.settled()
+    await this.#pulls.stop()
     await this.#locks.settled()
   }
 

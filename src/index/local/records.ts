@@ -11,6 +11,7 @@ import {
   blobEntry,
   blobRecord,
   childrenOf,
+  linkTime,
   manifestEntry,
   manifestRecord,
   referrerEntry,
@@ -70,6 +71,21 @@ export class LocalRecords {
     const descriptor = await this.#read(store.layout.referrer(key, subject, digest), referrerEntry)
     if (descriptor) await index.putReferrer(key, subject, descriptor)
     else await index.dropReferrer(key, subject, digest)
+  }
+
+  /** When the link was written, or the blob last promised to a client; undefined when there is none that can be read. */
+  blobAt(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
+    return this.#read(this.#deps.store.layout.blob(key, digest), linkTime)
+  }
+
+  /** @param since undefined: it is used again */
+  async noteUntagged(key: RepositoryKey, digest: Digest, since: number | undefined): Promise<void> {
+    const { store } = this.#deps
+    const path = store.layout.manifest(key, digest)
+    const found = await store.records.read(path)
+    if (!found || found.record.untaggedAt === since) return
+    const { untaggedAt: _, ...record } = found.record
+    await this.#save(path, { ...record, ...(since === undefined ? {} : { untaggedAt: since }) })
   }
 
   saveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {

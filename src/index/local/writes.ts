@@ -7,6 +7,7 @@ import type { Tag } from '../../oci/name.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { RepositoryKey } from '../../store/layout.ts'
 import type { Store } from '../../store/store.ts'
+import { allDone } from '../../stream/all-done.ts'
 import { settle } from '../answer.ts'
 import type { Completion } from '../completion.ts'
 import type { BlobEntry, Changed, Changing, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
@@ -14,6 +15,7 @@ import { wasLately } from '../pull-times.ts'
 import { childrenOf } from '../records.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
 import type { LocalRecords } from './records.ts'
+import type { Watch } from './watch.ts'
 
 export interface LocalWritesDeps {
   readonly index: Index
@@ -22,6 +24,7 @@ export interface LocalWritesDeps {
   readonly log: Logger
   readonly completion: Completion
   readonly records: LocalRecords
+  readonly watch: Watch
   readonly changing: Changing
   readonly changed: Changed
 }
@@ -47,9 +50,31 @@ export class LocalWrites {
     { entry, stored }: { entry: BlobEntry; stored: Promise<void> | undefined },
   ): Promise<void> {
     const { index, records, clock } = this.#deps
-    await this.#change(key, [this.#blob(key, digest)], async () => {
-      await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
-      await index.putBlob(key, digest, entry)
+    await this.#told(key, [digest], () =>
+      this.#change(key, [this.#blob(key, digest)], async () => {
+        await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
+        await index.putBlob(key, digest, entry)
+      }),
+    )
+  }
+
+  /** Resolves with the time of the link, which is then less than an hour ago; undefined when there is none. */
+  async renewBlob(key: RepositoryKey, digest: Digest, now: number): Promise<number | undefined> {
+    const { records } = this.#deps
+    const entry = await records.readBlob(key, digest)
+    const at = entry && (await records.blobAt(key, digest))
+    if (!entry || wasLately(at, now)) return at
+    await this.#told(key, [digest], () => records.saveBlob(key, digest, { entry, at: now, after: undefined }))
+    return now
+  }
+
+  /** The links go, whatever lists the blobs: that is the caller's to know. */
+  async removeBlobs(key: RepositoryKey, digests: readonly Digest[]): Promise<void> {
+    const { index, records } = this.#deps
+    const touched = digests.map(digest => this.#blob(key, digest))
+    await this.#change(key, touched, async () => {
+      await allDone(digests.map(digest => records.removeBlob(key, digest)))
+      for (const digest of digests) await index.dropBlob(key, digest)
     })
   }
 
@@ -83,18 +108,18 @@ export class LocalWrites {
       descriptor: descriptorOf(digest, pushed),
     }
     const tags = movedTags(digest, pushed, { current, now: clock.now() })
-    await this.#change(
-      key,
-      this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest }),
-      async () => {
+    const children = [...view.blobs, ...view.manifests]
+    const touched = this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest })
+    await this.#told(key, [digest, ...children.map(child => child.digest)], () =>
+      this.#change(key, touched, async () => {
         await records.saveManifest(key, digest, entry, pushed.stored) // a referrer that is listed has to be there
         if (referrer) await records.saveReferrer(key, referrer.subject, referrer.descriptor)
         await this.#moveTags(key, tags, current)
-        await index.putChildren(key, digest, [...view.blobs, ...view.manifests])
+        await index.putChildren(key, digest, children)
         await index.putManifest(key, digest, entry)
         if (referrer) await index.putReferrer(key, referrer.subject, referrer.descriptor)
         for (const [tag, moved] of tags) await index.putTag(key, tag, moved)
-      },
+      }),
     )
   }
 
@@ -140,10 +165,21 @@ export class LocalWrites {
     const entry = await this.#manifestOf(key, digest)
     if (!entry || wasLately(entry.pulledAt, now)) return
     const pulled = { ...entry, pulledAt: now }
-    await this.#write(key, [this.#manifest(key, digest)], async () => {
-      await records.saveManifest(key, digest, pulled)
-      await index.putManifest(key, digest, pulled)
-    })
+    await this.#told(key, [digest], () =>
+      this.#write(key, [this.#manifest(key, digest)], async () => {
+        await records.saveManifest(key, digest, pulled)
+        await index.putManifest(key, digest, pulled)
+      }),
+    )
+  }
+
+  /** A write after which records may name the digests: a collection that has passed them by hears of it. */
+  async #told<T>(key: RepositoryKey, digests: readonly Digest[], write: () => Promise<T>): Promise<T> {
+    try {
+      return await write()
+    } finally {
+      this.#deps.watch.tell(key, digests)
+    }
   }
 
   /** A write that readers see: told before and after. */
@@ -260,10 +296,4 @@ export class LocalWrites {
     const drop = () => index.dropReferrer(key, subject, digest)
     return [...touched, { what: { referrersOf: subject }, read, drop }]
   }
-}
-
-/** Nothing is under way any more when this rejects with the first failure. */
-async function allDone(tasks: readonly Promise<void>[]): Promise<void> {
-  const failed = (await Promise.allSettled(tasks)).find(result => result.status === 'rejected')
-  if (failed) throw failed.reason
 }

@@ -24,6 +24,8 @@ const schema = `
 /** Bounds what an index without a file may take: 64 MiB in pages of 4 KiB. */
 const memoryPages = 16_384
 const openTimeoutMs = 1000
+/** The inner pages of an index of millions of rows: what is asked for then is one page away. */
+const cacheKiB = 16 * 1024
 const life = { scope: 'life', name: 'epoch' } as const
 
 export const inMemory = ':memory:'
@@ -187,14 +189,17 @@ function prepare(db: DatabaseSync) {
 }
 
 export function prepareReads(db: DatabaseSync) {
+  db.exec(`PRAGMA cache_size = -${cacheKiB}`)
+  const get = db.prepare('SELECT value FROM entry WHERE scope = ? AND name = ?')
+  get.setReturnArrays(true)
   return {
-    get: db.prepare('SELECT value FROM entry WHERE scope = ? AND name = ?'),
+    get,
     page: db.prepare('SELECT name, value FROM entry WHERE scope = ? AND name > ? ORDER BY name LIMIT ?'),
   }
 }
 
-export function textOf(row: Row | undefined): string | undefined {
-  return row && String(row.value)
+export function textOf(row: unknown): string | undefined {
+  return Array.isArray(row) ? String(row[0]) : undefined
 }
 
 export function rowsOf(rows: readonly Row[]): NamedValue[] {

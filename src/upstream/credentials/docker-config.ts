@@ -96,7 +96,7 @@ function readAuth(entry: unknown): Credential | undefined {
   if (!isObject(entry)) return undefined
   const { identitytoken, registrytoken, username, password, auth } = entry
   if (isFilled(identitytoken)) return { kind: 'identity', token: identitytoken }
-  if (isFilled(registrytoken)) return { kind: 'bearer', token: registrytoken }
+  if (isSendable(registrytoken)) return { kind: 'bearer', token: registrytoken }
   if (isFilled(username) && isFilled(password)) return { kind: 'basic', username, password }
   return isFilled(auth) ? decodeAuth(auth) : undefined
 }
@@ -107,6 +107,11 @@ function decodeAuth(auth: string): Credential | undefined {
   const colon = text.indexOf(':')
   if (colon < 1) return undefined
   return { kind: 'basic', username: text.slice(0, colon), password: text.slice(colon + 1) }
+}
+
+/** It goes into a header as it is. */
+function isSendable(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]+$/.test(value)
 }
 
 function isFilled(value: unknown): value is string {

@@ -107,6 +107,13 @@ describe('a request', () => {
     expect(at.primary[0]?.request.httpVersion).toBe('1.0')
   })
 
+  test('whose body is encoded otherwise than in chunks is known as one', async () => {
+    await using at = await siblings(echo)
+    const encoding = 'Transfer-Encoding: gzip, chunked'
+    await sendRaw(at, `POST /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${encoding}\r\n\r\n0\r\n\r\n`)
+    expect(at.primary[0]?.request.headers['transfer-encoding']).toBe('gzip, chunked')
+  })
+
   test('may have headers as large as a client may send them', async () => {
     await using at = await siblings(async () => text('ok'))
     const headers = { 'x-large': 'x'.repeat(15_500) }
@@ -473,6 +480,26 @@ describe('a primary', () => {
     const { outgoing, answered } = begin(at, '/v2/', { 'content-length': '1000' })
     outgoing.write('some')
     await expect(answered).rejects.toMatchObject({ code: 'ECONNRESET' })
+  })
+
+  test('that hangs makes it 503, and cuts off who has a part of the answer', async () => {
+    const silence = new AbortController()
+    const parts = slow()
+    const hangs = Promise.withResolvers<Answer>()
+    const answers = [parts.answer, hangs.promise]
+    await using at = await siblings(async () => answers.shift() ?? text('ok'), {
+      silence: () => silence.signal,
+    })
+    parts.push(Buffer.from('a part'))
+    const cut = sendRaw(at, 'GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n')
+    await first(at.primary)
+    const waiting = at.ask('/v2/')
+    await vi.waitFor(() => expect(at.primary).toHaveLength(2))
+    silence.abort()
+    expect(await waiting).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    expect(await cut).not.toMatch(/0\r\n\r\n$/)
+    expect((await at.ask('/v2/')).status).toBe(503)
+    hangs.resolve(text('late'))
   })
 
   test('that is not there makes it 503, also for a push', async () => {

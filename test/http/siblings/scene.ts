@@ -17,11 +17,15 @@ export interface Setting {
   /** What the server finds in the store. */
   opened?: ForwardDeps['open']
   stalledMs?: number
+  silence?: () => AbortSignal
 }
 
 export type Siblings = Awaited<ReturnType<typeof siblings>>
 
-export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }: Setting = {}) {
+export async function siblings(
+  handler: Handler,
+  { opened, stalledMs = 60_000, silence = () => new AbortController().signal }: Setting = {},
+) {
   const dir = await tempDir()
   const log = createLogger('silent')
   /** Of each process, in the order they began. */
@@ -38,12 +42,13 @@ export async function siblings(handler: Handler, { opened, stalledMs = 60_000 }:
     },
   })
   const inlet = await inward.listen()
-  const forward = new Forward({ inlet, open: opened ?? (async () => undefined) })
+  const forward = new Forward({ inlet, open: opened ?? (async () => undefined), silence })
   const listener = new Listener(
     { host: '127.0.0.1', port: 0, role: 'mirror', tls: undefined },
     {
       log,
       maxConnections: () => 10_000,
+      headersMs: () => 65_000,
       answer: (request, response) => {
         const exchange = openExchange(request, response, 'mirror')
         server.push(exchange)

@@ -46,7 +46,13 @@ function stand(obey: (nth: number) => Obey, count = 2) {
       serving.close(new Error(how))
       ended.resolve(how)
     }
-    const server: Server = { pid: nth, link, ended: ended.promise, kill: () => die('SIGKILL') }
+    const server: Server = {
+      pid: nth,
+      link,
+      ended: ended.promise,
+      leave: () => die('exit code 0'),
+      kill: () => die('SIGKILL'),
+    }
     born.push({ server, nth, die })
     births.dispatchEvent(new Event('birth'))
     return server
@@ -62,6 +68,8 @@ describe('the servers of a primary', () => {
   it('are started together, and tell where they listen', async () => {
     const { servers, born } = stand(() => listens, 3)
     expect(await servers.start()).toEqual([address])
+    expect(born).toHaveLength(1)
+    await servers.startOthers()
     expect(born).toHaveLength(3)
   })
 
@@ -77,6 +85,7 @@ describe('the servers of a primary', () => {
       nth => order => (order.kind === 'changed' ? gates[nth]?.promise : listens(order)),
     )
     await servers.start()
+    await servers.startOthers()
     let told = false
     const telling = servers.tell(changed).then(() => {
       told = true
@@ -94,6 +103,7 @@ describe('the servers of a primary', () => {
       nth => order => (order.kind === 'changed' && nth === 0 ? new Promise(() => {}) : listens(order)),
     )
     await servers.start()
+    await servers.startOthers()
     const telling = servers.tell(changed)
     born[0]?.die('SIGSEGV')
     await telling
@@ -106,6 +116,7 @@ describe('the servers of a primary', () => {
       return listens(order)
     })
     await servers.start()
+    await servers.startOthers()
     const birth = nextBirth()
     born[1]?.die('exit code 1')
     await birth
@@ -120,6 +131,7 @@ describe('the servers of a primary', () => {
       return listens(order)
     })
     await servers.start()
+    await servers.startOthers()
     await servers.stop(1000)
     expect(orders.filter(kind => kind === 'stop')).toHaveLength(2)
     expect(born).toHaveLength(2)
@@ -132,6 +144,7 @@ describe('the servers of a primary', () => {
       return order.kind === 'metrics' && own ? countedBy(own) : listens(order)
     })
     await servers.start()
+    await servers.startOthers()
     for (const [nth, own] of metrics.entries()) {
       own.writes.inc({ operation: 'upload', status: '201' }, 10 ** nth)
       own.flightWaiters.set(1)
@@ -146,5 +159,35 @@ describe('the servers of a primary', () => {
     await birth
     expect(await values('layover_writes_total')).toEqual([111])
     expect(await values('layover_flight_waiters')).toEqual([2])
+  })
+
+  it('go on counting what two counted that died at once, in every scrape', async () => {
+    const own = [createMetrics(), createMetrics()]
+    const { servers, born } = stand(nth => order => {
+      const metrics = own[nth]
+      if (order.kind !== 'metrics') return listens(order)
+      return metrics ? countedBy(metrics) : []
+    })
+    await servers.start()
+    await servers.startOthers()
+    for (const metrics of own) metrics.writes.inc({ operation: 'upload', status: '201' }, 10)
+    const written = async () =>
+      (await sum(await servers.metrics()).getMetricsAsJSON())
+        .find(({ name }) => name === 'layover_writes_total')
+        ?.values.map(({ value }) => value)
+    expect(await written()).toEqual([20])
+    for (const { die } of born.slice()) die('SIGKILL')
+    for (let scrape = 0; scrape < 5; scrape += 1) expect(await written()).toEqual([20])
+  })
+
+  it('fail no reload when they die of it', async () => {
+    const { servers, born } = stand(
+      nth => order => (order.kind === 'reload' && nth === 0 ? new Promise(() => {}) : listens(order)),
+    )
+    await servers.start()
+    await servers.startOthers()
+    const reloading = servers.reload({ kind: 'reload', config: {} as never })
+    born[0]?.die('SIGKILL')
+    await reloading
   })
 })

@@ -40,12 +40,15 @@ describe('the configuration in force', () => {
       hosts: [],
       publicUrl: undefined,
       store: { path: `${folder}/data` },
+      collection: { everyMs: 86_400_000, graceMs: 86_400_000 },
       limits: {
         manifest: 4 * 2 ** 20,
         connections: 10_000,
         drainMs: 25_000,
         partialMs: 86_400_000,
         stalledMs: 120_000,
+        headersMs: 65_000,
+        pushMemory: 64 * 1024 * 1024,
         upload: 100 * 2 ** 30,
         uploadIdleMs: 86_400_000,
         uploads: 10_000,
@@ -216,6 +219,8 @@ local:
         immutableTags: [],
         delete: true,
         missingReferences: 'accept',
+        untaggedMs: Number.POSITIVE_INFINITY,
+        retention: [],
       },
       {
         name: 'own',
@@ -224,8 +229,37 @@ local:
         immutableTags: ['v*', 'latest'],
         delete: false,
         missingReferences: 'refuse',
+        untaggedMs: Number.POSITIVE_INFINITY,
+        retention: [],
       },
     ])
+  })
+
+  test('rules on tags are told in durations and numbers, and only told of unless they are enforced', async () => {
+    const { config } = await load(
+      `upstreams: [{registry: docker.io}]
+store: {collectEvery: 6h, grace: 3d}
+local:
+  - match: team/**
+    untagged: 30d
+    retention:
+      - {match: "pr-*", keep: {last: 5, newerThan: 30d, pulledWithin: 14d}, enforce: true}
+      - {match: "*", keep: {last: 1}}
+`,
+    )
+    const dayMs = 86_400_000
+    expect(config.collection).toEqual({ everyMs: dayMs / 4, graceMs: 3 * dayMs })
+    expect(config.local[0]).toMatchObject({
+      untaggedMs: 30 * dayMs,
+      retention: [
+        {
+          match: 'pr-*',
+          keep: { last: 5, newerThanMs: 30 * dayMs, pulledWithinMs: 14 * dayMs },
+          enforce: true,
+        },
+        { match: '*', keep: { last: 1, newerThanMs: undefined, pulledWithinMs: undefined }, enforce: false },
+      ],
+    })
   })
 
   test('the limits of pushes and of listings are told in sizes, durations and numbers', async () => {

@@ -70,13 +70,13 @@ describe('a mistake in the configuration', () => {
     [
       'a text instead of keys',
       `store: ./data\n${whole}`,
-      ['1:8 store: expected keys (path), found "./data"'],
+      ['1:8 store: expected keys (path, collectEvery, grace), found "./data"'],
     ],
     ['keys instead of a text', `publicUrl: {a: b}\n${whole}`, ['1:12 publicUrl: expected URL, found keys']],
     [
       'nothing where there should be keys',
       `store:\n${whole}`,
-      ['1:7 store: expected keys (path), found nothing'],
+      ['1:7 store: expected keys (path, collectEvery, grace), found nothing'],
     ],
     [
       'a limit of nothing',
@@ -247,6 +247,11 @@ describe('a mistake in the configuration', () => {
       'another word for missing references',
       `${whole}local: [{match: a/**, missingReferences: deny}]\n`,
       ['2:42 local[0].missingReferences: expected accept or refuse, found "deny"'],
+    ],
+    [
+      'a rule that would keep nothing',
+      `${whole}local: [{match: a/**, retention: [{match: v*, keep: {}}]}]\n`,
+      ['2:53 local[0].retention[0].keep: expected at least one of last, newerThan and pulledWithin, found keys'],
     ],
     [
       'uploads that may not wait',

@@ -77,6 +77,8 @@ test('the configuration that ships mirrors the usual registries, with Docker Hub
       immutableTags: [],
       delete: true,
       missingReferences: 'accept',
+      untaggedMs: Number.POSITIVE_INFINITY,
+      retention: [],
     },
   ])
 })

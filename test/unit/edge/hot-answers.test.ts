@@ -1,6 +1,7 @@
 /** Which answers are kept. */
+import type { IncomingMessage } from 'node:http'
 import { expect, test } from 'vitest'
-import { HotAnswers, hotBytes } from '../../../src/edge/hot-answers.ts'
+import { HotAnswers, hotBytes, targetOf } from '../../../src/edge/hot-answers.ts'
 import { Kept } from '../../../src/edge/kept.ts'
 import { parseRepositoryName } from '../../../src/oci/name.ts'
 
@@ -9,7 +10,7 @@ const other = { registry: 'docker.io', repository: parseRepositoryName('library/
 const hour = 3_600_000
 
 function answer(bytes: number, until = Number.POSITIVE_INFINITY) {
-  return { keys: [key], until, body: Buffer.alloc(bytes) }
+  return { keys: [key], until, bytes }
 }
 
 test('a large answer is worth being read whole at the second time, and for nobody else then', () => {
@@ -45,4 +46,17 @@ test('the least recently used gives way, and what is larger than everything is n
     true,
     true,
   ])
+})
+
+test('any number of bytes is a bound', () => {
+  expect(() => new HotAnswers(20_001)).not.toThrow()
+})
+
+test('what a target takes counts, and one that no name needs is not kept', () => {
+  const kept = new Kept<ReturnType<typeof answer>>(10_000)
+  kept.keep(`/${'x'.repeat(9_000)}`, answer(1), 0)
+  expect(kept.find(`/${'x'.repeat(9_000)}`, 1)).toBeUndefined()
+  const request = (url: string) => ({ method: 'GET', url, headers: {} }) as IncomingMessage
+  expect(targetOf(request('/v2/app/manifests/v1'))).toBe('/v2/app/manifests/v1')
+  expect(targetOf(request(`/v2/app/manifests/v1?${'x'.repeat(2_000)}`))).toBeUndefined()
 })

@@ -61,9 +61,11 @@ describe('revisions', () => {
     await catalog.putManifest(proxied, list.digest, manifestEntry(), [layerOf(image.digest)])
     await catalog.putManifest(proxied, image.digest, manifestEntry(), [])
     await catalog.moveTag(proxied, 'latest' as Tag, tagged('other', { digest: list.digest }))
-    await catalog.notePull(proxied, list.digest)
+    catalog.notePull(proxied, list.digest)
+    await catalog.stop()
     clock.advance(3_000_000)
-    await catalog.notePull(proxied, list.digest)
+    catalog.notePull(proxied, list.digest)
+    await catalog.stop()
     const { mediaType } = manifestEntry()
     const expected = [
       { digest: image.digest, mediaType, tags: [], parents: [list.digest], at: 1000, pulledAt: undefined },

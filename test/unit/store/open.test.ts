@@ -20,7 +20,7 @@ describe('opening a store', () => {
   test('makes it where there is none, and says its format', async () => {
     await using dir = await tempDir()
     const { layout, unlock } = await openLayout(dir.join('deep', 'data'))
-    expect(JSON.parse(await readFile(layout.format, 'utf8'))).toEqual({ v: 1 })
+    expect(JSON.parse(await readFile(layout.format, 'utf8'))).toEqual({ v: 1, id: expect.any(String) })
     unlock()
     const again = await openLayout(dir.join('deep', 'data'))
     again.unlock()
@@ -35,6 +35,52 @@ describe('opening a store', () => {
     unlock()
     const again = await openLayout(dir.path)
     again.unlock()
+  })
+
+  test('of before there was a format, or before it had an id, is upgraded in place, and keeps its id then', async () => {
+    await using dir = await tempDir()
+    await mkdir(dir.join('names', '_local'), { recursive: true })
+    for (const before of [undefined, '{"v":1}']) {
+      if (before !== undefined) await writeFile(dir.join('format.json'), before)
+      const ids: unknown[] = []
+      for (let opening = 0; opening < 2; opening += 1) {
+        const { layout, unlock } = await openLayout(dir.path)
+        unlock()
+        const format = JSON.parse(await readFile(layout.format, 'utf8')) as { v: number; id: string }
+        expect(format.v).toBe(1)
+        ids.push(format.id)
+      }
+      expect(ids).toEqual([expect.any(String), ids[0]])
+    }
+  })
+
+  test('of an older format goes through each upgrade once, and is refused by an older program then', async () => {
+    await using dir = await tempDir()
+    const made = await openLayout(dir.path)
+    made.unlock()
+    const done: string[] = []
+    const step = (name: string) => async () => void done.push(name)
+    const steps = [step('to 1'), step('to 2'), step('to 3')]
+    for (let opening = 0; opening < 2; opening += 1) {
+      const { unlock } = await openLayout(dir.path, steps)
+      unlock()
+    }
+    expect(done).toEqual(['to 2', 'to 3'])
+    expect(await refusal(dir.path)).toContain(
+      'has format 3, this program knows 1: use the program that wrote it',
+    )
+  })
+
+  test('whose upgrade fails is of the format before, unlocked, and upgraded the next time', async () => {
+    await using dir = await tempDir()
+    const made = await openLayout(dir.path)
+    made.unlock()
+    const fails = () => Promise.reject(new Error('no room'))
+    await expect(openLayout(dir.path, [async () => {}, fails])).rejects.toThrow(StoreUnusable)
+    expect(JSON.parse(await readFile(dir.join('format.json'), 'utf8'))).toMatchObject({ v: 1 })
+    const { unlock } = await openLayout(dir.path, [async () => {}, async () => {}])
+    unlock()
+    expect(JSON.parse(await readFile(dir.join('format.json'), 'utf8'))).toMatchObject({ v: 2 })
   })
 
   test.each([

@@ -1,0 +1,77 @@
+/** `layover gc`: garbage of pushed content collected, or told of, while nobody serves it. */
+import { Collection } from '../collect/collection.ts'
+import type { Finding, Report } from '../collect/run.ts'
+import { loadConfig } from '../config/load.ts'
+import { ConfigError } from '../config/problem.ts'
+import { formatSize } from '../config/quantity.ts'
+import { Holdings } from '../index/local/holdings.ts'
+import { openSqliteIndex } from '../index/rows/sqlite.ts'
+import { createLogger, type LogLevel } from '../observe/log.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { systemClock as clock } from '../runtime/clock.ts'
+import { StoreUnusable } from '../store/open.ts'
+import { openStore } from '../store/store.ts'
+import { closedUpstream } from '../upstream/closed.ts'
+import { namespaceOf, resolverOf } from './resolver.ts'
+
+/** Resolves with the exit code. */
+export async function runGc(
+  configPath: string,
+  { logLevel, dryRun }: { logLevel: LogLevel; dryRun: boolean },
+): Promise<number> {
+  try {
+    const { config } = await loadConfig(configPath)
+    const log = createLogger(logLevel)
+    const metrics = createMetrics()
+    const store = await openStore(config.store.path, { log, metrics })
+    const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+    const holdings = new Holdings({ index, store, clock, log })
+    const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
+    const { graceMs } = config.collection
+    const collection = new Collection({
+      store,
+      holdings,
+      clock,
+      log,
+      metrics,
+      policyOf: key => namespaceOf(key, resolver),
+      graceMs: () => graceMs,
+    })
+    const report = await collection.collect({
+      dryRun,
+      told: finding => process.stdout.write(lineOf(finding)),
+    })
+    await holdings.stop()
+    await index.close()
+    store.close()
+    process.stdout.write(summaryOf(report, dryRun))
+    return report.skipped > 0 ? 1 : 0
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      process.stderr.write(`${error.message}\n`)
+      return 2
+    }
+    if (!(error instanceof StoreUnusable)) throw error
+    process.stderr.write(
+      `layover: ${error.message}; who serves a store collects its garbage (store.collectEvery)\n`,
+    )
+    return 1
+  }
+}
+
+function lineOf({ kind, repository, name, size, reason }: Finding): string {
+  const where = repository === undefined ? '' : `${repository} `
+  return `${kind} ${where}${name}${size === undefined ? '' : ` ${formatSize(size)}`}: ${reason}\n`
+}
+
+function summaryOf(
+  { tags, manifests, blobs, files, bytes, spared, skipped }: Report,
+  dryRun: boolean,
+): string {
+  const lines = [
+    `${dryRun ? 'would delete' : 'deleted'} ${tags} tags, ${manifests} manifests, ${blobs} blobs of repositories, and ${files} files of ${formatSize(bytes)}`,
+    ...(spared > 0 ? [`${spared} tags more, if their rules had \`enforce: true\``] : []),
+    ...(skipped > 0 ? [`${skipped} repositories could not be read: see the log`] : []),
+  ]
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,84 @@
+/** Pushed bytes that no record of a local repository names. */
+import { access } from 'node:fs/promises'
+import type { Digest } from '../oci/digest.ts'
+import type { PushedFile } from '../store/pushed.ts'
+import { ifThere } from '../store/system-error.ts'
+import { Marks } from './marks.ts'
+import { isOver, type Run } from './run.ts'
+import { countOf, eachLink, localNames, pushedDigests } from './walk.ts'
+
+/** So many candidates are in memory, and cost one more walk over the records. */
+const candidatesAtOnce = 50_000
+
+type Candidates = Map<Digest, PushedFile>
+
+/**
+ * Every link is marked: those that are found in one walk over the records' names, and those that are written from its
+ * beginning on. What has no mark and is old enough is a candidate; a second walk strikes out those that have a link all
+ * the same. The rest goes, each under its digest's claims and unless it was marked meanwhile.
+ */
+export async function collectBytes(run: Run): Promise<void> {
+  const { store, holdings, signal, log } = run
+  const { layout } = store
+  const count = await countOf(pushedDigests(layout), signal)
+  if (count === 0) return
+  if (!(await isThere(localNames(layout)))) {
+    log.error(
+      { folder: localNames(layout), files: count },
+      'there are no records of what was pushed: its bytes are left alone',
+    )
+    return
+  }
+  const marks = new Marks(count)
+  using _ = holdings.watch.begin((_key, digest) => marks.add(digest))
+  await eachKeptLink(run, digest => marks.add(digest))
+  const candidates: Candidates = new Map()
+  for await (const digest of pushedDigests(layout)) {
+    signal.throwIfAborted()
+    if (marks.has(digest)) continue
+    const file = await store.pushed.look(digest)
+    if (file && isOld(run, file)) candidates.set(digest, file)
+    if (candidates.size >= candidatesAtOnce) await removeAll(run, candidates, marks)
+  }
+  await removeAll(run, candidates, marks)
+}
+
+async function removeAll(run: Run, candidates: Candidates, marks: Marks): Promise<void> {
+  if (candidates.size > 0) await eachKeptLink(run, digest => candidates.delete(digest))
+  for (const [digest, file] of candidates) {
+    run.signal.throwIfAborted()
+    await remove(run, digest, { file, isGarbage: () => !marks.has(digest) })
+  }
+  candidates.clear()
+}
+
+async function remove(
+  run: Run,
+  digest: Digest,
+  { file, isGarbage }: { file: PushedFile; isGarbage: () => boolean },
+): Promise<void> {
+  const { store, dryRun, report, told, metrics } = run
+  if (!dryRun && !(await store.pushed.remove(digest, isGarbage))) return
+  const bytes = file.isOnly ? file.size : 0
+  report.files += 1
+  report.bytes += bytes
+  if (!dryRun) metrics.collectedBytes.inc(bytes)
+  told({ kind: 'bytes', name: digest, size: bytes, reason: 'no repository holds it' })
+}
+
+/** In a dry run without those that would be gone by now. */
+function eachKeptLink({ store, signal, doomed }: Run, keep: (digest: Digest) => void): Promise<void> {
+  const found = (digest: Digest, path: string) => {
+    if (!doomed.has(path)) keep(digest)
+  }
+  return eachLink(store.layout, { signal, found })
+}
+
+/** Under its name for so long that who put it there has had time to write a record, also over a restart. */
+function isOld({ graceMs, clock }: Run, { changedAt }: PushedFile): boolean {
+  return isOver(changedAt, { forMs: graceMs(), now: clock.now() })
+}
+
+async function isThere(folder: string): Promise<boolean> {
+  return (await ifThere(access(folder).then(() => true))) ?? false
+}
