@@ -8,9 +8,7 @@ import { isOver, type Run } from './run.ts'
 import { countOf, eachLink, localNames, pushedDigests } from './walk.ts'
 
 /** So many candidates are in memory, and cost one more walk over the records. */
-const candidatesAtOnce = 50_000
-
-type Candidates = Map<Digest, PushedFile>
+const candidatesAtOnce = 20_000
 
 /**
  * Every link is marked: those that are found in one walk over the records' names, and those that are written from its
@@ -32,33 +30,31 @@ export async function collectBytes(run: Run): Promise<void> {
   const marks = new Marks(count)
   using _ = holdings.watch.begin((_key, digest) => marks.add(digest))
   await eachKeptLink(run, digest => marks.add(digest))
-  const candidates: Candidates = new Map()
+  const candidates = new Set<Digest>()
   for await (const digest of pushedDigests(layout)) {
     signal.throwIfAborted()
     if (marks.has(digest)) continue
     const file = await store.pushed.look(digest)
-    if (file && isOld(run, file)) candidates.set(digest, file)
+    if (file && isOld(run, file)) candidates.add(digest)
     if (candidates.size >= candidatesAtOnce) await removeAll(run, candidates, marks)
   }
   await removeAll(run, candidates, marks)
 }
 
-async function removeAll(run: Run, candidates: Candidates, marks: Marks): Promise<void> {
+async function removeAll(run: Run, candidates: Set<Digest>, marks: Marks): Promise<void> {
   if (candidates.size > 0) await eachKeptLink(run, digest => candidates.delete(digest))
-  for (const [digest, file] of candidates) {
+  for (const digest of candidates) {
     run.signal.throwIfAborted()
-    await remove(run, digest, { file, isGarbage: () => !marks.has(digest) })
+    await remove(run, digest, () => !marks.has(digest))
   }
   candidates.clear()
 }
 
-async function remove(
-  run: Run,
-  digest: Digest,
-  { file, isGarbage }: { file: PushedFile; isGarbage: () => boolean },
-): Promise<void> {
+async function remove(run: Run, digest: Digest, isGarbage: () => boolean): Promise<void> {
   const { store, dryRun, report, told, metrics } = run
-  if (!dryRun && !(await store.pushed.remove(digest, isGarbage))) return
+  const file = await store.pushed.look(digest)
+  if (!file || !isOld(run, file)) return
+  if (!(dryRun || (await store.pushed.remove(digest, isGarbage)))) return
   const bytes = file.isOnly ? file.size : 0
   report.files += 1
   report.bytes += bytes

@@ -12,7 +12,7 @@ import { countOf, digestsIn } from './walk.ts'
 
 /** Taken under their locks together: a few at a time, so that no push waits long for one of them. */
 const blobsAtOnce = 32
-/** The time of a link is written once an hour. */
+/** What was promised is written down once an hour. */
 const renewLagMs = 3_600_000
 
 /** What a manifest lists cannot be told: nothing may be taken for unlisted. */
@@ -77,9 +77,10 @@ async function judgeManifest(run: Run, key: RepositoryKey, { digest, policy, use
       await holdings.taking.untagged(key, digest, { since, isSo: () => isUsed || !used.has(digest) })
     return
   }
-  if (untaggedAt === undefined || !isOver(untaggedAt, { forMs: policy.untaggedMs, now })) return
+  if (untaggedAt === undefined || !isOver(untaggedAt, { forMs: policy.untaggedMs + renewLagMs, now })) return
   if (!isOver(entry.pulledAt ?? 0, { forMs: policy.untaggedMs + pullLagMs, now })) return
-  const isGarbage = () => !used.has(digest) && !holdings.wasPulled(key, digest)
+  const isGarbage = () =>
+    !used.has(digest) && !holdings.wasPulled(key, digest) && !holdings.wasPromised(key, digest)
   if (dryRun) run.doomed.add(path)
   else if (!(await holdings.taking.manifest(key, digest, isGarbage))) return
   report.manifests += 1

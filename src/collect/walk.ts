@@ -26,6 +26,7 @@ export async function eachLink(
   }
   const within = async (folder: string): Promise<void> => {
     for await (const { name } of entriesOf(folder)) {
+      signal.throwIfAborted()
       const digest = digestOfName(name)
       if (digest) found(digest, join(folder, name))
     }

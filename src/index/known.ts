@@ -60,6 +60,10 @@ export class Known {
     throw new NotKnown()
   }
 
+  async renewManifest(_key: RepositoryKey, _digest: Digest): Promise<boolean> {
+    throw new NotKnown()
+  }
+
   /** Undefined also where nothing is known. */
   childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
     return this.#deps.index.childSize(key, digest)

@@ -18,7 +18,7 @@ import { type Local, localKey } from './target.ts'
 export interface LocalDeps {
   readonly holdings: Pick<
     Holdings,
-    'tag' | 'manifest' | 'blob' | 'renew' | 'exists' | 'tags' | 'referrers' | 'notePull'
+    'tag' | 'manifest' | 'blob' | 'renew' | 'renewManifest' | 'exists' | 'tags' | 'referrers' | 'notePull'
   >
   readonly store: Pick<Store, 'pushed'>
   readonly log: Logger
@@ -49,9 +49,11 @@ export class LocalPull {
       if (!isHeld) return this.manifest(local, reference, { head }) // deleted meanwhile
       throw this.#damaged(local, digest, { expected: entry.size, found: size })
     }
-    // A HEAD is a use of it too: nodes that have the image ask no more than where its tag points, and who pushes an index
-    // asks whether its children are here.
-    this.#deps.holdings.notePull(localKey(local), digest, entry.pulledAt)
+    // Nodes that have the image ask no more than where its tag points: that is a use of it too. Who asks for a digest may
+    // leave it out of a push.
+    if (!head || reference.kind === 'tag')
+      this.#deps.holdings.notePull(localKey(local), digest, entry.pulledAt)
+    else if (!(await this.#deps.holdings.renewManifest(localKey(local), digest))) return undefined
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 

@@ -258,3 +258,40 @@ describe('SIGTERM during a download', () => {
     expect([whole, await at.daemon.ended]).toEqual([false, 1])
   })
 })
+
+describe('`layover gc`', () => {
+  test('says what would go of a store that nobody serves, takes it, and leaves a served one to who serves it', async () => {
+    await using at = await home(
+      'listen: 127.0.0.1:0\nstore: {path: ./data, grace: 1ms}\nupstreams: [{registry: plain.test}]\n',
+    )
+    const hex = 'ab'.repeat(32)
+    await mkdir(at.join('data/pushed/sha256/ab'), { recursive: true })
+    await mkdir(at.join('data/names/_local/local/app/_blobs'), { recursive: true })
+    await writeFile(at.join(`data/pushed/sha256/ab/${hex}`), 'bytes')
+    await writeFile(
+      at.join(`data/names/_local/local/app/_blobs/sha256-${hex}`),
+      '{"v":1,"size":5,"at":1,"source":"push"}',
+    )
+    const told = [
+      `blob local/app sha256:${hex}: no manifest of the repository lists it`,
+      `bytes sha256:${hex} 5B: no repository holds it`,
+    ]
+    const counted = '0 tags, 0 manifests, 1 blobs of repositories, and 1 files of 5B'
+    const dry = at.command('gc', '--dry-run', '--log-level', 'warn')
+    expect(dry).toEqual({
+      code: 0,
+      stdout: `${[...told, `would delete ${counted}`].join('\n')}\n`,
+      complaints: [],
+    })
+    const { daemon } = await at.serve()
+    const refused = at.command('gc')
+    expect(refused).toMatchObject({
+      code: 1,
+      complaints: [expect.stringMatching(/in use by process \d+ .*collectEvery/)],
+    })
+    await daemon.stop()
+    const wet = at.command('gc', '--log-level', 'warn')
+    expect(wet).toEqual({ ...dry, stdout: `${[...told, `deleted ${counted}`].join('\n')}\n` })
+    expect(at.command('gc').stdout).toContain('deleted 0 tags, 0 manifests, 0 blobs')
+  })
+})

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { restoreBackup } from '../../src/backup/restore.ts'
 import { takeBackup } from '../../src/backup/take.ts'
 import { createLogger } from '../../src/observe/log.ts'
-import { type Digest, dashed } from '../../src/oci/digest.ts'
+import { type Digest, dashed, digestOf } from '../../src/oci/digest.ts'
 import type { Tag } from '../../src/oci/name.ts'
 import { Layout } from '../../src/store/layout.ts'
 import { openLayout } from '../../src/store/open.ts'
@@ -16,6 +16,7 @@ import { backupRig, type Image, lackingIn, recordsIn } from '../unit/backup/back
 import { Command, configFor, summaryOf } from './backup-scene.ts'
 import { seededRandom } from './crashes.ts'
 import { mayMount, readOnly, tinyDisk } from './mounts.ts'
+import { manifestOf, pushScene } from './push-crash-scene.ts'
 
 const note = mayMount ? '' : ' (skipped: mounting a small disk needs root)'
 const log = createLogger('silent')
@@ -258,6 +259,34 @@ describe.skipIf(!mayMount)(`a disk${note}`, () => {
     using _ = readOnly(rig.folder)
     expect(await rig.restore()).toMatchObject({ tags: 1, damaged: 0 })
     await expect(rig.take()).rejects.toThrow('it is not writable by this user')
+  })
+})
+
+describe('a registry', () => {
+  test('backed up while it serves is served from what was restored, beside what the other one had', async () => {
+    await using dir = await tempDir()
+    await using from = await pushScene()
+    await using to = await pushScene()
+    const app = 'local/app'
+    const blob = Buffer.from('a blob')
+    const [first, other] = [manifestOf('first'), manifestOf('other')]
+    const signature = manifestOf('signature', first)
+    await from.post(app, blob)
+    await from.putManifest(app, 'v1', first)
+    await from.putManifest(app, 'signed', signature)
+    await to.putManifest(app, 'mine', other)
+    const tags = async () => String((await to.ask(`${app}/tags/list`)).body)
+    expect(JSON.parse(await tags())).toMatchObject({ tags: ['mine'] }) // the index calls that all there is
+    const path = dir.join('backup')
+    expect(await takeBackup({ root: from.storePath, path, log })).toMatchObject({ tags: 2, damaged: 0 })
+    await to.layover.stop()
+    expect(await restoreBackup({ root: to.storePath, path, log })).toMatchObject({ tags: 2, damaged: 0 })
+    await to.layover.restart()
+    expect(JSON.parse(await tags())).toMatchObject({ tags: ['mine', 'signed', 'v1'] })
+    expect((await to.ask(`${app}/manifests/v1`)).body.equals(first)).toBe(true)
+    expect((await to.ask(`${app}/blobs/${digestOf(blob)}`)).body.equals(blob)).toBe(true)
+    const referrers = await to.ask(`${app}/referrers/${digestOf(first)}`)
+    expect(JSON.parse(String(referrers.body))).toMatchObject({ manifests: [{ digest: digestOf(signature) }] })
   })
 })
 

@@ -16,7 +16,7 @@ import { PullNotes } from '../pull-notes.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
 import type { Found, PushedManifest } from './pushed-manifest.ts'
 import { LocalRecords } from './records.ts'
-import { Renewals } from './renewals.ts'
+import { Renewals, type RenewalsDeps } from './renewals.ts'
 import { Taking } from './taking.ts'
 import { Watch } from './watch.ts'
 import { LocalWrites } from './writes.ts'
@@ -47,6 +47,7 @@ export class Holdings {
   readonly watch = new Watch()
   readonly taking: Taking
   readonly #renewals: Renewals
+  readonly #manifestRenewals: Renewals
   readonly #deps: HoldingsDeps
   readonly #locks = new Locks()
   readonly #records: LocalRecords
@@ -72,14 +73,12 @@ export class Holdings {
       writes: this.#writes,
       left: key => this.#leave(key),
     })
-    this.#renewals = new Renewals({
-      clock: deps.clock,
-      write: (key, digest, now) =>
-        this.#locks.hold({ exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }, () =>
-          this.#writes.renewBlob(key, digest, now),
-        ),
-      failed: error => deps.log.error({ err: error }, 'the grace of a blob could not be renewed'),
-    })
+    const failed = (error: unknown) =>
+      deps.log.error({ err: error }, 'what a client was promised could not be written down')
+    const renewals = (write: RenewalsDeps['write']) =>
+      new Renewals({ clock: deps.clock, write: this.#watched(write), failed })
+    this.#renewals = renewals((key, digest, now) => this.#records.renewBlob(key, digest, now))
+    this.#manifestRenewals = renewals((key, digest, now) => this.#records.renewManifest(key, digest, now))
     this.#pulls = new PullNotes({
       clock: deps.clock,
       write: ({ key, digest, at }) =>
@@ -169,9 +168,14 @@ export class Holdings {
     return (await this.blob(key, digest)) !== undefined && this.#renewals.renew(key, digest)
   }
 
+  /** As `renew`, of a manifest that is known to be held: its time without a tag begins anew. */
+  renewManifest(key: RepositoryKey, digest: Digest): Promise<boolean> {
+    return this.#manifestRenewals.renew(key, digest)
+  }
+
   /** It was promised lately, which its record does not say where the disk could not be written. */
   wasPromised(key: RepositoryKey, digest: Digest): boolean {
-    return this.#renewals.isFresh(key, digest)
+    return this.#renewals.isFresh(key, digest) || this.#manifestRenewals.isFresh(key, digest)
   }
 
   /** @param allow may throw to refuse: then nothing happened. Resolves with false when it was not held */
@@ -264,6 +268,14 @@ export class Holdings {
     read: () => Promise<T | undefined>,
   ): Promise<T | undefined> {
     return settle(await asked, () => this.#locks.hold(lock, read))
+  }
+
+  /** A write of one record, under its lock, that collections hear of. */
+  #watched(write: RenewalsDeps['write']): RenewalsDeps['write'] {
+    return (key, digest, now) =>
+      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
+        write(key, digest, now).finally(() => this.watch.tell(key, [digest])),
+      )
   }
 
   /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */

@@ -7,6 +7,7 @@ import type { RepositoryKey } from '../../store/layout.ts'
 import type { StoredRecord } from '../../store/records.ts'
 import type { Store } from '../../store/store.ts'
 import type { BlobEntry, Index, ManifestEntry, TagEntry } from '../index.ts'
+import { wasLately } from '../pull-times.ts'
 import {
   blobEntry,
   blobRecord,
@@ -78,14 +79,33 @@ export class LocalRecords {
     return this.#read(this.#deps.store.layout.blob(key, digest), linkTime)
   }
 
-  /** @param since undefined: it is used again */
-  async noteUntagged(key: RepositoryKey, digest: Digest, since: number | undefined): Promise<void> {
+  /** Resolves with the time of the link, which is then less than an hour ago; undefined when there is none. */
+  async renewBlob(key: RepositoryKey, digest: Digest, now: number): Promise<number | undefined> {
+    const entry = await this.readBlob(key, digest)
+    const at = entry && (await this.blobAt(key, digest))
+    if (!entry || wasLately(at, now)) return at
+    await this.saveBlob(key, digest, { entry, at: now, after: undefined })
+    return now
+  }
+
+  /** Its time without a tag begins anew. Resolves with now; undefined when there is none. */
+  async renewManifest(key: RepositoryKey, digest: Digest, now: number): Promise<number | undefined> {
+    return (await this.noteUntagged(key, digest, undefined)) ? now : undefined
+  }
+
+  /**
+   * Resolves with whether there is such a record.
+   *
+   * @param since undefined: it is used again
+   */
+  async noteUntagged(key: RepositoryKey, digest: Digest, since: number | undefined): Promise<boolean> {
     const { store } = this.#deps
     const path = store.layout.manifest(key, digest)
     const found = await store.records.read(path)
-    if (!found || found.record.untaggedAt === since) return
+    if (!found || found.record.untaggedAt === since) return found !== undefined
     const { untaggedAt: _, ...record } = found.record
     await this.#save(path, { ...record, ...(since === undefined ? {} : { untaggedAt: since }) })
+    return true
   }
 
   saveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {

@@ -58,16 +58,6 @@ export class LocalWrites {
     )
   }
 
-  /** Resolves with the time of the link, which is then less than an hour ago; undefined when there is none. */
-  async renewBlob(key: RepositoryKey, digest: Digest, now: number): Promise<number | undefined> {
-    const { records } = this.#deps
-    const entry = await records.readBlob(key, digest)
-    const at = entry && (await records.blobAt(key, digest))
-    if (!entry || wasLately(at, now)) return at
-    await this.#told(key, [digest], () => records.saveBlob(key, digest, { entry, at: now, after: undefined }))
-    return now
-  }
-
   /** The links go, whatever lists the blobs: that is the caller's to know. */
   async removeBlobs(key: RepositoryKey, digests: readonly Digest[]): Promise<void> {
     const { index, records } = this.#deps

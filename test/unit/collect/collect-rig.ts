@@ -180,7 +180,7 @@ export function putManifest(
   })
 }
 
-/** What the records and the bytes lack of each other: what is held has its bytes, what is listed is held. */
+/** What the records and the bytes lack of each other: what is held has its bytes, a layer that is listed is held. */
 export async function complaints(rig: Rig, names: readonly string[]): Promise<string[]> {
   const found = await Promise.all(names.map(name => complaintsOf(rig, name)))
   return found.flat()
@@ -198,8 +198,7 @@ async function complaintsOf(rig: Rig, name: string): Promise<string[]> {
   const lacking = held.manifests.flatMap(digest => {
     const body = bytes.get(digest)
     const view = body && viewManifest(body)
-    const children = [...(view?.blobs ?? []), ...(view?.manifests ?? [])]
-    return children
+    return (view?.blobs ?? [])
       .filter(child => !all.includes(child.digest))
       .map(child => `${digest} lacks ${child.digest}`)
   })

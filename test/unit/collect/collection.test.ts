@@ -195,7 +195,7 @@ describe('a manifest without a tag', () => {
     rig.clock.advance(100 * dayMs)
     await putManifest(rig, 'a', second, 'v1')
     expect(await rig.collection().collect()).toMatchObject({ manifests: 0 })
-    rig.clock.advance(untaggedMs - 1)
+    rig.clock.advance(untaggedMs + hourMs - 1)
     expect(await rig.collection().collect()).toMatchObject({ manifests: 0 })
     rig.clock.advance(1)
     expect(await rig.collection().collect()).toMatchObject({ manifests: 1, files: 1 })
@@ -207,7 +207,7 @@ describe('a manifest without a tag', () => {
     const [pulled, tagged, listed] = [imageOf('pulled', []), imageOf('tagged', []), imageOf('listed', [])]
     for (const one of [pulled, tagged, listed]) await putManifest(rig, 'a', one)
     await rig.collection().collect()
-    rig.clock.advance(untaggedMs)
+    rig.clock.advance(untaggedMs + hourMs)
     await rig.pull.manifest(rig.at('a'), { kind: 'digest', digest: pulled.digest }, { head: true })
     await putManifest(rig, 'a', tagged, 'v1')
     const index = indexOf([listed])
@@ -226,12 +226,12 @@ describe('a manifest without a tag', () => {
     await putManifest(rig, 'a', image, 'v1')
     await putManifest(rig, 'a', signature)
     for (let times = 0; times < 3; times += 1) {
-      rig.clock.advance(untaggedMs)
+      rig.clock.advance(untaggedMs + hourMs)
       expect(await rig.collection().collect()).toMatchObject({ manifests: 0 })
     }
     await rig.push.manifests.delete(rig.at('a'), { kind: 'digest', digest: image.digest })
     await rig.collection().collect()
-    rig.clock.advance(untaggedMs)
+    rig.clock.advance(untaggedMs + hourMs)
     expect(await rig.collection().collect()).toMatchObject({ manifests: 1 })
     expect(
       await rig.holdings.referrers(localKey(rig.at('a')), image.digest, { last: undefined, limit: 9 }),

@@ -4,7 +4,8 @@ import { Marks } from '../../../src/collect/marks.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 
 const count = 20_000
-const digests = (kind: string) => Array.from({ length: count }, (_, nth) => digestOf(Buffer.from(`${kind} ${nth}`)))
+const digests = (kind: string) =>
+  Array.from({ length: count }, (_, nth) => digestOf(Buffer.from(`${kind} ${nth}`)))
 
 test('knows every member, and takes few others for one: not the same the next time', () => {
   const filters = [new Marks(count), new Marks(count)]

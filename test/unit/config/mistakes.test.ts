@@ -251,7 +251,9 @@ describe('a mistake in the configuration', () => {
     [
       'a rule that would keep nothing',
       `${whole}local: [{match: a/**, retention: [{match: v*, keep: {}}]}]\n`,
-      ['2:53 local[0].retention[0].keep: expected at least one of last, newerThan and pulledWithin, found keys'],
+      [
+        '2:53 local[0].retention[0].keep: expected at least one of last, newerThan and pulledWithin, found keys',
+      ],
     ],
     [
       'uploads that may not wait',

@@ -23,6 +23,7 @@ function pull(tags: readonly Digest[], heldDigests: readonly Digest[]) {
     tag: () => Promise.resolve({ digest: left.length > 1 ? left.shift() : left[0] } as TagEntry),
     manifest: (_key, digest) => Promise.resolve(heldDigests.includes(digest) ? entryOf(digest) : undefined),
     notePull: (_key, digest) => void pulled.push(digest),
+    renewManifest: () => Promise.resolve(true),
   }
   const pushed = {
     read: (digest: Digest) => Promise.resolve(bodyOf(digest)),
