@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
 import { image } from '../fake/content.ts'
+import { workersOfSuite } from '../support/servers.ts'
 import { pushBundle } from './push-client.ts'
-import { hub, plain, scene } from './scene.ts'
+import { type Answered, hub, plain, type Scene, scene } from './scene.ts'
 
 const first = image('first', { layers: [300] })
 const second = image('second', { layers: [300] })
@@ -26,11 +27,21 @@ async function world() {
   return { ...at, to, loseDisk }
 }
 
+/** So often, on connections of their own, that each of a few servers was asked twice. */
+const manyTimes = 40
+
+/** The first answer to what every process has been asked so many times. */
+async function known({ ask }: Pick<Scene, 'ask'>, path: string, times: number): Promise<Answered> {
+  const first = await ask(path)
+  for (let nth = 1; nth < (workersOfSuite > 1 ? manyTimes : times); nth += 1) await ask(path)
+  return first
+}
+
 test('a manifest and a small blob that were asked for need no disk the next time', async () => {
   await using at = await world()
   const layer = first.blobs[0]
   const paths = [local, `/v2/local/app/blobs/${layer?.digest}`]
-  const before = await Promise.all(paths.map(path => at.ask(path)))
+  const before = await Promise.all(paths.map(path => known(at, path, 1)))
   await at.loseDisk()
   for (const [nth, path] of paths.entries()) {
     const again = await at.ask(path)
@@ -66,7 +77,7 @@ async function largeLayer(at: Awaited<ReturnType<typeof world>>) {
 test('a large blob that is asked for again is kept too', async () => {
   await using at = await world()
   const { layer, path } = await largeLayer(at)
-  const [first] = [await at.ask(path), await at.ask(path)]
+  const first = await known(at, path, 2)
   await at.loseDisk()
   const again = await at.ask(path)
   expect(again.status).toBe(200)
@@ -74,8 +85,8 @@ test('a large blob that is asked for again is kept too', async () => {
   const { 'x-request-id': _, date: __, ...headers } = again.headers
   expect(first?.headers).toMatchObject(headers)
   const lines = () => at.layover.lines.filter(line => line.path === path && line.method === 'GET')
-  await expect.poll(() => lines().length).toBe(3)
-  const [long, , short] = lines()
+  await expect.poll(() => lines().length).toBe((workersOfSuite > 1 ? manyTimes : 2) + 1)
+  const [long, short] = [lines()[0], lines().at(-1)]
   const { time: ____, ms: _____, requestId: ______, ...same } = long ?? {}
   expect(short).toMatchObject(same)
 })

@@ -1,6 +1,6 @@
 /** Garbage that goes while the registry is used. */
 import { expect, test, vi } from 'vitest'
-import { bytes, name, pushScene } from './scene.ts'
+import { bytes, name, pushScene } from './push/scene.ts'
 
 const hourMs = 3_600_000
 const graceMs = 24 * hourMs
