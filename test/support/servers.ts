@@ -23,6 +23,7 @@ export function serversHere({ log, clock }: { log: Logger; clock: Clock }): Spaw
     const link = new Link(portOf(port1), report => reported(report as Report))
     const kill = () => {
       port1.close()
+      link.close(new Error('the server ended: killed'))
       ended.resolve('killed')
     }
     return { pid: process.pid, link, ended: ended.promise, leave: kill, kill }
