@@ -1,9 +1,9 @@
 /** The bytes of a backup: brought from the store as far as they are not there, and taken away when no record needs them. */
 import { readFile, stat, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { entriesOf } from '../index/folders.ts'
-import { algorithmOf, type Digest, digestOf, hexOf, isDigest } from '../oci/digest.ts'
+import { pushedFiles } from '../index/folders.ts'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import type { Layout } from '../store/layout.ts'
 import { ifThere } from '../store/system-error.ts'
 import { copySound, isSound } from './copy.ts'
@@ -71,16 +71,10 @@ export class BackupBytes {
   /** Takes away what nothing asked for. Resolves with how many files that were. */
   async prune(): Promise<number> {
     let pruned = 0
-    for (const algorithm of ['sha256', 'sha512'] as const) {
-      const folder = join(this.#deps.folder.layout.root, 'pushed', algorithm)
-      for await (const shard of entriesOf(folder)) {
-        for await (const { name } of entriesOf(join(folder, shard.name))) {
-          const digest = `${algorithm}:${name}`
-          if (!isDigest(digest) || this.#needed.has(shortOf(digest))) continue
-          await unlink(join(folder, shard.name, name))
-          pruned += 1
-        }
-      }
+    for await (const { digest, path } of pushedFiles(this.#deps.folder.layout)) {
+      if (this.#needed.has(shortOf(digest))) continue
+      await unlink(path)
+      pruned += 1
     }
     return pruned
   }

@@ -64,8 +64,18 @@ export function asEntry(value: Partial<Record<string, unknown>>): Entry | undefi
   return kind === 'blob' && blobEntry(record) ? { kind, repository, record, digest } : undefined
 }
 
+/** Undefined for a damaged one. */
+export function parseRecord(text: string): StoredRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isRecord(value) ? value : undefined
+  } catch {
+    return undefined // the caller says what that means
+  }
+}
+
 /** A record of a version that this program writes. */
-export function isRecord(value: unknown): value is StoredRecord {
+function isRecord(value: unknown): value is StoredRecord {
   return typeof value === 'object' && value !== null && 'v' in value && value.v === 1
 }
 

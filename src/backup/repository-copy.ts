@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { namesOf } from '../index/folders.ts'
 import { blobEntry, manifestEntry, referrerEntry, tagEntry } from '../index/records.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Digest, fromDashed } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import type { Layout, RepositoryKey } from '../store/layout.ts'
@@ -14,7 +14,7 @@ import type { StoredRecord } from '../store/records.ts'
 import { allDone } from '../stream/all-done.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { BackupBytes } from './bytes.ts'
-import { type Entry, isRecord } from './entry.ts'
+import { type Entry, parseRecord } from './entry.ts'
 import { Damaged, readable } from './failure.ts'
 
 export interface RepositoryCopyDeps {
@@ -49,11 +49,11 @@ export class RepositoryCopy {
       if (isTag(name)) await this.#contained({ tag: name }, () => this.#tag(name))
     })
     await this.#each(store.manifests(this.#key), async name => {
-      const digest = digestOfName(name)
+      const digest = fromDashed(name)
       if (digest) await this.#tryManifest(digest)
     })
     await this.#each(store.blobs(this.#key), async name => {
-      const digest = digestOfName(name)
+      const digest = fromDashed(name)
       if (digest) await this.#tryBlob(digest)
     })
   }
@@ -170,23 +170,9 @@ export class RepositoryCopy {
   ): Promise<{ record: StoredRecord; entry: T } | undefined> {
     const text = await readable(readFile(path, 'utf8'))
     if (text === undefined) return undefined
-    const record = parsed(text)
+    const record = parseRecord(text)
     const entry = record && parse(record)
     if (!record || entry === undefined) throw new Damaged('its record is damaged')
     return { record, entry }
   }
-}
-
-function parsed(text: string): StoredRecord | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isRecord(value) ? value : undefined
-  } catch {
-    return undefined // the caller says what that means
-  }
-}
-
-function digestOfName(name: string): Digest | undefined {
-  const digest = name.replace('-', ':')
-  return isDigest(digest) ? digest : undefined
 }

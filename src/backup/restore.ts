@@ -15,7 +15,7 @@ import type { StoredRecord } from '../store/records.ts'
 import { ifThere } from '../store/system-error.ts'
 import { allDone } from '../stream/all-done.ts'
 import { copySound, isSound } from './copy.ts'
-import { type Entry, isRecord, nameOf, pathOf } from './entry.ts'
+import { type Entry, nameOf, parseRecord, pathOf } from './entry.ts'
 import { asFailure, BackupFailed, Damaged, readable } from './failure.ts'
 import { BackupFolder } from './folder.ts'
 import { readList } from './list.ts'
@@ -241,15 +241,10 @@ class Run {
     return this.#files.create(path, JSON.stringify(record), { durable: true })
   }
 
-  /** Undefined where there is none, or a damaged one. */
+  /** Undefined where there is none, or a damaged one: the backup's is better. */
   async #recordAt(path: string): Promise<StoredRecord | undefined> {
     const text = await readable(readFile(path, 'utf8'))
-    try {
-      const value: unknown = text === undefined ? undefined : JSON.parse(text)
-      return isRecord(value) ? value : undefined
-    } catch {
-      return undefined // the backup's is better
-    }
+    return text === undefined ? undefined : parseRecord(text)
   }
 
   #count(entry: Entry): void {

@@ -1,10 +1,9 @@
 /** Taking a backup, beside the process that owns the store: nothing of the store is written, nor locked. */
-import { join } from 'node:path'
-import { repositoriesBelow } from '../index/folders.ts'
+import { localRepositories } from '../index/folders.ts'
 import type { Counted } from '../index/reindex.ts'
 import type { Logger } from '../observe/log.ts'
 import { readFormat } from '../store/format.ts'
-import { Layout, localRegistry } from '../store/layout.ts'
+import { Layout } from '../store/layout.ts'
 import { ifThere } from '../store/system-error.ts'
 import { BackupBytes } from './bytes.ts'
 import { type Entry, nameOf } from './entry.ts'
@@ -100,8 +99,7 @@ class Run {
   }
 
   async #copyAll(list: ListWriter): Promise<void> {
-    const names = join(this.#store.names, localRegistry)
-    for await (const key of repositoriesBelow(this.#store, localRegistry, names)) {
+    for await (const key of localRepositories(this.#store)) {
       const before = list.count
       await new RepositoryCopy(key, {
         store: this.#store,

@@ -1,11 +1,8 @@
 /** `layover backup`: what was pushed, copied beside a running server. */
-
-import { BackupFailed } from '../backup/failure.ts'
 import { type Taken, takeBackup } from '../backup/take.ts'
 import { loadConfig } from '../config/load.ts'
-import { ConfigError } from '../config/problem.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
-import { StoreUnusable } from '../store/open.ts'
+import { exitCodeOf } from './exit-code.ts'
 
 /** Resolves with the exit code. */
 export async function runBackup(
@@ -28,16 +25,5 @@ function tell(taken: Taken, log: ReturnType<typeof createLogger>): number {
     return 0
   }
   log.error(taken, 'backup made without what is damaged: see above, and push that again')
-  return 1
-}
-
-/** What went wrong is told in one line; a mistake of the program is thrown on. */
-export function exitCodeOf(error: unknown): number {
-  if (error instanceof ConfigError) {
-    process.stderr.write(`${error.message}\n`)
-    return 2
-  }
-  if (!(error instanceof StoreUnusable || error instanceof BackupFailed)) throw error
-  process.stderr.write(`layover: ${error.message}\n`)
   return 1
 }

@@ -2,16 +2,15 @@
 import { Collection } from '../collect/collection.ts'
 import type { Finding, Report } from '../collect/run.ts'
 import { loadConfig } from '../config/load.ts'
-import { ConfigError } from '../config/problem.ts'
 import { formatSize } from '../config/quantity.ts'
 import { Holdings } from '../index/local/holdings.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock as clock } from '../runtime/clock.ts'
-import { StoreUnusable } from '../store/open.ts'
 import { openStore } from '../store/store.ts'
 import { closedUpstream } from '../upstream/closed.ts'
+import { exitCodeOf } from './exit-code.ts'
 import { namespaceOf, resolverOf } from './resolver.ts'
 
 /** Resolves with the exit code. */
@@ -47,15 +46,7 @@ export async function runGc(
     process.stdout.write(summaryOf(report, dryRun))
     return report.skipped > 0 ? 1 : 0
   } catch (error) {
-    if (error instanceof ConfigError) {
-      process.stderr.write(`${error.message}\n`)
-      return 2
-    }
-    if (!(error instanceof StoreUnusable)) throw error
-    process.stderr.write(
-      `layover: ${error.message}; who serves a store collects its garbage (store.collectEvery)\n`,
-    )
-    return 1
+    return exitCodeOf(error, 'who serves a store collects its garbage (store.collectEvery)')
   }
 }
 

@@ -7,6 +7,7 @@ import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edg
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
+import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { countedBy, sum } from '../observe/sum.ts'
@@ -55,6 +56,7 @@ interface Started extends Parts {
 class Program implements Layover {
   readonly addresses: BoundAddress[] = []
   readonly #log: Logger
+  readonly #lines: Lines
   readonly #clock: Clock
   readonly #workers: Surroundings['workers']
   readonly #metrics = createMetrics({ defaults: true })
@@ -70,6 +72,7 @@ class Program implements Layover {
   constructor(config: Config, { log, clock = systemClock, lookup = systemLookup, workers }: Surroundings) {
     this.#config = config
     this.#log = log
+    this.#lines = new Lines(log)
     this.#clock = clock
     this.#workers = workers
     this.#upstreams = new UpstreamClients({
@@ -85,6 +88,7 @@ class Program implements Layover {
     const parts = await openParts({
       config: () => this.#config,
       log: this.#log,
+      lines: this.#lines,
       clock: this.#clock,
       metrics: this.#metrics,
       changes: () => this.#changes,
@@ -166,6 +170,7 @@ class Program implements Layover {
     return createEdge({
       hotPath,
       log: this.#log,
+      lines: this.#lines,
       metrics: this.#metrics,
       maxConnections: () => this.#config.limits.connections,
       headersMs: () => this.#config.limits.headersMs,

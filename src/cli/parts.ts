@@ -9,7 +9,7 @@ import { Holdings } from '../index/local/holdings.ts'
 import { Repositories } from '../index/repositories.ts'
 import { Revisions } from '../index/revisions.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
-import { Lines } from '../observe/lines.ts'
+import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -26,6 +26,7 @@ export interface PartsDeps {
   /** In force at the moment. */
   readonly config: () => Config
   readonly log: Logger
+  readonly lines: Lines
   readonly clock: Clock
   readonly metrics: Metrics
   /** Tells the servers, once there are any. */
@@ -49,7 +50,7 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, clock, metrics, changes, dropped } = given
+  const { config, log, lines, clock, metrics, changes, dropped } = given
   const store = await openStore(config().store.path, { log, metrics, dropped })
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
@@ -79,7 +80,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  const hotPath = new HotPath({ ...deps, answers, lines: new Lines(log) })
+  const hotPath = new HotPath({ ...deps, answers, lines })
   return { ...deps, pull, push, inventory, answers, hotPath }
 }
 

@@ -1,15 +1,14 @@
 /** `layover reindex`: the index made anew from the store's records. */
 import { loadConfig } from '../config/load.ts'
-import { ConfigError } from '../config/problem.ts'
 import { Catalog } from '../index/catalog.ts'
 import { Holdings } from '../index/local/holdings.ts'
-import { IndexLost, rebuildIndex } from '../index/reindex.ts'
+import { rebuildIndex } from '../index/reindex.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { StoreUnusable } from '../store/open.ts'
 import { openStore } from '../store/store.ts'
+import { exitCodeOf } from './exit-code.ts'
 
 /** Resolves with the exit code. */
 export async function runReindex(configPath: string, logLevel: LogLevel): Promise<number> {
@@ -26,12 +25,6 @@ export async function runReindex(configPath: string, logLevel: LogLevel): Promis
     log.info(counted, 'index rebuilt')
     return 0
   } catch (error) {
-    if (error instanceof ConfigError) {
-      process.stderr.write(`${error.message}\n`)
-      return 2
-    }
-    if (!(error instanceof StoreUnusable || error instanceof IndexLost)) throw error
-    process.stderr.write(`layover: ${error.message}\n`)
-    return 1
+    return exitCodeOf(error)
   }
 }

@@ -2,7 +2,7 @@
 import { restoreBackup } from '../backup/restore.ts'
 import { loadConfig } from '../config/load.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
-import { exitCodeOf } from './backup.ts'
+import { exitCodeOf } from './exit-code.ts'
 
 export interface RestoreArgs {
   readonly folder: string

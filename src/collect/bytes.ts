@@ -5,7 +5,7 @@ import type { PushedFile } from '../store/pushed.ts'
 import { ifThere } from '../store/system-error.ts'
 import { Marks } from './marks.ts'
 import { isOver, type Run } from './run.ts'
-import { countOf, eachLink, localNames, pushedDigests } from './walk.ts'
+import { countOf, eachLink, pushedDigests } from './walk.ts'
 
 /** So many candidates are in memory, and cost one more walk over the records. */
 const candidatesAtOnce = 20_000
@@ -20,9 +20,9 @@ export async function collectBytes(run: Run): Promise<void> {
   const { layout } = store
   const count = await countOf(pushedDigests(layout), signal)
   if (count === 0) return
-  if (!(await isThere(localNames(layout)))) {
+  if (!(await isThere(layout.localNames))) {
     log.error(
-      { folder: localNames(layout), files: count },
+      { folder: layout.localNames, files: count },
       'there are no records of what was pushed: its bytes are left alone',
     )
     return

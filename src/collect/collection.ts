@@ -1,10 +1,9 @@
 /** Garbage collection of what was pushed, while everything goes on: begun anew each time, it can end at any moment. */
-import { repositoriesBelow } from '../index/folders.ts'
-import { localRegistry, type RepositoryKey } from '../store/layout.ts'
+import { localRepositories } from '../index/folders.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import { collectBytes } from './bytes.ts'
 import { collectRepository } from './repository.ts'
 import type { CollectionDeps, CollectOptions, Report, Run } from './run.ts'
-import { localNames } from './walk.ts'
 
 export class Collection {
   readonly #deps: CollectionDeps
@@ -47,7 +46,7 @@ export class Collection {
 
 async function collectAll(run: Run): Promise<void> {
   const { layout } = run.store
-  for await (const key of repositoriesBelow(layout, localRegistry, localNames(layout))) {
+  for await (const key of localRepositories(layout)) {
     run.signal.throwIfAborted()
     await collectOrSkip(run, key)
   }

@@ -1,7 +1,7 @@
 /** The tags of a local repository, and the rules on how long they are kept. */
 import { entriesOf } from '../index/folders.ts'
 import { manifestEntry, tagEntry } from '../index/records.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Digest, fromDashed } from '../oci/digest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { Marks } from './marks.ts'
@@ -96,8 +96,8 @@ async function factsOf(run: Run, key: RepositoryKey): Promise<TagFacts[]> {
 
 /** Signatures and the like stay with what they are about. */
 async function isAboutHeld(run: Run, key: RepositoryKey, tag: Tag): Promise<boolean> {
-  const digest = aboutDigest.exec(tag)?.[1]?.replace('-', ':')
-  return digest !== undefined && isDigest(digest) && (await readManifest(run, key, digest)) !== undefined
+  const digest = fromDashed(aboutDigest.exec(tag)?.[1] ?? '')
+  return digest !== undefined && (await readManifest(run, key, digest)) !== undefined
 }
 
 async function* tagsOf({ store, signal }: Run, key: RepositoryKey): AsyncGenerator<Tag> {

@@ -1,10 +1,8 @@
 /** What lies in the store's folders, file by file, with none of it in memory whole. */
 import { join } from 'node:path'
-import { entriesOf } from '../index/folders.ts'
-import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
-import { type Layout, localRegistry } from '../store/layout.ts'
-
-const algorithms = ['sha256', 'sha512'] as const
+import { entriesOf, pushedFiles } from '../index/folders.ts'
+import { type Digest, fromDashed } from '../oci/digest.ts'
+import type { Layout } from '../store/layout.ts'
 
 /**
  * Every record by which a local repository holds bytes, told by the names of folders and files alone: what is in a record,
@@ -27,37 +25,24 @@ export async function eachLink(
   const within = async (folder: string): Promise<void> => {
     for await (const { name } of entriesOf(folder)) {
       signal.throwIfAborted()
-      const digest = digestOfName(name)
+      const digest = fromDashed(name)
       if (digest) found(digest, join(folder, name))
     }
   }
-  await below(localNames(layout))
-}
-
-export function localNames(layout: Layout): string {
-  return join(layout.names, localRegistry)
+  await below(layout.localNames)
 }
 
 /** The digests that records in a folder are named after. */
 export async function* digestsIn(folder: string): AsyncGenerator<Digest> {
   for await (const { name } of entriesOf(folder)) {
-    const digest = digestOfName(name)
+    const digest = fromDashed(name)
     if (digest) yield digest
   }
 }
 
-/** Whatever lies among the pushed bytes under a digest's name. */
+/** Whatever lies among the pushed bytes where its digest belongs. */
 export async function* pushedDigests(layout: Layout): AsyncGenerator<Digest> {
-  for (const algorithm of algorithms) {
-    const area = join(layout.root, 'pushed', algorithm)
-    for await (const { name: shard } of entriesOf(area)) {
-      for await (const { name } of entriesOf(join(area, shard))) {
-        const digest = `${algorithm}:${name}`
-        if (isDigest(digest) && algorithmOf(digest) === algorithm && hexOf(digest).startsWith(shard))
-          yield digest
-      }
-    }
-  }
+  for await (const { digest, path } of pushedFiles(layout)) if (path === layout.pushed(digest)) yield digest
 }
 
 export async function countOf(entries: AsyncIterable<unknown>, signal: AbortSignal): Promise<number> {
@@ -67,9 +52,4 @@ export async function countOf(entries: AsyncIterable<unknown>, signal: AbortSign
     count += 1
   }
   return count
-}
-
-function digestOfName(name: string): Digest | undefined {
-  const digest = name.replace('-', ':')
-  return isDigest(digest) ? digest : undefined
 }

@@ -1,6 +1,6 @@
 /** Answers by the target of their request, the least recently used given up first, and ended by any change of what they tell of. */
 import { LRUCache } from 'lru-cache'
-import { wasLately } from '../index/pull-times.ts'
+import { wasLately } from '../index/noted-times.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 
 /** How long an answer holds, what ends it, and what it takes. */

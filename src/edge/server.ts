@@ -3,7 +3,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { Lines } from '../observe/lines.ts'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
 import { type Exchange, openExchange } from './exchange.ts'
@@ -15,7 +14,7 @@ import { createResponder } from './respond.ts'
 import type { Inlet } from './sibling.ts'
 import { watchTaken } from './wire.ts'
 
-export interface EdgeDeps extends Omit<Witness, 'lines'> {
+export interface EdgeDeps extends Witness {
   readonly hotPath: HotPath
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
@@ -85,7 +84,6 @@ function queued(answer: Handler): Handler {
 
 export function createEdge(deps: EdgeDeps): Edge {
   const listeners: Listener[] = []
-  const witness = { ...deps, lines: new Lines(deps.log) }
   let draining = false
   const responder = createResponder({ draining: () => draining, stalledMs: deps.stalledMs })
   const pages = getRequestListener(createPages({ ...deps.pages, draining: () => draining }).fetch, {
@@ -103,7 +101,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (request.socket.destroyed) return
     if (!draining && deps.hotPath.answer(request, response)) return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role)
-    watch(exchange, witness)
+    watch(exchange, deps)
     respond(exchange)
   }
 

@@ -8,8 +8,8 @@ import type { StoredRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { settle } from './answer.ts'
 import type { BlobEntry, Changed, Index, ManifestEntry, TagEntry } from './index.ts'
+import { wasLately } from './noted-times.ts'
 import { type Pulled, PullNotes } from './pull-notes.ts'
-import { wasLately } from './pull-times.ts'
 import {
   blobEntry,
   blobRecord,

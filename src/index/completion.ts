@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Logger } from '../observe/log.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Digest, fromDashed } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -76,7 +76,7 @@ export class Completion {
     const doubts = this.#doubts
     if (what === 'referrers') {
       for await (const { name } of entriesOf(this.#folder(key, what))) {
-        const subject = digestOfName(name)
+        const subject = fromDashed(name)
         if (subject) await this.#fill(key, { referrersOf: subject }, filler)
       }
     } else await this.#fill(key, what, filler)
@@ -168,14 +168,9 @@ async function fillOne({ key, what, name }: Found, filler: Filler): Promise<void
     if (isTag(name)) await filler.tag(key, name)
     return
   }
-  const digest = digestOfName(name)
+  const digest = fromDashed(name)
   if (!digest) return
   if (what === 'manifests') await filler.manifest(key, digest)
   else if (what === 'blobs') await filler.blob(key, digest)
   else await filler.referrer?.(key, what.referrersOf, digest)
-}
-
-function digestOfName(name: string): Digest | undefined {
-  const digest = name.replace('-', ':')
-  return isDigest(digest) ? digest : undefined
 }

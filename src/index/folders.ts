@@ -2,9 +2,12 @@
 import type { Dirent } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
+import { type Algorithm, type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName } from '../oci/name.ts'
-import type { Layout, RepositoryKey } from '../store/layout.ts'
+import { type Layout, localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { isCode } from '../store/system-error.ts'
+
+const algorithms: readonly Algorithm[] = ['sha256', 'sha512']
 
 /** Entries of a folder in no order; none when there is no such folder. */
 export async function* entriesOf(folder: string): AsyncGenerator<Dirent> {
@@ -46,8 +49,12 @@ export async function* repositoriesOf(layout: Layout): AsyncGenerator<Repository
     yield* repositoriesBelow(layout, name, join(layout.names, name))
 }
 
+export function localRepositories(layout: Layout): AsyncGenerator<RepositoryKey> {
+  return repositoriesBelow(layout, localRegistry, layout.localNames)
+}
+
 /** Those of one registry, in a folder of its records. */
-export async function* repositoriesBelow(
+async function* repositoriesBelow(
   layout: Layout,
   registry: string,
   folder: string,
@@ -59,4 +66,17 @@ export async function* repositoriesBelow(
   }
   const repository = relative(join(layout.names, registry), folder).replaceAll(sep, '/')
   if (hasRecords && isRepositoryName(repository)) yield { registry, repository }
+}
+
+/** Whatever lies among the pushed bytes under a digest's name, whether or not in the folder where it belongs. */
+export async function* pushedFiles(layout: Layout): AsyncGenerator<{ digest: Digest; path: string }> {
+  for (const algorithm of algorithms) {
+    const area = join(layout.pushedBytes, algorithm)
+    for await (const { name: shard } of entriesOf(area)) {
+      for await (const { name } of entriesOf(join(area, shard))) {
+        const digest = `${algorithm}:${name}`
+        if (isDigest(digest)) yield { digest, path: join(area, shard, name) }
+      }
+    }
+  }
 }

@@ -5,7 +5,7 @@ import type { Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { keyText } from '../store/layout.ts'
 import type { Answer, BlobEntry, IndexReads, ManifestEntry, Page, RepositoryKey, TagEntry } from './index.ts'
-import { PullTimes, wasLately } from './pull-times.ts'
+import { NotedTimes, wasLately } from './noted-times.ts'
 
 /** Who has the records has to be asked. */
 export class NotKnown extends Error {
@@ -19,12 +19,14 @@ export interface KnownDeps {
   readonly pulled: (key: RepositoryKey, digest: Digest) => void
 }
 
+const maxPulls = 10_000
+
 /** Undefined stands for what is known to be absent. Rejects with NotKnown where nothing is known. */
 export class Known {
   readonly #deps: KnownDeps
   /** Repositories that change right now, and how many times over. */
   readonly #changing = new Map<string, number>()
-  readonly #pulls = new PullTimes()
+  readonly #pulls = new NotedTimes(maxPulls)
 
   constructor(deps: KnownDeps) {
     this.#deps = deps
@@ -82,15 +84,11 @@ export class Known {
     return this.#known(key, await this.#deps.index.referrers(key, subject, page)) ?? []
   }
 
-  isPullDue(key: RepositoryKey, digest: Digest): boolean {
-    return this.#pulls.isDue(key, digest, this.#deps.clock.now())
-  }
-
   /** The manifest was asked for; as far as the index knows, then before. */
   notePull(key: RepositoryKey, digest: Digest, pulledAt?: number): void {
-    if (wasLately(pulledAt, this.#deps.clock.now()) || !this.isPullDue(key, digest)) return
-    this.#pulls.note(key, digest, this.#deps.clock.now())
-    this.#deps.pulled(key, digest)
+    const { clock, pulled } = this.#deps
+    const now = clock.now()
+    if (!wasLately(pulledAt, now) && this.#pulls.noteIfDue(key, digest, now)) pulled(key, digest)
   }
 
   #known<T>(key: RepositoryKey, answer: Answer<T>): T | undefined {

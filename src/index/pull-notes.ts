@@ -2,7 +2,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import { PullTimes, wasLately } from './pull-times.ts'
+import { NotedTimes, wasLately } from './noted-times.ts'
 
 export interface PullNotesDeps {
   readonly clock: Clock
@@ -22,12 +22,13 @@ const batchSize = 4
 const pauseMs = 50
 /** More than wait here are not noted: their next pull is. */
 const maxWaiting = 10_000
+const maxNoted = 10_000
 /** What a stop cannot write in so long is given up. */
 const stopMs = 2000
 
 export class PullNotes {
   readonly #deps: PullNotesDeps
-  readonly #times = new PullTimes()
+  readonly #times = new NotedTimes(maxNoted)
   readonly #waiting: Pulled[] = []
   readonly #stopping = new AbortController()
   #stopAt: number | undefined
@@ -45,8 +46,7 @@ export class PullNotes {
   note(key: RepositoryKey, digest: Digest, pulledAt: number | undefined): void {
     const at = this.#deps.clock.now()
     if (wasLately(pulledAt, at) || this.#waiting.length >= maxWaiting) return
-    if (!this.#times.isDue(key, digest, at)) return
-    this.#times.note(key, digest, at)
+    if (!this.#times.noteIfDue(key, digest, at)) return
     this.#waiting.push({ key, digest, at })
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined
@@ -55,7 +55,7 @@ export class PullNotes {
 
   /** Whether it was noted within the last hour, written down or not. */
   isNoted(key: RepositoryKey, digest: Digest): boolean {
-    return !this.#times.isDue(key, digest, this.#deps.clock.now())
+    return this.#times.isNoted(key, digest, this.#deps.clock.now())
   }
 
   /** Writes what waits, without pauses. */

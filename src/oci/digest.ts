@@ -58,3 +58,9 @@ export function digestOf(content: Uint8Array, algorithm: Algorithm = 'sha256'): 
 export function dashed(digest: Digest): string {
   return digest.replace(':', '-')
 }
+
+/** The digest of which a name is the dashed form. */
+export function fromDashed(name: string): Digest | undefined {
+  const digest = name.replace('-', ':')
+  return isDigest(digest) ? digest : undefined
+}

@@ -185,16 +185,3 @@ interface Following {
 function along({ verified }: Flight): Provenance {
   return verified ? hit : collapsed
 }
-
-/** Closing the bytes gives the file back. */
-export function fromStore(
-  { file, size }: StoredBlob,
-  provenance: Provenance,
-): BlobAnswer & { kind: 'bytes' } {
-  const bytes: Bytes = {
-    read: (target, position) => file.readFrom(position, target),
-    close: () => file.release(),
-    shared: { path: file.path, until: async () => size },
-  }
-  return { kind: 'bytes', size, bytes, provenance }
-}

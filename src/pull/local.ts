@@ -8,10 +8,12 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { StoredBlob } from '../store/contents.ts'
 import type { Store } from '../store/store.ts'
-import { type BlobAnswer, type BlobHead, fromStore } from './blobs.ts'
+import type { Bytes } from '../stream/bytes.ts'
+import type { BlobAnswer, BlobHead } from './blobs.ts'
 import type { ManifestAnswer } from './manifests.ts'
-import { hit } from './provenance.ts'
+import { hit, type Provenance } from './provenance.ts'
 import { disagree } from './sound.ts'
 import { type Local, localKey } from './target.ts'
 
@@ -141,4 +143,17 @@ interface Sizes {
   expected: number | undefined
   /** Undefined: there are none. */
   found: number | undefined
+}
+
+/** Closing the bytes gives the file back. */
+export function fromStore(
+  { file, size }: StoredBlob,
+  provenance: Provenance,
+): BlobAnswer & { kind: 'bytes' } {
+  const bytes: Bytes = {
+    read: (target, position) => file.readFrom(position, target),
+    close: () => file.release(),
+    shared: { path: file.path, until: async () => size },
+  }
+  return { kind: 'bytes', size, bytes, provenance }
 }

@@ -56,8 +56,10 @@ export class Manifests {
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
-    const held = await this.#held.byDigest(target, digest, ask)
-    if (held) return held
+    return (await this.#held.byDigest(target, digest, ask)) ?? this.#notHeld(target, digest, ask)
+  }
+
+  async #notHeld(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
     const body = await this.#cache.read(digest, undefined)
     if (body) return this.#confirmed(target, digest, body)
     const reference: Reference = { kind: 'digest', digest }
@@ -92,7 +94,7 @@ export class Manifests {
     if (held) return held
     const { ageMs = 0 } = provenance
     try {
-      const found = await this.#byDigest(target, entry.digest, ask)
+      const found = await this.#notHeld(target, entry.digest, ask)
       return { ...found, provenance: { ...found.provenance, ageMs } }
     } catch (error) {
       if (isAbsent(error)) return this.#coldTag(target, tag, ask) // it has moved since its digest was told of

@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LRUCache } from 'lru-cache'
-import { keepsDescriptors } from '../runtime/descriptors.ts'
-import { allClosed, SharedFile } from './file.ts'
+import { SharedFile } from './file.ts'
+import { KeptFiles } from './kept-files.ts'
 import { isCode } from './system-error.ts'
 
 /** To have forgotten a folder costs a sync of its parent. */
@@ -20,8 +20,7 @@ export class Folders {
   readonly #queued = new Map<string, Promise<void>>()
 
   /** Those synced lately, kept open: to open one takes half as long as to sync it. */
-  readonly #opened = new LRUCache<string, SharedFile>({ max: maxOpened, dispose: folder => folder.release() })
-  readonly #keeping = keepsDescriptors(() => this.#giveBack())
+  readonly #opened = new KeptFiles(maxOpened)
 
   /** @param root is there, and stays */
   constructor(root: string, syncNow?: (folder: string) => Promise<void>) {
@@ -31,13 +30,7 @@ export class Folders {
   }
 
   close(): void {
-    this.#opened.clear()
-    this.#keeping[Symbol.dispose]()
-  }
-
-  #giveBack(): Promise<void> {
-    this.#opened.clear()
-    return allClosed()
+    this.#opened.close()
   }
 
   /** Runs a task that puts something into the folder, which is made when it is missing. */
@@ -74,12 +67,12 @@ export class Folders {
   /** It may have been another folder of that name. */
   #forget(folder: string): void {
     this.#settled.delete(folder)
-    this.#opened.delete(folder)
+    this.#opened.forget(folder)
   }
 
   async #syncOpened(path: string): Promise<void> {
     const folder = this.#opened.get(path) ?? (await SharedFile.open(path, 'r'))
-    this.#opened.set(path, folder)
+    this.#opened.keep(path, folder)
     await folder.syncAll()
   }
 

@@ -70,6 +70,16 @@ export class Layout {
     return join(this.root, 'names')
   }
 
+  /** The names of local repositories. */
+  get localNames(): string {
+    return join(this.names, localRegistry)
+  }
+
+  /** With a folder for each algorithm. */
+  get pushedBytes(): string {
+    return this.#areas.pushed
+  }
+
   cached(digest: Digest): string {
     return this.#content('cached', digest)
   }

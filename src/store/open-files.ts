@@ -1,8 +1,7 @@
 /** Files that were read lately, kept open: a bounded number, and none that is no longer in its folder. */
 import { fstatSync } from 'node:fs'
-import { LRUCache } from 'lru-cache'
-import { keepsDescriptors } from '../runtime/descriptors.ts'
-import { allClosed, SharedFile } from './file.ts'
+import { SharedFile } from './file.ts'
+import { KeptFiles } from './kept-files.ts'
 import { ifThere } from './system-error.ts'
 
 export interface OpenFile {
@@ -15,8 +14,7 @@ export interface OpenFile {
 const maxOpen = 256
 
 export class OpenFiles {
-  readonly #files = new LRUCache<string, SharedFile>({ max: maxOpen, dispose: file => file.release() })
-  readonly #keeping = keepsDescriptors(() => this.#giveBack())
+  readonly #files = new KeptFiles(maxOpen)
 
   /** Undefined when there is none; rejects with the system's error. */
   async open(path: string): Promise<OpenFile | undefined> {
@@ -25,23 +23,17 @@ export class OpenFiles {
     if (found) return found
     const file = await ifThere(SharedFile.open(path, 'r'))
     if (!file) return undefined
-    this.#files.set(path, file)
+    this.#files.keep(path, file)
     return this.#look(path, file)
   }
 
   /** Closes it, once nobody reads it any more. */
   forget(path: string): void {
-    this.#files.delete(path)
+    this.#files.forget(path)
   }
 
   close(): void {
-    this.#files.clear()
-    this.#keeping[Symbol.dispose]()
-  }
-
-  #giveBack(): Promise<void> {
-    this.#files.clear()
-    return allClosed()
+    this.#files.close()
   }
 
   /** What is known of an open file is in memory: nobody waits for a disk. Undefined when it was deleted or replaced. */

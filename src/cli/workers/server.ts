@@ -29,12 +29,14 @@ export interface ServerDeps {
 
 export class ServerProgram {
   readonly #deps: ServerDeps
+  readonly #lines: Lines
   readonly #metrics = createMetrics({ defaults: true })
   readonly #pulse = new Pulse()
   #running: Running | undefined
 
   constructor(deps: ServerDeps) {
     this.#deps = deps
+    this.#lines = new Lines(deps.log)
   }
 
   async obey(order: Order): Promise<unknown> {
@@ -74,7 +76,7 @@ export class ServerProgram {
       pulled: (key, digest) => report({ kind: 'pulled', key, digest }),
     })
     for (const key of changing) entries.changing(key)
-    const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: new Lines(log) })
+    const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines })
     const forward = new Forward({
       inlet,
       open: digest => store.open(digest),
@@ -107,6 +109,7 @@ export class ServerProgram {
     const edge = createEdge({
       hotPath,
       log,
+      lines: this.#lines,
       metrics: this.#metrics,
       sharesAddress: true,
       maxConnections: () => running.config.limits.connections,

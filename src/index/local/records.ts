@@ -7,7 +7,7 @@ import type { RepositoryKey } from '../../store/layout.ts'
 import type { StoredRecord } from '../../store/records.ts'
 import type { Store } from '../../store/store.ts'
 import type { BlobEntry, Index, ManifestEntry, TagEntry } from '../index.ts'
-import { wasLately } from '../pull-times.ts'
+import { wasLately } from '../noted-times.ts'
 import {
   blobEntry,
   blobRecord,

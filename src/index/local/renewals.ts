@@ -1,11 +1,9 @@
 /** The grace of blobs that no manifest lists yet: begun anew whenever a client is told that it need not push one. */
-import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../oci/digest.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { keyText, type RepositoryKey } from '../../store/layout.ts'
-import { wasLately } from '../pull-times.ts'
+import type { RepositoryKey } from '../../store/layout.ts'
+import { NotedTimes } from '../noted-times.ts'
 
-/** To have forgotten one costs a look at its record. */
 const maxNoted = 20_000
 
 export interface RenewalsDeps {
@@ -17,7 +15,7 @@ export interface RenewalsDeps {
 
 export class Renewals {
   readonly #deps: RenewalsDeps
-  readonly #noted = new LRUCache<string, number>({ max: maxNoted })
+  readonly #noted = new NotedTimes(maxNoted)
 
   constructor(deps: RenewalsDeps) {
     this.#deps = deps
@@ -31,19 +29,15 @@ export class Renewals {
     try {
       const at = await write(key, digest, now)
       if (at === undefined) return false
-      this.#noted.set(nameOf(key, digest), at)
+      this.#noted.note(key, digest, at)
     } catch (error) {
       failed(error)
-      this.#noted.set(nameOf(key, digest), now) // on a disk that cannot be written, this process remembers it
+      this.#noted.note(key, digest, now) // on a disk that cannot be written, this process remembers it
     }
     return true
   }
 
   isFresh(key: RepositoryKey, digest: Digest): boolean {
-    return wasLately(this.#noted.get(nameOf(key, digest)), this.#deps.clock.now())
+    return this.#noted.isNoted(key, digest, this.#deps.clock.now())
   }
-}
-
-function nameOf(key: RepositoryKey, digest: Digest): string {
-  return `${keyText(key)} ${digest}`
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { isSqlite, sqlite } from '../../store/sqlite-error.ts'
 import type { Pending } from './pending.ts'
 import type { ExpendableLimits, NamedValue } from './rows.ts'
 
@@ -144,17 +145,11 @@ export class IndexFile {
 
 /** Another process holds the file, or the disk is full: the same may succeed later. */
 export function isPassing(error: unknown): boolean {
-  return [5, 6, 13].includes(resultCode(error))
+  return isBusy(error) || isSqlite(error, sqlite.full)
 }
 
 export function isBusy(error: unknown): boolean {
-  return [5, 6].includes(resultCode(error))
-}
-
-/** SQLite's primary result code (https://sqlite.org/rescode.html), 0 for another kind of error. */
-function resultCode(error: unknown): number {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return 0
-  return error.errcode & 0xff
+  return isSqlite(error, sqlite.busy, sqlite.locked)
 }
 
 function prepareSchema(db: DatabaseSync) {

@@ -1,7 +1,7 @@
 /** Where the rows of each kind of entry stand. A space stands in no registry, repository, tag or digest, so that no two scopes are spelled alike. */
 import type { Digest } from '../../oci/digest.ts'
 import { localRegistry } from '../../store/layout.ts'
-import type { Listing, RepositoryKey, Whole } from '../index.ts'
+import type { Listing, RepositoryKey } from '../index.ts'
 import type { Place } from './entry-rows.ts'
 
 /**
@@ -34,13 +34,5 @@ export function repositoriesPlace(registry: string): Place {
 }
 
 export const registriesPlace: Place = { scope: 'registries', isDated: false }
-
-export function marksScope({ registry, repository }: RepositoryKey): string {
-  return `complete ${registry} ${repository}`
-}
-
-export function markName(what: Whole): string {
-  return typeof what === 'string' ? what : `referrers ${what.referrersOf}`
-}
 
 export const repositoriesMark = { scope: 'complete', name: 'repositories' } as const

@@ -18,7 +18,8 @@ import type {
   Whole,
 } from '../index.ts'
 import { EntryRows, type Place } from './entry-rows.ts'
-import { childrenPlace, holdersPlace, markName, marksScope, place, publicPlace } from './places.ts'
+import { CompletenessMarks } from './marks.ts'
+import { childrenPlace, holdersPlace, place, publicPlace } from './places.ts'
 import { RepositoryRows } from './repository-rows.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
@@ -30,11 +31,13 @@ export class RowIndex implements Index {
   readonly #rows: Rows
   readonly #entries: EntryRows
   readonly #repositories: RepositoryRows
+  readonly #marks: CompletenessMarks
 
   constructor(rows: Rows) {
     this.#rows = rows
     this.#entries = new EntryRows(rows)
     this.#repositories = new RepositoryRows(rows, this.#entries)
+    this.#marks = new CompletenessMarks(rows)
   }
 
   get up(): boolean {
@@ -220,15 +223,11 @@ export class RowIndex implements Index {
   }
 
   async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
-    const marked = this.#sweep(key, what).then(() =>
-      this.#rows.put(marksScope(key), markName(what), { value: epoch }),
-    )
-    await ifAvailable(marked)
+    await ifAvailable(this.#sweep(key, what).then(() => this.#marks.put(key, what, epoch)))
   }
 
   async markIncomplete(key: RepositoryKey, what: Whole): Promise<void> {
-    this.#rows.drop(marksScope(key), markName(what))
-    if (typeof what !== 'string') this.#rows.drop(marksScope(key), 'referrers')
+    this.#marks.drop(key, what)
   }
 
   async share(): Promise<IndexState | undefined> {
@@ -265,24 +264,19 @@ export class RowIndex implements Index {
     return this.#read<Answer<T>>(() => {
       const found = this.#entries.get<T>(place(listing, key), name)
       if (found) return found.isOutdated ? unknown : { answer: 'present', value: found.entry }
-      return this.#isComplete(key, listing) ? absent : unknown
+      return this.#marks.isComplete(key, listing) ? absent : unknown
     }, unknown)
   }
 
   #whole<T>(key: RepositoryKey, what: Whole, read: () => T): Answer<T> {
     return this.#read<Answer<T>>(
-      () => (this.#isComplete(key, what) ? { answer: 'present', value: read() } : unknown),
+      () => (this.#marks.isComplete(key, what) ? { answer: 'present', value: read() } : unknown),
       unknown,
     )
   }
 
   #names<T extends string>(at: Place, { last, limit }: Page = { last: undefined, limit: everyRow }): T[] {
     return this.#entries.page(at, last ?? '', limit).map(({ name }) => name as T)
-  }
-
-  #isComplete(key: RepositoryKey, what: Whole): boolean {
-    const isMarked = (name: string) => this.#rows.get(marksScope(key), name) === this.#rows.epoch
-    return isMarked(markName(what)) || (typeof what !== 'string' && isMarked('referrers'))
   }
 
   #read<T>(read: () => T, otherwise: T): T {

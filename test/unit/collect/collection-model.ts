@@ -5,7 +5,6 @@
 import { mkdir } from 'node:fs/promises'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { localNames } from '../../../src/collect/walk.ts'
 import { type Digest, digestOf } from '../../../src/oci/digest.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import type { Tag } from '../../../src/oci/name.ts'
@@ -108,7 +107,7 @@ export async function expectCollectionModel({ hasPolicy, rounds }: CollectionHis
     missingReferences: 'refuse',
     ...(hasPolicy ? { untaggedMs } : {}),
   })
-  await mkdir(localNames(rig.store.layout)) // where nothing was ever held, nothing is collected
+  await mkdir(rig.store.layout.localNames) // where nothing was ever held, nothing is collected
   const model = new Model(rig, hasPolicy)
   for (const round of rounds) {
     await Promise.all(round.beforehand.map(each => model.act(each)))

@@ -3,7 +3,6 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { Finding } from '../../../src/collect/run.ts'
-import { localNames } from '../../../src/collect/walk.ts'
 import type { Tag } from '../../../src/oci/name.ts'
 import { localKey, type RetentionRule } from '../../../src/pull/target.ts'
 import {
@@ -113,7 +112,7 @@ describe('what a manifest lists', () => {
 describe('bytes', () => {
   test('that no record names go when they are old', async () => {
     await using rig = await openCollected()
-    await mkdir(localNames(rig.store.layout))
+    await mkdir(rig.store.layout.localNames)
     await rig.store.pushed.put(layer.digest, layer.body)
     expect(await rig.collection().collect()).toMatchObject({ files: 0 })
     rig.clock.advance(longMs)
@@ -139,7 +138,7 @@ describe('bytes', () => {
   test('stay where the records are not to be found: a volume that is not mounted deletes nothing', async () => {
     await using rig = await openCollected()
     await rig.push.uploads.push(rig.at('a'), layer.digest, bodyOf(layer))
-    const folder = localNames(rig.store.layout)
+    const folder = rig.store.layout.localNames
     await rename(folder, `${folder}.away`)
     rig.clock.advance(longMs)
     expect(await rig.collection().collect()).toMatchObject({ files: 0 })
@@ -149,7 +148,7 @@ describe('bytes', () => {
 
   test('that a cached copy shares are no space that comes back', async () => {
     await using rig = await openCollected()
-    await mkdir(localNames(rig.store.layout))
+    await mkdir(rig.store.layout.localNames)
     await rig.store.put(layer.digest, layer.body)
     await rig.store.pushed.pin(layer.digest)
     rig.clock.advance(longMs)
