@@ -16,6 +16,7 @@ import { fresh } from './rows/fresh.ts'
 import { herd } from './rows/herd.ts'
 import { idle } from './rows/idle.ts'
 import { listings } from './rows/listings.ts'
+import { makingRoom } from './rows/making-room.ts'
 import { outagesRow } from './rows/outages.ts'
 import { pushOneCore, pushTwoCores } from './rows/push.ts'
 import { pushMemory } from './rows/push-memory.ts'
@@ -42,6 +43,7 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   'push-memory': pushMemory,
   listings,
   eviction,
+  'making-room': makingRoom,
 }
 const rows = { ...peerRows, ...ownRows }
 const groups: Readonly<Record<string, readonly string[]>> = {

@@ -8,9 +8,10 @@ const rows = [
   ['main.ts'],
   ['cli'],
   ['config'],
+  ['admin'],
   ['edge'],
   ['resolve'],
-  ['push', 'collect'],
+  ['push', 'collect', 'scrub'],
   ['pull', 'backup'],
   ['index'],
   ['store'],
@@ -46,9 +47,9 @@ describe('architecture', () => {
     expect(upward).toEqual([])
   })
 
-  test('only the edge, the upstream client and the command know HTTP', () => {
+  test('only the admin API, the edge, the upstream client and the command know HTTP', () => {
     const http = /from '(?:node:https?|undici|hono|@hono\/[^']+)'/
-    const allowed = new Set(['edge', 'upstream', 'cli'])
+    const allowed = new Set(['admin', 'edge', 'upstream', 'cli'])
     expect(files.filter(path => !allowed.has(room(path)) && http.test(readFileSync(path, 'utf8')))).toEqual(
       [],
     )

@@ -1,10 +1,10 @@
 /** Garbage collected beside everything else, whenever it is due. */
-import type { Collection } from '../collect/collection.ts'
+import type { Report } from '../collect/run.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 export interface CollectingDeps {
-  readonly collection: Collection
+  readonly collect: () => Promise<Report>
   /** 0: never. */
   readonly everyMs: () => number
   readonly clock: Clock
@@ -26,10 +26,10 @@ export class Collecting {
 
   /** Resolves when there is nothing to collect now, or the signal ends it; never rejects. */
   async ifDue(signal: AbortSignal): Promise<void> {
-    const { collection, clock, log } = this.#deps
+    const { collect, clock, log } = this.#deps
     if (!this.#isDue()) return
     try {
-      const report = await collection.collect({ signal })
+      const report = await collect()
       log.info(report, 'garbage of pushed content collected')
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, 'garbage of pushed content could not be collected')

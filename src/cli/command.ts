@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type LogLevel, logLevels } from '../observe/log.ts'
 import { version } from '../runtime/version.ts'
+import type { AskCommand, ImageCommand } from './ask.ts'
 
 const usage = `layover: a pull-through caching OCI registry
 
@@ -10,10 +11,21 @@ const usage = `layover: a pull-through caching OCI registry
                   [--workers 1|2|…|auto]                         on so many cores; default: $LAYOVER_WORKERS, or 1
   layover check   [--config upstreams.yaml]                      print the effective configuration, without secrets
   layover reindex [--config upstreams.yaml]                      rebuild the index from the store
-  layover gc      [--config upstreams.yaml] [--dry-run]          collect garbage of a store that nobody serves, or say what would go
+  layover gc      [--config upstreams.yaml] [--dry-run]          collect garbage of what was pushed, or say what would go
+  layover scrub   [--config upstreams.yaml] [--dry-run]          check every byte and record of the store
+  layover stats   [--config upstreams.yaml] [--json]             what the store holds, also beside a running server
   layover backup  [--config upstreams.yaml] [--verify] <folder>  copy what was pushed, beside a running server
   layover restore [--config upstreams.yaml] [--verify] <folder>  put a backup back into the store
                   [--replace]                                    tags that point elsewhere come from the backup
+
+  Of a running server, over the socket in its store:
+  layover status  [--config upstreams.yaml] [--json]             how it fares
+  layover flights [--config upstreams.yaml] [--json]             what it fetches right now
+  layover inspect [--config upstreams.yaml] [--json] <image>     what is here of an image or a repository
+  layover drop    [--config upstreams.yaml] <image>              drop the cached copy: the next pull asks upstream
+  layover refresh [--config upstreams.yaml] <image>              ask upstream now where its tags point
+  layover reload  [--config upstreams.yaml]                      read the configuration again
+
   layover --version
 
 Exit codes: 0 done, 1 failed, 2 a mistake in the configuration or on the command line.
@@ -26,7 +38,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
     return 2
   }
-  const { command, config, logLevel, workers, folder, verify, replace, dryRun } = parsed
+  const { command, config, logLevel, workers, argument, verify, replace, dryRun, json } = parsed
   switch (command) {
     case 'help':
       process.stdout.write(usage)
@@ -42,29 +54,49 @@ export async function run(args: readonly string[]): Promise<number> {
       return (await import('./reindex.ts')).runReindex(config, logLevel)
     case 'gc':
       return (await import('./gc.ts')).runGc(config, { logLevel, dryRun })
+    case 'scrub':
+      return (await import('./scrub.ts')).runScrub(config, { logLevel, dryRun })
+    case 'stats':
+      return (await import('./stats.ts')).runStats(config, { json })
     case 'backup':
-      return (await import('./backup.ts')).runBackup(config, { folder, verify, logLevel })
+      return (await import('./backup.ts')).runBackup(config, { folder: argument, verify, logLevel })
     case 'restore':
-      return (await import('./restore.ts')).runRestore(config, { folder, verify, replace, logLevel })
+      return (await import('./restore.ts')).runRestore(config, {
+        folder: argument,
+        verify,
+        replace,
+        logLevel,
+      })
+    case 'status':
+    case 'flights':
+    case 'reload':
+    case 'inspect':
+    case 'drop':
+    case 'refresh':
+      return (await import('./ask.ts')).runAsk(config, command, { image: argument, json })
   }
 }
 
-const commands = ['serve', 'check', 'reindex', 'gc'] as const
-/** They take a folder. */
+const askCommands = ['status', 'flights', 'reload'] as const satisfies AskCommand[]
+const imageCommands = ['inspect', 'drop', 'refresh'] as const satisfies ImageCommand[]
 const folderCommands = ['backup', 'restore'] as const
+const commands = ['serve', 'check', 'reindex', 'gc', 'scrub', 'stats', ...askCommands] as const
+const withArgument = [...imageCommands, ...folderCommands] as const
 
 interface Parsed {
-  command: (typeof commands)[number] | (typeof folderCommands)[number] | 'help' | 'version'
+  command: (typeof commands)[number] | (typeof withArgument)[number] | 'help' | 'version'
   config: string
   logLevel: LogLevel
   /** Processes that take the connections of clients. */
   workers: number
-  /** Of a backup. */
-  folder: string
+  /** The folder of a backup, or the name of an image. */
+  argument: string
   verify: boolean
   replace: boolean
-  /** Of a collection. */
+  /** Of a collection, or a scrub. */
   dryRun: boolean
+  /** For programs. */
+  json: boolean
 }
 
 /** More processes than any machine has cores are a slip of the finger. */
@@ -83,17 +115,19 @@ function parse(args: readonly string[]): Parsed | string {
         verify: { type: 'boolean', default: false },
         replace: { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
       },
     })
-    const { config, help, version: wantsVersion, verify, replace } = values
+    const { config, help, version: wantsVersion, verify, replace, json } = values
     const logLevel = logLevels.find(level => level === values['log-level'])
     if (!logLevel) return `--log-level is one of ${logLevels.join(', ')}`
     const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
     if (!Number.isInteger(workers) || workers < 1 || workers > mostWorkers)
       return `--workers is a number from 1 to ${mostWorkers}, or auto for one a core`
-    const options = { config, logLevel, workers, folder: '', verify, replace, dryRun: values['dry-run'] }
+    const dryRun = values['dry-run']
+    const options = { config, logLevel, workers, argument: '', verify, replace, dryRun, json }
     if (help || wantsVersion) return { ...options, command: help ? 'help' : 'version' }
     const named = commandIn(positionals)
     return typeof named === 'string' ? named : { ...options, ...named }
@@ -104,12 +138,16 @@ function parse(args: readonly string[]): Parsed | string {
 }
 
 /** The message for a person, when there is no such command. */
-function commandIn([name, ...more]: readonly string[]): Pick<Parsed, 'command' | 'folder'> | string {
+function commandIn([name, ...more]: readonly string[]): Pick<Parsed, 'command' | 'argument'> | string {
   if (name === undefined) return 'say which command to run'
-  const command = commands.find(known => known === name)
-  const withFolder = folderCommands.find(known => known === name)
-  const [folder = '', ...rest] = withFolder ? more : ['', ...more]
+  const command = [...commands, ...withArgument].find(known => known === name)
+  if (!command) return `there is no command ${name}`
+  const takesOne = withArgument.some(known => known === command)
+  const [argument = '', ...rest] = takesOne ? more : ['', ...more]
   if (rest.length > 0) return `unexpected argument ${rest.join(' ')}`
-  if (withFolder) return folder === '' ? `say which folder the backup is in` : { command: withFolder, folder }
-  return command ? { command, folder } : `there is no command ${name}`
+  if (takesOne && argument === '')
+    return folderCommands.some(known => known === command)
+      ? 'say which folder the backup is in'
+      : 'say which image: docker.io/library/alpine:3.20'
+  return { command, argument }
 }

@@ -3,11 +3,12 @@ import { BackupFailed } from '../backup/failure.ts'
 import { ConfigError } from '../config/problem.ts'
 import { IndexLost } from '../index/reindex.ts'
 import { StoreUnusable } from '../store/open.ts'
+import { AdminRefused } from './admin-client.ts'
 
 /**
  * What went wrong is told in one line; a mistake of the program is thrown on.
  *
- * @param advice what to do about it
+ * @param advice what to do about a store that cannot be used
  */
 export function exitCodeOf(error: unknown, advice?: string): number {
   if (error instanceof ConfigError) {
@@ -15,10 +16,11 @@ export function exitCodeOf(error: unknown, advice?: string): number {
     return 2
   }
   if (!isExpected(error)) throw error
-  process.stderr.write(`layover: ${error.message}${advice === undefined ? '' : `; ${advice}`}\n`)
+  const more = advice !== undefined && error instanceof StoreUnusable ? `; ${advice}` : ''
+  process.stderr.write(`layover: ${error.message}${more}\n`)
   return 1
 }
 
 function isExpected(error: unknown): error is Error {
-  return error instanceof StoreUnusable || error instanceof BackupFailed || error instanceof IndexLost
+  return [StoreUnusable, BackupFailed, IndexLost, AdminRefused].some(expected => error instanceof expected)
 }

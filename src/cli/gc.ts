@@ -1,6 +1,7 @@
-/** `layover gc`: garbage of pushed content collected, or told of, while nobody serves it. */
+/** `layover gc`: garbage of pushed content collected, or told of: by who serves it, or here where nobody does. */
 import { Collection } from '../collect/collection.ts'
-import type { Finding, Report } from '../collect/run.ts'
+import type { CollectOptions, Finding, Report } from '../collect/run.ts'
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { formatSize } from '../config/quantity.ts'
 import { Holdings } from '../index/local/holdings.ts'
@@ -10,6 +11,7 @@ import { createMetrics } from '../observe/metrics.ts'
 import { systemClock as clock } from '../runtime/clock.ts'
 import { openStore } from '../store/store.ts'
 import { closedUpstream } from '../upstream/closed.ts'
+import { AdminClient } from './admin-client.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { namespaceOf, resolverOf } from './resolver.ts'
 
@@ -20,34 +22,43 @@ export async function runGc(
 ): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
-    const log = createLogger(logLevel)
-    const metrics = createMetrics()
-    const store = await openStore(config.store.path, { log, metrics })
-    const index = await openSqliteIndex({ path: store.layout.index, clock, log })
-    const holdings = new Holdings({ index, store, clock, log })
-    const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
-    const { graceMs } = config.collection
-    const collection = new Collection({
-      store,
-      holdings,
-      clock,
-      log,
-      metrics,
-      policyOf: key => namespaceOf(key, resolver),
-      graceMs: () => graceMs,
-    })
-    const report = await collection.collect({
-      dryRun,
-      told: finding => process.stdout.write(lineOf(finding)),
-    })
-    await holdings.stop()
-    await index.close()
-    store.close()
+    const told = (finding: Finding) => void process.stdout.write(lineOf(finding))
+    const serving = await AdminClient.find(config.store.path)
+    const report = serving
+      ? ((await serving.follow('/collections', { dryRun }, finding => told(finding as Finding))) as Report)
+      : await collectHere(config, { dryRun, told, logLevel })
     process.stdout.write(summaryOf(report, dryRun))
     return report.skipped > 0 ? 1 : 0
   } catch (error) {
     return exitCodeOf(error, 'who serves a store collects its garbage (store.collectEvery)')
   }
+}
+
+async function collectHere(
+  config: Config,
+  { logLevel, ...options }: CollectOptions & { logLevel: LogLevel },
+): Promise<Report> {
+  const log = createLogger(logLevel)
+  const metrics = createMetrics()
+  const store = await openStore(config.store.path, { log, metrics })
+  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+  const holdings = new Holdings({ index, store, clock, log })
+  const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
+  const { graceMs } = config.collection
+  const collection = new Collection({
+    store,
+    holdings,
+    clock,
+    log,
+    metrics,
+    policyOf: key => namespaceOf(key, resolver),
+    graceMs: () => graceMs,
+  })
+  const report = await collection.collect(options)
+  await holdings.stop()
+  await index.close()
+  store.close()
+  return report
 }
 
 function lineOf({ kind, repository, name, size, reason }: Finding): string {

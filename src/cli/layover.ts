@@ -1,7 +1,6 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
-import { Collection } from '../collect/collection.ts'
+import type { Listening } from '../admin/listen.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { Scrape } from '../edge/pages.ts'
@@ -14,9 +13,11 @@ import { countedBy, sum } from '../observe/sum.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { localRegistry } from '../store/layout.ts'
-import { Collecting } from './collecting.ts'
+import { openAdmin } from './admin.ts'
+import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
+import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
@@ -27,20 +28,24 @@ export interface Surroundings {
   readonly log: Logger
   readonly clock?: Clock
   readonly lookup?: Lookup
+  /** Reads the configuration again and takes it over. Resolves with what was wrong. */
+  readonly reload?: (() => Promise<Error | undefined>) | undefined
   /** Servers that take the connections of clients; without them this process does. */
   readonly workers?: { readonly count: number; readonly spawn: Spawn } | undefined
 }
 
 export interface Layover {
   readonly addresses: readonly BoundAddress[]
+  /** Where the admin API is. */
+  readonly admin: Pick<Listening, 'socket' | 'address'> | undefined
   /** Takes over everything but what a running process cannot change, which is named in the log. */
   reload(config: Config): Promise<void>
   /** Ends transfers within the configured time; nothing that was acknowledged is lost. */
   stop(): Promise<void>
 }
 
-/** How often what flights left behind is looked through. */
-const reapEveryMs = 3_600_000
+/** How often what is cached is looked at for what is too much. */
+const tidyEveryMs = 10_000
 
 /** @throws StoreUnusable, or the system's error when an address cannot be listened on */
 export async function startLayover(config: Config, surroundings: Surroundings): Promise<Layover> {
@@ -59,6 +64,7 @@ class Program implements Layover {
   readonly #lines: Lines
   readonly #clock: Clock
   readonly #workers: Surroundings['workers']
+  readonly #readAgain: Surroundings['reload']
   readonly #metrics = createMetrics({ defaults: true })
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
@@ -68,9 +74,14 @@ class Program implements Layover {
   #registry: RegistryDeps | undefined
   #servers: Servers | undefined
   #changes: Changes | undefined
+  #admin: Listening | undefined
+  /** Keys that take effect at the next start. */
+  #waiting: readonly string[] = []
 
-  constructor(config: Config, { log, clock = systemClock, lookup = systemLookup, workers }: Surroundings) {
+  constructor(config: Config, surroundings: Surroundings) {
+    const { log, clock = systemClock, lookup = systemLookup, workers, reload } = surroundings
     this.#config = config
+    this.#readAgain = reload
     this.#log = log
     this.#lines = new Lines(log)
     this.#clock = clock
@@ -82,6 +93,10 @@ class Program implements Layover {
       log,
       metrics: this.#metrics,
     })
+  }
+
+  get admin(): Layover['admin'] {
+    return this.#admin
   }
 
   async start(): Promise<void> {
@@ -97,41 +112,69 @@ class Program implements Layover {
     const started = { ...parts, edge: this.#edge(parts) }
     this.#started = started
     this.#registry = this.#assemble(started)
+    const upkeep = this.#upkeep(started)
     try {
+      this.#admin = await this.#openAdmin(started, upkeep)
       await (this.#workers ? this.#startServers(started, this.#workers) : this.#listen(started))
     } catch (error) {
       await this.stop()
       throw error
     }
-    started.background.run(() => this.#reap(started))
+    const { background, store, pins } = started
+    background.run(() => pins.refresh())
+    background.run(() => store.takeStock(this.#stopping.signal))
+    background.run(() => this.#tidy(started))
+    background.run(() => upkeep.run())
   }
 
   async reload(config: Config): Promise<void> {
     assertUsable(config.listen) // before anything is taken over
     const before = this.#config
-    const fixed = fixedChanges(before, config)
-    if (fixed.length > 0) this.#log.warn({ keys: fixed }, 'these settings take effect at the next start')
+    const waiting = fixedChanges(before, config)
+    if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
+    this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    this.#config = { ...config, listen, store: before.store }
+    const { admin, store } = before
+    const limits = { ...config.limits, memory: before.limits.memory }
+    this.#config = { ...config, listen, admin, store, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
     await this.#servers?.reload({ kind: 'reload', config: this.#configOfServers() })
     this.#upstreams.keepOnly(config.upstreams)
+    await this.#started?.pins.refresh()
+    this.#started?.background.run(async () => this.#started?.store.capacity?.tidy())
   }
 
   async stop(): Promise<void> {
     const started = this.#started
     if (!started || this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('Layover is stopping'))
-    await this.#servers?.stop(this.#config.limits.drainMs)
-    await started.edge.drain(this.#config.limits.drainMs)
+    const { drainMs } = this.#config.limits
+    const quiet = this.#admin?.close(drainMs)
+    await this.#servers?.stop(drainMs)
+    await started.edge.drain(drainMs)
+    await quiet
     await started.pull.stop()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await this.#upstreams.destroy()
     await started.index.close()
     started.store.close()
+  }
+
+  #openAdmin(parts: Parts, upkeep: Upkeep): Promise<Listening> {
+    return openAdmin({
+      address: this.#config.admin,
+      parts,
+      upkeep,
+      resolver: () => this.#current().resolver,
+      reload: this.#readAgain,
+      waiting: () => this.#waiting,
+      servers: this.#workers?.count ?? 0,
+      clock: this.#clock,
+      log: this.#log,
+    })
   }
 
   async #listen({ edge }: Started): Promise<void> {
@@ -146,9 +189,10 @@ class Program implements Layover {
       config: this.#configOfServers(),
       inlet,
       index: started.index.shared,
+      doubtful: started.store.doubtful,
       changing: this.#changes?.underWay ?? [],
     })
-    const reported = (report: Report) => notePull(report, started)
+    const reported = (report: Report) => note(report, started)
     const servers = new Servers({ ...workers, log: this.#log, start, reported })
     this.#servers = servers
     this.#changes = new Changes(started.index, servers, this.#stopping.signal)
@@ -181,6 +225,7 @@ class Program implements Layover {
   }
 
   async #scrape(): Promise<Scrape> {
+    this.#started?.store.measure()
     this.#metrics.indexUp.set(this.#started?.index.up ? 1 : 0)
     const { registry } = this.#metrics
     const { contentType } = registry
@@ -211,50 +256,39 @@ class Program implements Layover {
     }
   }
 
-  async #reap(parts: Parts): Promise<void> {
-    const { store, push } = parts
+  /** What is cached stays below its limits ahead of need. */
+  async #tidy({ store }: Parts): Promise<void> {
     const { signal } = this.#stopping
-    const collecting = this.#collecting(parts)
     while (!signal.aborted) {
-      try {
-        const files = await store.reapPartials(this.#config.limits.partialMs, this.#clock.now())
-        const uploads = await push.uploads.reap()
-        if (files + uploads > 0)
-          this.#log.info({ files, uploads }, 'deleted what unfinished fetches and uploads had left behind')
-      } catch (error) {
-        this.#log.error({ err: error }, 'what was left unfinished could not be looked through')
-      }
-      await collecting.ifDue(signal)
-      await this.#clock.sleep(reapEveryMs, signal).catch(() => {}) // the stop ends the loop
+      await store.capacity?.tidy()
+      await this.#clock.sleep(tidyEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
   }
 
-  #collecting({ store, holdings }: Parts): Collecting {
-    const [log, clock] = [this.#log, this.#clock]
-    const collection = new Collection({
-      store,
-      holdings,
-      clock,
-      log,
+  #upkeep(parts: Parts): Upkeep {
+    return new Upkeep({
+      ...parts,
+      config: () => this.#config,
+      clock: this.#clock,
+      log: this.#log,
       metrics: this.#metrics,
+      signal: this.#stopping.signal,
       policyOf: key => namespaceOf(key, this.#current().resolver),
-      graceMs: () => this.#config.collection.graceMs,
+      quarantined: digest => {
+        parts.answers.clear() // whoever gave it
+        this.#servers?.send({ kind: 'quarantined', digest })
+      },
     })
-    return new Collecting({ collection, everyMs: () => this.#config.collection.everyMs, clock, log })
   }
 }
 
-/** What a running process cannot take over. */
-function fixedChanges(before: Config, after: Config): string[] {
-  const listensThere =
-    before.listen.length === after.listen.length &&
-    before.listen.every(old => after.listen.some(address => isSamePlace(address, old)))
-  const storesThere = isDeepStrictEqual(before.store, after.store)
-  return [...(listensThere ? [] : ['listen']), ...(storesThere ? [] : ['store'])]
-}
-
-/** A server gave a manifest, and it is time to take it down. */
-function notePull({ key, digest }: Report, { catalog, holdings }: Parts): void {
+/** What a server has given is in use. */
+function note(report: Report, { store, catalog, holdings }: Parts): void {
+  if (report.kind === 'used') {
+    store.use(report.digests)
+    return
+  }
+  const { key, digest } = report
   const owner = key.registry === localRegistry ? holdings : catalog
   owner.notePull(key, digest)
 }

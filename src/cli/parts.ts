@@ -1,4 +1,5 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
+import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
@@ -20,6 +21,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
+import { capacityLimits, pinsOf } from './keeping.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -40,18 +42,26 @@ export interface Parts {
   readonly index: Index
   readonly catalog: Catalog
   readonly holdings: Holdings
+  readonly pins: Pins
   readonly background: Background
   readonly pull: Pull
   readonly push: Push
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
+  readonly cachedChanged: (key: RepositoryKey) => Promise<void>
 }
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
   const { config, log, lines, clock, metrics, changes, dropped } = given
-  const store = await openStore(config().store.path, { log, metrics, dropped })
+  const capacity = {
+    limits: () => capacityLimits(config()),
+    isPinned: (digest: Digest) => pins.has(digest),
+    pinsKnown: () => pins.known,
+  }
+  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
@@ -61,6 +71,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     return changes()?.end(key)
   }
   const cachedChanged = async (key: RepositoryKey) => {
+    pins.changed(key)
     await changing(key)
     await changed(key)
   }
@@ -69,6 +80,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     changed: cachedChanged,
     failed: error => log.error({ err: error }, 'a pull time could not be kept'),
   })
+  const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
   const { completion } = holdings
   const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
   const limits = limitsOf(config)
@@ -81,7 +93,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
   const hotPath = new HotPath({ ...deps, answers, lines })
-  return { ...deps, pull, push, inventory, answers, hotPath }
+  return { ...deps, pins, pull, push, inventory, answers, hotPath, cachedChanged }
 }
 
 /** Read each time, so that a reload takes effect at once. */

@@ -1,9 +1,10 @@
 /** `layover serve`: the registry as a process, with its signals. */
 import { once } from 'node:events'
+import { AdminUnusable } from '../admin/listen.ts'
 import type { Config } from '../config/config.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
-import { watchConfig } from '../config/watch.ts'
+import { type ConfigWatcher, watchConfig } from '../config/watch.ts'
 import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
@@ -16,6 +17,7 @@ export async function runServe(
 ): Promise<number> {
   const log = createLogger(logLevel)
   if (isServer()) return runServer(log)
+  const watching = Promise.withResolvers<ConfigWatcher>()
   let loaded: LoadedConfig
   let layover: Layover
   try {
@@ -28,27 +30,39 @@ export async function runServe(
   try {
     layover = await startLayover(loaded.config, {
       log,
+      reload: async () => (await watching.promise).reload(),
       workers: workers > 1 ? { count: workers, spawn: serverProcesses(log) } : undefined,
     })
   } catch (error) {
     process.stderr.write(`layover: ${startFailure(error)}\n`)
     return 1
   }
-  const stopped = untilStopped(layover, loaded, log) // takes signals before anybody is told that it listens
+  const stopped = untilStopped({ layover, loaded, log, watching: watching.resolve }) // takes signals before anybody is told that it listens
   announce(log, layover, loaded.config)
   await stopped
   return 0
 }
 
-async function untilStopped(layover: Layover, loaded: LoadedConfig, log: Logger): Promise<void> {
-  const watching = new AbortController()
+interface Serving {
+  readonly layover: Layover
+  readonly loaded: LoadedConfig
+  readonly log: Logger
+  /** Told who reads the configuration again. */
+  readonly watching: (watcher: ConfigWatcher) => void
+}
+
+async function untilStopped({ layover, loaded, log, watching }: Serving): Promise<void> {
+  const ending = new AbortController()
   const watcher = watchConfig(loaded, {
-    signal: watching.signal,
-    onChange: next => {
-      layover.reload(next.config).then(
-        () => log.info('configuration reloaded'),
-        (error: unknown) => log.error({ err: error }, 'configuration could not be taken over'),
-      )
+    signal: ending.signal,
+    onChange: async next => {
+      try {
+        await layover.reload(next.config)
+        log.info('configuration reloaded')
+      } catch (error) {
+        log.error({ err: error }, 'configuration could not be taken over')
+        throw error
+      }
     },
     onError: error => {
       if (error instanceof ConfigError)
@@ -59,11 +73,12 @@ async function untilStopped(layover: Layover, loaded: LoadedConfig, log: Logger)
       else log.warn(error.message)
     },
   })
-  process.on('SIGHUP', () => watcher.reload())
+  watching(watcher)
+  process.on('SIGHUP', () => void watcher.reload())
   const signal = await stopSignal()
   void stopSignal().then(() => process.exit(1))
   log.info({ signal }, 'stopping')
-  watching.abort()
+  ending.abort()
   await layover.stop()
   log.info('stopped')
 }
@@ -81,8 +96,9 @@ async function stopSignal(): Promise<string> {
 }
 
 /** What is served, and what is open to whom. */
-function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Config): void {
+function announce(log: Logger, { addresses, admin }: Layover, { upstreams, local }: Config): void {
   for (const address of addresses) log.info(address, 'listening')
+  if (admin) log.info({ socket: admin.socket, ...admin.address }, 'the admin API listens')
   log.info(
     { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
     local.length === 0
@@ -92,7 +108,7 @@ function announce(log: Logger, { addresses }: Layover, { upstreams, local }: Con
 }
 
 function startFailure(error: unknown): string {
-  if (error instanceof StoreUnusable) return error.message
+  if (error instanceof StoreUnusable || error instanceof AdminUnusable) return error.message
   const { code, hostname, address, port } = error as {
     code?: string
     /** A name that could not be resolved. */

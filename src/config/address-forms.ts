@@ -1,5 +1,6 @@
 /** The forms in which the configuration names hosts, addresses and URLs. Each parser throws FormInvalid. */
 import ipaddr from 'ipaddr.js'
+import { isLoopback } from '../edge/access.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 
 /** Its message completes "…: expected …". */
@@ -27,6 +28,16 @@ export function parseListen(text: string): Pick<ListenAddress, 'host' | 'port'> 
   if (!match || !isAddress || Number(port) > 65_535)
     throw new FormInvalid('an address and a port, such as 0.0.0.0:8080 or [::]:8080')
   return { host, port: Number(port) }
+}
+
+/** Undefined: `off`. */
+export function parseAdminListen(text: string): Pick<ListenAddress, 'host' | 'port'> | undefined {
+  if (text === 'off') return undefined
+  const address = parseListen(text)
+  if (isLoopback(address.host)) return address
+  throw new FormInvalid(
+    'a loopback address such as 127.0.0.1:8081 or [::1]:8081, or off: whoever reaches the admin API may do everything, since access control is not built yet',
+  )
 }
 
 /** The URL of a registry, without a trailing slash. */

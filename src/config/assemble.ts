@@ -1,4 +1,5 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
+import type { AdminAddress } from '../admin/listen.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
@@ -18,8 +19,11 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     listen: listenAddresses(file),
     hosts: file.hosts,
     publicUrl: file.publicUrl,
+    admin: adminAddress(file),
     store: { path: resolvePath(file.store.path) },
     collection: { everyMs: file.store.collectEvery, graceMs: file.store.grace },
+    capacity: { maxBytes: file.store.maxSize ?? Number.POSITIVE_INFINITY, minFree: file.store.minFree },
+    scrub: { everyMs: file.store.scrubEvery, bytesPerSecond: file.store.scrubRate },
     limits: {
       manifest: limits.manifest,
       connections: limits.connections,
@@ -48,6 +52,12 @@ function listenAddresses({ listen, listeners }: ConfigFile): ListenAddress[] {
   }))
 }
 
+/** The key that is not there is another one than `off`. */
+function adminAddress({ admin }: ConfigFile): AdminAddress | undefined {
+  if (!('listen' in admin)) return { host: '127.0.0.1', port: 8081, isDefault: true }
+  return admin.listen && { ...admin.listen, isDefault: false }
+}
+
 interface Context {
   /** Some upstream says that it is the default. */
   namesDefault: boolean
@@ -69,6 +79,7 @@ function assembleUpstream(entry: UpstreamEntry, { namesDefault, resolvePath }: C
       rateLimited: entry.rateLimited,
       notFoundForMs: entry.notFoundFor,
     },
+    keeping: { maxBytes: entry.maxSize ?? Number.POSITIVE_INFINITY, unusedMs: entry.unused, pins: entry.pin },
   }
 }
 

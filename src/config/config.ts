@@ -1,4 +1,7 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
+
+import type { AdminAddress } from '../admin/listen.ts'
+import type { Pin } from '../collect/pins.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { UpstreamOptions } from '../upstream/upstream.ts'
@@ -9,6 +12,8 @@ export interface Config {
   readonly hosts: readonly string[]
   /** Without a trailing slash. */
   readonly publicUrl: string | undefined
+  /** Where the admin API listens besides its socket; undefined: nowhere. */
+  readonly admin: AdminAddress | undefined
   readonly store: { readonly path: string }
   readonly collection: {
     /** How often garbage of pushed content is collected; 0: never. */
@@ -16,10 +21,29 @@ export interface Config {
     /** How long what nothing needs is kept. */
     readonly graceMs: number
   }
+  readonly capacity: {
+    /** Bytes; `Infinity`: as many as the disk takes. */
+    readonly maxBytes: number
+    /** Undefined: the default. */
+    readonly minFree: DiskShare | undefined
+  }
+  readonly scrub: {
+    /** How often what is stored is read and checked; 0: never. */
+    readonly everyMs: number
+    /** 0: no limit. */
+    readonly bytesPerSecond: number
+  }
   readonly limits: Limits
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
   readonly local: readonly LocalNamespace[]
+}
+
+/** So many bytes of a disk, and such a share of it. */
+export interface DiskShare {
+  readonly bytes: number
+  /** From 0 to 1. */
+  readonly share: number
 }
 
 export interface Limits {
@@ -57,4 +81,15 @@ export interface UpstreamConfig {
   /** What our credentials can pull, everybody may. */
   readonly shareWithEveryone: boolean
   readonly policy: CachePolicy
+  /** What of it is kept. */
+  readonly keeping: Keeping
+}
+
+export interface Keeping {
+  /** Bytes; `Infinity`: no limit of its own. */
+  readonly maxBytes: number
+  /** How long what nobody asks for is kept. */
+  readonly unusedMs: number
+  /** What is never evicted. */
+  readonly pins: readonly Pin[]
 }

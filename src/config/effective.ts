@@ -2,21 +2,26 @@
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, UpstreamConfig } from './config.ts'
+import type { Config, DiskShare, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
 
 export function effective(config: Config): unknown {
-  const { publicUrl, store, collection, limits } = config
+  const { publicUrl, admin, store, collection, capacity, scrub, limits } = config
   return {
     ...listening(config.listen),
     hosts: config.hosts,
     ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(admin?.isDefault ? {} : { admin: { listen: admin ? formatAddress(admin) : 'off' } }),
     store: {
       path: store.path,
       collectEvery: formatDuration(collection.everyMs),
       grace: formatDuration(collection.graceMs),
+      ...(capacity.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(capacity.maxBytes) }),
+      ...(capacity.minFree ? { minFree: formatShare(capacity.minFree) } : {}),
+      scrubEvery: formatDuration(scrub.everyMs),
+      scrubRate: formatSize(scrub.bytesPerSecond),
     },
     index: 'sqlite',
     limits: {
@@ -56,6 +61,7 @@ function effectiveUpstream({
   isDefault,
   shareWithEveryone,
   policy,
+  keeping,
 }: UpstreamConfig): unknown {
   const { registry, urls, access, allow, deny } = options
   return {
@@ -76,6 +82,9 @@ function effectiveUpstream({
     onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
     notFoundFor: formatDuration(policy.notFoundForMs),
     rateLimited: policy.rateLimited,
+    ...(keeping.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(keeping.maxBytes) }),
+    unused: formatDuration(keeping.unusedMs),
+    pin: keeping.pins.map(({ match, tags }) => (tags === undefined ? match : `${match}:${tags}`)),
     ...connection(options),
   }
 }
@@ -114,6 +123,10 @@ function connection(options: UpstreamOptions): object {
     ...(tls.key === undefined ? {} : { key: redacted }),
     ...(proxy === undefined ? {} : { proxy: redactUser(proxy) }),
   }
+}
+
+function formatShare({ bytes, share }: DiskShare): string {
+  return share > 0 ? `${Math.round(share * 100)}%` : formatSize(bytes)
 }
 
 function redact(source: CredentialSource): unknown {

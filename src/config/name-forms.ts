@@ -1,5 +1,6 @@
 /** The forms in which the configuration writes patterns and secrets. Each parser throws FormInvalid. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import type { Pin } from '../collect/pins.ts'
 import { FormInvalid, parseHost } from './address-forms.ts'
 
 const repositoryPattern = /^[a-z0-9._*-]+(?:\/[a-z0-9._*-]+)*$/
@@ -25,6 +26,16 @@ export function parseTagPattern(text: string): string {
   if (!tagPattern.test(text) || text.includes('**'))
     throw new FormInvalid('a pattern of tags such as latest, v* or *')
   return text
+}
+
+/** Repositories, and behind a colon some of their tags. */
+export function parsePinPattern(text: string): Pin {
+  const [repositories = '', tags, ...more] = text.split(':')
+  if (more.length > 0) throw new FormInvalid('a pattern such as library/* or library/debian:bookworm*')
+  return {
+    match: parseRepositoryPattern(repositories),
+    tags: tags === undefined ? undefined : parseTagPattern(tags),
+  }
 }
 
 /** One component of a repository name. */

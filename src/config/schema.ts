@@ -1,6 +1,7 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
-import { FormInvalid, parseHost, parseListen, parsePublicUrl } from './address-forms.ts'
+import { FormInvalid, parseAdminListen, parseHost, parseListen, parsePublicUrl } from './address-forms.ts'
+import type { DiskShare } from './config.ts'
 import {
   parseCertificates,
   parseLocalPattern,
@@ -10,7 +11,19 @@ import {
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
 import { upstream } from './upstream-schema.ts'
-import { choice, count, flag, lifetime, list, notYet, positiveLifetime, size, text, timer } from './values.ts'
+import {
+  amount,
+  choice,
+  count,
+  flag,
+  lifetime,
+  list,
+  notYet,
+  positiveLifetime,
+  size,
+  text,
+  timer,
+} from './values.ts'
 
 const plain = (form: string) => z.string().meta({ form })
 
@@ -53,12 +66,16 @@ const store = z.strictObject({
     form: 'path',
     description: "The folder for everything that is kept. Relative to the configuration file's folder.",
   }),
-  maxSize: notYet(size())
-    .optional()
-    .meta({ description: 'Cap on cached bytes. What was pushed is never evicted.' }),
-  minFree: notYet(text('size or percentage', parseShare))
-    .optional()
-    .meta({ description: 'Floor of free disk.' }),
+  maxSize: size({ min: 1 }).optional().meta({
+    fallback: 'what the disk takes',
+    description:
+      'How much may be cached, bytes on their way included. What has gone unused longest is evicted before more is fetched (small things later); what was pushed never is. A blob that is larger, or has no room because of what is pinned, is passed through.',
+  }),
+  minFree: amount('size or percentage', parseShare).optional().meta({
+    fallback: '`5%`, at most `10GiB`',
+    description:
+      'How much of the disk stays free of cached content. Where others fill the disk beyond that, what is cached makes room for them.',
+  }),
   collectEvery: timer({ min: 0 }).prefault('1d').meta({
     description:
       'How often what nothing needs of pushed content is collected, while everything goes on; 0: never. Looked at once an hour.',
@@ -66,6 +83,13 @@ const store = z.strictObject({
   grace: positiveLifetime.prefault('1d').meta({
     description:
       'How long a pushed blob that no manifest of its repository lists is kept after its push, its mount or the last HEAD that found it, and bytes that no repository holds. Longer than any push takes.',
+  }),
+  scrubEvery: lifetime.prefault('30d').meta({
+    description:
+      'How often everything in the store is read and checked against its digest, while everything goes on; 0: never. One that a stop cut off goes on after the next start.',
+  }),
+  scrubRate: size().prefault('32MiB').meta({
+    description: 'So many bytes a second at most are read for that; 0: no limit.',
   }),
   s3: notYet(s3)
     .optional()
@@ -198,13 +222,15 @@ export const configSchema = z.strictObject({
     fallback: 'taken from each request',
     description: 'Our address as clients see it, when a proxy in front changes it.',
   }),
-  admin: notYet(
-    z.strictObject({
-      listen: text('address:port', parseListen)
-        .optional()
-        .meta({ description: 'Where the admin API listens.' }),
-    }),
-  ).optional(),
+  admin: z
+    .strictObject({
+      listen: text('address:port or `off`', parseAdminListen).optional().meta({
+        fallback: '`127.0.0.1:8081`, if that is free',
+        description:
+          'Where the [admin API](admin-api.md) listens besides its socket in the store: an address of this machine alone, as whoever reaches it may do everything.',
+      }),
+    })
+    .prefault({}),
   store: store.prefault({}),
   index: notYet(text('`sqlite` or URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' })
     .prefault('sqlite')
@@ -234,7 +260,9 @@ function parseIndex(given: string): string {
   )
 }
 
-function parseShare(given: string): string {
-  if (parseSize(given) !== undefined || /^\d{1,2}%$/.test(given)) return given
+function parseShare(given: string): DiskShare {
+  const bytes = parseSize(given)
+  if (bytes !== undefined) return { bytes, share: 0 }
+  if (/^\d{1,2}%$/.test(given)) return { bytes: 0, share: Number.parseInt(given, 10) / 100 }
   throw new FormInvalid('a size such as 10GiB or a share such as 5%')
 }

@@ -2,8 +2,14 @@
 import { z } from 'zod'
 import { parseCidr, parseHost, parseProxyUrl, parseRegistryUrl } from './address-forms.ts'
 import { credentials } from './credentials-schema.ts'
-import { parseCertificates, parsePrivateKey, parseRepositoryPattern, parseTagPattern } from './name-forms.ts'
-import { choice, count, flag, lifetime, list, notYet, size, text, timer } from './values.ts'
+import {
+  parseCertificates,
+  parsePinPattern,
+  parsePrivateKey,
+  parseRepositoryPattern,
+  parseTagPattern,
+} from './name-forms.ts'
+import { choice, count, flag, lifetime, list, notYet, positiveLifetime, size, text, timer } from './values.ts'
 
 const url = text('URL', parseRegistryUrl)
 const repositories = list(text('pattern', parseRepositoryPattern))
@@ -102,6 +108,21 @@ const freshness = {
   }),
 }
 
+const keeping = {
+  maxSize: size({ min: 1 }).optional().meta({
+    fallback: '`store.maxSize`',
+    description: 'How much may be cached of what was first fetched from this upstream.',
+  }),
+  unused: positiveLifetime.prefault('forever').meta({
+    description:
+      'How long what was first fetched from this upstream is kept after it was last asked for. Counted from each use, by the configuration of the day.',
+  }),
+  pin: list(text('pattern', parsePinPattern)).prefault([]).meta({
+    description:
+      'What is never evicted: repositories without the registry, as in `allow`, and behind a colon a pattern of tags: `library/debian:bookworm*`. Without tags, all that the repository holds. With all that the manifests list, as far as it was fetched.',
+  }),
+}
+
 const connecting = {
   authRealms: list(text('host or host:port', parseHost)).prefault([]).meta({
     description:
@@ -149,6 +170,6 @@ const connecting = {
   }),
 }
 
-export const upstream = z.strictObject({ ...addresses, ...sharing, ...freshness, ...connecting })
+export const upstream = z.strictObject({ ...addresses, ...sharing, ...freshness, ...keeping, ...connecting })
 
 export type UpstreamEntry = z.output<typeof upstream>

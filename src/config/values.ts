@@ -69,6 +69,11 @@ export function size(bounds: Bounds = {}) {
 }
 
 /** `1000` and `0` are numbers for YAML: they are taken for their digits. */
+export function amount<T>(form: string, parse: (text: string) => T) {
+  const digits = (input: unknown) => (typeof input === 'number' ? String(input) : input)
+  return z.preprocess(digits, text(form, parse)).meta({ form })
+}
+
 function quantity(
   form: string,
   expected: string,
@@ -76,16 +81,11 @@ function quantity(
   bounds: Bounds = {},
 ) {
   const { min = 0, max = Number.POSITIVE_INFINITY } = bounds
-  return z
-    .preprocess(
-      input => (typeof input === 'number' ? String(input) : input),
-      text(form, given => {
-        const value = parse(given)
-        if (value === undefined || value < min || value > max) throw new FormInvalid(expected)
-        return value
-      }),
-    )
-    .meta({ form })
+  return amount(form, given => {
+    const value = parse(given)
+    if (value === undefined || value < min || value > max) throw new FormInvalid(expected)
+    return value
+  })
 }
 
 export function count(max: number) {

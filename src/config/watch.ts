@@ -7,7 +7,8 @@ import { type LoadedConfig, loadConfig } from './load.ts'
 import { ConfigError, type Origin } from './problem.ts'
 
 export interface WatchOptions {
-  onChange(loaded: LoadedConfig): void
+  /** What comes next waits for it, and its failure is told to who asked for the reload alone. */
+  onChange(loaded: LoadedConfig): void | Promise<void>
   /** A ConfigError: the new configuration is refused. Any other: changes may go unnoticed until `reload`. */
   onError(error: Error): void
   /** Editors write a file in several steps. */
@@ -17,8 +18,8 @@ export interface WatchOptions {
 }
 
 export interface ConfigWatcher {
-  /** Loads again and reports, whether anything changed or not. */
-  reload(): void
+  /** Loads again and reports, whether anything changed or not. Resolves with what was wrong. */
+  reload(): Promise<Error | undefined>
 }
 
 /** What was reported last is not reported again when nothing but time stamps changed. */
@@ -38,7 +39,7 @@ class Watcher {
   #files: ReadonlySet<string> = new Set()
   #timer: NodeJS.Timeout | undefined
   /** Loads follow each other, so that the last content is reported last. */
-  #loading: Promise<void> = Promise.resolve()
+  #loading: Promise<unknown> = Promise.resolve()
 
   constructor({ path, fingerprint }: LoadedConfig, options: WatchOptions) {
     this.#path = path
@@ -49,27 +50,41 @@ class Watcher {
 
   start({ files }: Origin): void {
     this.#loading = this.#watchFolders(files)
-    this.load({ always: false }) // what changed before the watch began
+    void this.load({ always: false }) // what changed before the watch began
   }
 
-  load({ always }: { always: boolean }): void {
-    this.#loading = this.#loading.then(() => this.#load(always))
+  load({ always }: { always: boolean }): Promise<Error | undefined> {
+    const loading = this.#loading.then(() => this.#load(always))
+    this.#loading = loading
+    return loading
   }
 
-  async #load(always: boolean): Promise<void> {
+  async #load(always: boolean): Promise<Error | undefined> {
     const { signal, env } = this.#options
-    if (signal.aborted) return
+    if (signal.aborted) return undefined
     const outcome = await loadConfig(this.#path, env).catch((error: unknown) => asError(error))
-    if (signal.aborted) return
+    if (signal.aborted) return undefined
     const origin = outcome instanceof Error ? originOf(outcome) : outcome
     const isNew = origin?.fingerprint !== this.#seen
     if (origin) {
       this.#seen = origin.fingerprint
       await this.#watchFolders(origin.files)
     }
-    if (!always && !isNew) return
-    if (outcome instanceof Error) this.#options.onError(outcome)
-    else this.#options.onChange(outcome)
+    if (!always && !isNew) return undefined
+    return this.#report(outcome)
+  }
+
+  async #report(outcome: LoadedConfig | Error): Promise<Error | undefined> {
+    if (outcome instanceof Error) {
+      this.#options.onError(outcome)
+      return outcome
+    }
+    try {
+      await this.#options.onChange(outcome)
+      return undefined
+    } catch (error) {
+      return asError(error)
+    }
   }
 
   /** Folders and not files: a file that is replaced by renaming is another one, which nobody watches. */
@@ -109,7 +124,7 @@ class Watcher {
     if (classify(folder, name, this.#files) === 'unrelated') return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(
-      () => this.load({ always: false }),
+      () => void this.load({ always: false }),
       this.#options.debounceMs ?? defaultDebounceMs,
     )
     this.#timer.unref()

@@ -8,23 +8,28 @@ import type { Exchange } from './exchange.ts'
 const onBehalf =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original)(?:-.*)?|x-real-ip|(?:cf-connecting|true-client|x-client|x-cluster-client)-ip|origin)$/
 
-/** @throws RegistryError DENIED (403) */
-export function assertMayWrite({ request, client: peer = '' }: Pick<Exchange, 'request' | 'client'>): void {
-  const { headers, httpVersion } = request
-  if (!isLoopback(peer)) throw denied(`this request comes from ${peer}`)
-  const hosts = hostsIn(request)
-  if (hosts.length === 0 || !hosts.every(host => isLoopback(hostName(host))))
-    throw denied('this request names another host: push to localhost or 127.0.0.1')
-  if (httpVersion === '1.0') throw denied('this request speaks HTTP/1.0, as proxies do')
-  const header = Object.keys(headers).find(name => onBehalf.test(name))
-  if (header !== undefined) throw denied(`this request was passed on by somebody (${header})`)
-}
+type Asking = Pick<Exchange, 'request' | 'client'>
 
-function denied(reason: string): RegistryError {
-  return new RegistryError(
+/** @throws RegistryError DENIED (403) */
+export function assertMayWrite(asking: Asking): void {
+  const reason = whyNotFromHere(asking)
+  if (reason === undefined) return
+  throw new RegistryError(
     'DENIED',
     `until access is configured, pushes and deletes are taken from the machine of the registry alone, under the name localhost or a loopback address; ${reason}`,
   )
+}
+
+/** Undefined for who sits at this machine: no page in a browser can be led to ask so, nor anybody behind a proxy. */
+export function whyNotFromHere({ request, client: peer = '' }: Asking): string | undefined {
+  const { headers, httpVersion } = request
+  if (!isLoopback(peer)) return `this request comes from ${peer}`
+  const hosts = hostsIn(request)
+  if (hosts.length === 0 || !hosts.every(host => isLoopback(hostName(host))))
+    return 'this request names another host: use localhost or 127.0.0.1'
+  if (httpVersion === '1.0') return 'this request speaks HTTP/1.0, as proxies do'
+  const header = Object.keys(headers).find(name => onBehalf.test(name))
+  return header === undefined ? undefined : `this request was passed on by somebody (${header})`
 }
 
 /** Every one of them: who passed it on may have gone by another than we would. */
@@ -38,7 +43,7 @@ function hostName(host: string): string {
   return host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
 }
 
-function isLoopback(name: string): boolean {
+export function isLoopback(name: string): boolean {
   if (name.toLowerCase() === 'localhost') return true
   if (!ipaddr.isValid(name) || !isCanonical(name)) return false
   return ipaddr.process(name).range() === 'loopback'

@@ -60,6 +60,8 @@ export class Catalog {
     return settle(await this.index.tag(key, tag), async () => {
       const record = await this.#record(this.#store.layout.tag(key, tag))
       const entry = record && tagEntry(record)
+      const moved = await this.index.tag(key, tag) // while its record was read
+      if (moved.answer !== 'unknown') return settle(moved, async () => undefined)
       if (entry) await this.index.putTag(key, tag, entry)
       return entry
     })
@@ -140,6 +142,19 @@ export class Catalog {
     await this.#store.records.save(this.#store.layout.blob(key, digest), record, cached)
   }
 
+  /** What it lists is forgotten with it where its bytes are still here to tell. */
+  async dropManifest(key: RepositoryKey, digest: Digest): Promise<void> {
+    const children = childrenOf(await this.#store.read(digest))
+    await this.#store.records.remove(this.#store.layout.manifest(key, digest))
+    await this.index.dropManifest(key, digest)
+    await this.index.dropChildren(key, digest, children)
+  }
+
+  async dropBlob(key: RepositoryKey, digest: Digest): Promise<void> {
+    await this.#store.records.remove(this.#store.layout.blob(key, digest))
+    await this.index.dropBlob(key, digest)
+  }
+
   /** Nobody waits: a tag of an upstream may be as old as the policy has it anyway. */
   #tell(key: RepositoryKey): void {
     const telling = async () => this.#changed(key)
@@ -148,7 +163,10 @@ export class Catalog {
 
   async #writePull({ key, digest, at }: Pulled): Promise<void> {
     const entry = await this.manifest(key, digest)
-    if (!entry || wasLately(entry.pulledAt, at)) return
+    if (!entry) return
+    // What the client has and does not ask for is in use too.
+    this.#store.use(childrenOf(await this.#store.read(digest)).map(child => child.digest))
+    if (wasLately(entry.pulledAt, at)) return
     const pulled = { ...entry, pulledAt: at }
     await this.index.putManifest(key, digest, pulled)
     await this.#saveManifest(key, digest, pulled)

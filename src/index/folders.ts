@@ -46,7 +46,11 @@ export async function hasEntries(folder: string): Promise<boolean> {
 /** Every repository that has a folder for records, whether or not anything is in it. */
 export async function* repositoriesOf(layout: Layout): AsyncGenerator<RepositoryKey> {
   for await (const { name } of entriesOf(layout.names))
-    yield* repositoriesBelow(layout, name, join(layout.names, name))
+    yield* repositoriesIn(layout, name)
+}
+
+export function repositoriesIn(layout: Layout, registry: string): AsyncGenerator<RepositoryKey> {
+  return repositoriesBelow(layout, registry, join(layout.names, registry))
 }
 
 export function localRepositories(layout: Layout): AsyncGenerator<RepositoryKey> {

@@ -23,6 +23,10 @@ const localListings: readonly Listing[] = [...proxiedListings, 'referrers']
 /** The index lost what it was being filled with, or has no file to keep it in. */
 export class IndexLost extends Error {
   override readonly name = 'IndexLost'
+
+  constructor() {
+    super('the index could not be kept on disk: see the log, and run it again')
+  }
 }
 
 export interface ReindexDeps {
@@ -31,32 +35,54 @@ export interface ReindexDeps {
   readonly holdings: Holdings
 }
 
+export interface RebuildOptions {
+  readonly signal?: AbortSignal
+  /** Waited for after each record. */
+  readonly between?: () => Promise<void>
+  /** Told of a listing that cannot be read, which is then left as it is; without it the first one ends all. */
+  readonly failed?: (error: unknown) => void
+}
+
 /**
  * Reads every record that the index does not know, one repository after the other.
  *
- * @throws IndexLost, or what the disk answers for a record that cannot be read: its listing is not marked
+ * @throws IndexLost, the signal's reason, or what the disk answers for a record that cannot be read: its listing is not marked
  */
-export async function rebuildIndex({ store, catalog, holdings }: ReindexDeps): Promise<Counted> {
+export async function rebuildIndex(
+  { store, catalog, holdings }: ReindexDeps,
+  { signal, between, failed }: RebuildOptions = {},
+): Promise<Counted> {
   const { index } = catalog
+  const { completion } = holdings
   const { epoch } = index
   const counted: Counted = { repositories: 0, tags: 0, manifests: 0, blobs: 0 }
+  await completion.completeRepositories() // soon done, and asked for by who wants to see everything
   for await (const key of repositoriesOf(store.layout)) {
     const isLocal = key.registry === localRegistry
-    const filler = counting(isLocal ? holdings : catalog, counted)
-    for (const listing of isLocal ? localListings : proxiedListings)
-      await holdings.completion.complete(key, listing, filler)
+    const filler = counting(isLocal ? holdings : catalog, counted, async () => {
+      signal?.throwIfAborted()
+      await between?.()
+    })
+    for (const listing of isLocal ? localListings : proxiedListings) {
+      if (index.epoch !== epoch) throw new IndexLost()
+      try {
+        await completion.complete(key, listing, filler)
+      } catch (error) {
+        if (!failed || signal?.aborted) throw error
+        failed(error)
+      }
+    }
     if (await holdsAny(store.layout, key)) counted.repositories += 1
   }
-  await holdings.completion.completeRepositories()
   await index.flush()
-  if (index.epoch !== epoch || !index.up)
-    throw new IndexLost('the index could not be kept on disk: see the log, and run it again')
+  if (index.epoch !== epoch || !index.up) throw new IndexLost()
   return counted
 }
 
-function counting(filler: Filler, counted: Counted): Filler {
+function counting(filler: Filler, counted: Counted, after: () => Promise<void>): Filler {
   const count = async (what: Listing & keyof Counted, found: Promise<unknown>) => {
     if (await found) counted[what] += 1
+    await after()
   }
   return {
     tag: (key: RepositoryKey, tag: Tag) => count('tags', filler.tag(key, tag)),

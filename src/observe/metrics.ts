@@ -112,11 +112,16 @@ function storeMetrics({ gauge, counter }: Instruments) {
   return {
     collections: counter('layover_collections_total', 'Garbage collections that ended', 'result'),
     collectedBytes: counter('layover_collected_bytes_total', 'Bytes of pushed content that were collected'),
+    scrubs: counter('layover_scrubs_total', 'Scrubs of the store that ended', 'result'),
+    scrubbedBytes: counter('layover_scrubbed_bytes_total', 'Bytes whose digest was checked', 'area'),
+    damaged: counter('layover_damaged_total', 'Files found damaged', 'area'),
     flights: gauge('layover_flights', 'Blobs being fetched', 'upstream'),
     flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
     uploads: gauge('layover_uploads', 'Upload sessions open'),
-    storeBytes: gauge('layover_store_bytes', 'Bytes written to the store since the start', 'area'),
-    storeObjects: gauge('layover_store_objects', 'Objects written to the store since the start', 'area'),
+    evictions: counter('layover_evictions_total', 'Cached blobs that were evicted', 'upstream', 'reason'),
+    evictedBytes: counter('layover_evicted_bytes_total', 'Cached bytes that were evicted', 'upstream', 'reason'),
+    storeBytes: gauge('layover_store_bytes', 'Bytes cached, and bytes pushed since the start', 'area'),
+    storeObjects: gauge('layover_store_objects', 'Blobs cached, and blobs pushed since the start', 'area'),
     indexUp: gauge('layover_index_up', 'Whether the index answers'),
   }
 }

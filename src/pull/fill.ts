@@ -1,6 +1,7 @@
 /** Fills a flight from upstream: asks one source after the other, goes on where one broke, and stores what is right. */
 import { algorithmOf } from '../oci/digest.ts'
 import type { Partial } from '../store/partial.ts'
+import type { Beginning } from '../store/partials.ts'
 import { type GrowingHash, openHash } from '../stream/growing-hash.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
@@ -17,13 +18,15 @@ const backOffMs = [0, 100, 1_000, 3_000]
 /**
  * Never rejects. Resolves when the blob is in the store, or the flight has failed and its bytes are put away.
  *
- * @param expectedSize bytes, as a manifest lists the blob; an upstream that announces something else is refused
+ * @param beginning the size as a manifest lists the blob; an upstream that announces something else is refused
  */
-export async function fill(deps: PullDeps, flight: Flight, expectedSize: number | undefined): Promise<void> {
+export async function fill(deps: PullDeps, flight: Flight, beginning: Beginning): Promise<void> {
+  const { expectedSize } = beginning
   let partial: Partial
   try {
-    partial = await deps.store.begin(flight.digest)
+    partial = await deps.store.begin(flight.digest, beginning)
   } catch (cause) {
+    if (expectedSize !== undefined) flight.announceSize(expectedSize) // headers go out before there is a place to read alone
     flight.fail(new StoreFailure('the store cannot take the blob', { cause }))
     return
   }
@@ -94,7 +97,7 @@ class Fill {
     const partial = this.#partial
     const body = await source.open(flight.digest, { ...ask, signal: flight.stopping })
     try {
-      this.#announce(source, body)
+      await this.#announce(source, body)
     } catch (error) {
       body.body.destroy()
       throw error
@@ -108,7 +111,7 @@ class Fill {
   }
 
   /** Upstream's headers: the size is known before anything goes out. */
-  #announce({ name }: Source, { total, etag, anonymous }: BlobBody): void {
+  async #announce({ name }: Source, { total, etag, anonymous }: BlobBody): Promise<void> {
     const expected = this.#expectedSize ?? this.#flight.size
     if (expected !== undefined && total !== undefined && total !== expected) {
       const message = `${name} announced ${total} bytes for a blob of ${expected}`
@@ -121,6 +124,15 @@ class Fill {
       ...(etag === undefined ? {} : { etag }),
     }
     this.#flight.announceSize(size)
+    if (size !== undefined) await this.#reserve(size)
+  }
+
+  async #reserve(bytes: number): Promise<void> {
+    try {
+      await this.#partial.reserve(bytes)
+    } catch (cause) {
+      throw new StoreFailure('the store has no room for the blob', { cause })
+    }
   }
 
   async #verify({ name }: Source, hash: GrowingHash): Promise<void> {

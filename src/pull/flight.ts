@@ -89,6 +89,16 @@ export class Flight {
     return this.#recent.from(position, count)
   }
 
+  /** Names of the upstreams that it may be asked of. */
+  get upstreams(): readonly string[] {
+    return [...new Set([...this.#sources.values()].map(({ name }) => name))]
+  }
+
+  /** Readers that wait for it. */
+  get followers(): number {
+    return this.#followers
+  }
+
   /** Why this scope gets nothing of the flight, though others may. */
   refusal(scope: string): unknown {
     return this.#refusals.get(scope)

@@ -7,8 +7,8 @@ import { Flight } from './flight.ts'
 import { Follower } from './follower.ts'
 import type { Source } from './source.ts'
 
-/** Readers that go on without a flight because the disk failed, over all blobs. */
-const maxLone = 4
+/** Readers that go on without a flight, because the disk failed or has no room, over all blobs: half of an upstream's `concurrency.fills` as it comes. */
+const maxLone = 16
 
 export interface FollowOptions {
   /** Bytes, as a manifest lists the blob. */
@@ -30,6 +30,11 @@ export class Flights {
   find(digest: Digest): Flight | undefined {
     const flight = this.#flights.get(digest)?.flight
     return flight?.ending ? undefined : flight
+  }
+
+  /** Those under way, as they are at the moment. */
+  get all(): readonly Flight[] {
+    return [...this.#flights.values()].map(({ flight }) => flight)
   }
 
   /** Joins the flight of this digest, or starts it. */
@@ -69,7 +74,7 @@ export class Flights {
     metrics.flights.inc({ upstream: source.name })
     background.run(async () => {
       await before
-      await fill(this.#deps, flight, expectedSize)
+      await fill(this.#deps, flight, { owner: source.name, expectedSize })
       if (this.#flights.get(digest) === entry) this.#flights.delete(digest)
       flight.end()
       metrics.flights.dec({ upstream: source.name })

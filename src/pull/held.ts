@@ -7,7 +7,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { StoredBlob } from '../store/contents.ts'
+import type { ReadableContents, StoredBlob } from '../store/contents.ts'
 import type { Store } from '../store/store.ts'
 import type { BlobAnswer, BlobHead } from './blobs.ts'
 import { freshMs, isFresh } from './freshness.ts'
@@ -157,7 +157,16 @@ export function createHeldReads(deps: HeldReadsDeps): Reads {
         return surely(await blobs.head(target, digest))
       },
     },
-    local: new LocalPull({ ...deps, holdings: entries }),
+    local: new LocalPull({ ...deps, holdings: entries, store: { pushed: surelyIn(store.pushed) } }),
+  }
+}
+
+/** Whether pushed bytes are lost, and what is done about it, is not for who only reads them to say. */
+function surelyIn(pushed: ReadableContents): ReadableContents {
+  return {
+    open: async digest => surely(await pushed.open(digest)),
+    size: async digest => surely(await pushed.size(digest)),
+    read: async digest => surely(await pushed.read(digest)),
   }
 }
 

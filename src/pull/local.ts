@@ -8,8 +8,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
-import type { StoredBlob } from '../store/contents.ts'
-import type { Store } from '../store/store.ts'
+import type { ReadableContents, StoredBlob } from '../store/contents.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import type { BlobAnswer, BlobHead } from './blobs.ts'
 import type { ManifestAnswer } from './manifests.ts'
@@ -22,7 +21,7 @@ export interface LocalDeps {
     Holdings,
     'tag' | 'manifest' | 'blob' | 'renew' | 'renewManifest' | 'exists' | 'tags' | 'referrers' | 'notePull'
   >
-  readonly store: Pick<Store, 'pushed'>
+  readonly store: { readonly pushed: ReadableContents }
   readonly log: Logger
 }
 

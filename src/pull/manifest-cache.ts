@@ -45,7 +45,7 @@ export class ManifestCache {
     this.#storing.set(digest, body)
     this.#deps.background.run(async () => {
       try {
-        await this.#deps.store.put(digest, body)
+        await this.#deps.store.put(digest, body, target.upstream.registry)
       } finally {
         this.#storing.delete(digest)
       }

@@ -3,15 +3,18 @@ import type { ManifestEntry, TagEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
-import { isAbsent, UpstreamError } from '../upstream/upstream-error.ts'
+import { isAbsent } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { isFresh, judge } from './freshness.ts'
 import { HeldManifests } from './held.ts'
+import { inTime } from './in-time.ts'
 import { ManifestCache } from './manifest-cache.ts'
+import { type Asked, Pointers, type Refreshed } from './pointers.ts'
 import { collapsed, missed, type Provenance, revalidated } from './provenance.ts'
-import { keyOf, questionOf, scopeOf, type Target } from './target.ts'
+import { keyOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {
   readonly digest: Digest
@@ -32,6 +35,7 @@ export class Manifests {
   readonly #deps: PullDeps
   readonly #cache: ManifestCache
   readonly #held: HeldManifests
+  readonly #pointers: Pointers
   readonly #heads = new Coalescer<ManifestHead>()
   readonly #fetches = new Coalescer<Fetched>()
   readonly #checks = new Coalescer<Checked>()
@@ -39,6 +43,7 @@ export class Manifests {
   constructor(deps: PullDeps) {
     this.#deps = deps
     this.#cache = new ManifestCache(deps)
+    this.#pointers = new Pointers(deps)
     this.#held = new HeldManifests({ ...deps, entries: deps.catalog, bodies: this.#cache })
   }
 
@@ -47,6 +52,30 @@ export class Manifests {
     if (reference.kind === 'tag') return this.#noted(target, await this.#byTag(target, reference.tag, ask))
     const found = await this.#byDigest(target, reference.digest, ask)
     return ask.head ? found : this.#noted(target, found)
+  }
+
+  /** Nothing that upstream was asked up to now is answered or taken down any more: about the tag, or the repository. */
+  forget(key: RepositoryKey, tag?: Tag): void {
+    this.#pointers.forget(key, tag)
+  }
+
+  /**
+   * Asks upstream about the tag now, whatever is known of it. What the policy has for a tag that upstream no longer has
+   * comes to pass; other failures change nothing.
+   */
+  async refresh(target: Target, tag: Tag): Promise<Refreshed> {
+    target.upstream.assertAllowed(target.repository)
+    this.forget(keyOf(target), tag)
+    const before = await this.#deps.catalog.tag(keyOf(target), tag)
+    if (!before) return { digest: (await this.#coldTag(target, tag, { head: false })).digest, before }
+    const asked = this.#pointers.asking(target, tag)
+    const checked = await this.#check(target, before, asked, { head: false })
+    if (!('failure' in checked)) return { digest: checked.entry.digest, before }
+    const { failure } = checked
+    if (!isAbsent(failure)) throw failure
+    const verdict = judge(before, failure, target.policy, this.#deps.clock.now())
+    await (verdict === 'drop' ? this.#pointers.drop(asked) : this.#missing(asked, before))
+    return { digest: undefined, before, isKept: verdict !== 'drop' }
   }
 
   /** Nodes that have the image ask no more than where its tag points: that is a use of it too. */
@@ -104,18 +133,22 @@ export class Manifests {
 
   async #coldTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
     const reference: Reference = { kind: 'tag', tag }
+    const asked = this.#pointers.asking(target, tag)
     const found = await (ask.head ? this.#coldHead(target, reference) : this.#cold(target, reference))
-    if (ask.head) this.#pointTag(target, tag, found)
+    if (ask.head) this.#pointers.point(asked, found)
     return { ...found, provenance: { ...found.provenance, ageMs: 0 } }
   }
 
   /** Upstream is asked once for all who ask for the stale tag now, and is waited for no longer than the policy allows. */
   async #recheck(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<ManifestAnswer> {
-    const { joined, result } = this.#checks.run(`${scopeOf(target)}:${tag}|${ask.head}`, () =>
-      this.#check(target, tag, entry, ask),
+    const asked = this.#pointers.asking(target, tag)
+    const { revalidateMs } = target.upstream.options.timeouts
+    const question = `${this.#pointers.question(target, { kind: 'tag', tag })}|${ask.head}`
+    const { joined, result } = this.#checks.run(question, () =>
+      this.#check(target, entry, asked, { ...ask, totalMs: revalidateMs }),
     )
-    const checked = await this.#inTime(target, result)
-    if ('failure' in checked) return this.#stale(target, tag, entry, { ask, failure: checked.failure })
+    const checked = await inTime(result, target, this.#deps.clock)
+    if ('failure' in checked) return this.#stale(target, entry, asked, { ask, failure: checked.failure })
     if (checked.found)
       return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
     return this.#fromTag(target, tag, checked.entry, { ask, provenance: { ...revalidated, ageMs: 0 } })
@@ -125,22 +158,19 @@ export class Manifests {
    * One HEAD, and a GET by digest only if the tag moved: for a HEAD too where the manifest it leaves is here, so that an
    * outage always finds one. Never rejects: a failure is a finding too.
    */
-  async #check(target: Target, tag: Tag, entry: TagEntry, ask: Ask): Promise<Checked> {
+  async #check(target: Target, entry: TagEntry, asked: Asked, ask: CheckAsk): Promise<Checked> {
+    const { key, tag } = asked
     try {
-      const head = await this.#head(
-        target,
-        { kind: 'tag', tag },
-        target.upstream.options.timeouts.revalidateMs,
-      )
+      const head = await this.#head(target, { kind: 'tag', tag }, ask.totalMs)
       const confirmed: TagEntry = { ...entry, checkedAt: this.#deps.clock.now(), missingSince: undefined }
       if (head.digest === entry.digest) {
-        await this.#deps.catalog.confirmTag(keyOf(target), tag, confirmed)
+        await this.#pointers.confirm(asked, confirmed)
         return { entry: confirmed }
       }
-      const wanted = { head: ask.head && !(await this.#deps.catalog.manifest(keyOf(target), entry.digest)) }
+      const wanted = { head: ask.head && !(await this.#deps.catalog.manifest(key, entry.digest)) }
       const found = await this.#moved(target, tag, head, wanted)
       return {
-        entry: this.#pointTag(target, tag, found),
+        entry: this.#pointers.point(asked, found),
         found: { ...found, provenance: { ...missed, ageMs: 0 } },
       }
     } catch (failure) {
@@ -162,62 +192,27 @@ export class Manifests {
     }
   }
 
-  async #inTime(target: Target, result: Promise<Checked>): Promise<Checked> {
-    const { upstream } = target
-    const { revalidateMs } = upstream.options.timeouts
-    const giveUp = new AbortController()
-    const late = this.#deps.clock.sleep(revalidateMs, giveUp.signal).then(
-      () => ({
-        failure: new UpstreamError(
-          upstream.registry,
-          'timeout',
-          `${upstream.registry} took longer than ${revalidateMs} ms`,
-        ),
-      }),
-      () => ({ failure: giveUp.signal.reason }),
-    )
-    try {
-      return await Promise.race([result, late])
-    } finally {
-      giveUp.abort()
-    }
-  }
-
   async #stale(
     target: Target,
-    tag: Tag,
     entry: TagEntry,
+    asked: Asked,
     { ask, failure }: { ask: Ask; failure: unknown },
   ): Promise<ManifestAnswer> {
     const now = this.#deps.clock.now()
     const verdict = judge(entry, failure, target.policy, now)
-    if (verdict === 'drop') await this.#dropTag(target, tag)
+    if (verdict === 'drop') await this.#pointers.drop(asked)
     const kept = verdict === 'serve' ? await this.#cache.whole(target, entry.digest) : undefined
     if (!kept) throw failure
-    if (isAbsent(failure) && entry.missingSince === undefined) {
-      await this.#deps.catalog.confirmTag(keyOf(target), tag, { ...entry, missingSince: now })
-    }
+    if (isAbsent(failure)) await this.#missing(asked, entry)
     const detail = failure instanceof Error ? failure.message : String(failure)
     const provenance: Provenance = { outcome: 'stale', detail, ageMs: now - entry.checkedAt }
     return answer(entry.digest, kept.entry, { body: ask.head ? undefined : kept.body, provenance })
   }
 
-  /** Upstream's word stands, whether or not the disk takes it down. */
-  async #dropTag(target: Target, tag: Tag): Promise<void> {
-    try {
-      await this.#deps.catalog.dropTag(keyOf(target), tag)
-    } catch (error) {
-      this.#deps.log.error({ tag, err: error }, 'a tag that upstream no longer has could not be dropped')
-    }
-  }
-
-  /** The index knows it at once, the record a little later. */
-  #pointTag(target: Target, tag: Tag, { digest, mediaType, size }: Pointed): TagEntry {
-    const now = this.#deps.clock.now()
-    const entry: TagEntry = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
-    const key = keyOf(target)
-    this.#deps.background.run(() => this.#deps.catalog.moveTag(key, tag, entry))
-    return entry
+  /** Upstream has it no longer. */
+  async #missing(asked: Asked, entry: TagEntry): Promise<void> {
+    const { missingSince = this.#deps.clock.now() } = entry
+    if (entry.missingSince === undefined) await this.#pointers.confirm(asked, { ...entry, missingSince })
   }
 
   /** HEAD upstream and keep no body; a GET where upstream's HEAD says too little to answer with. */
@@ -229,7 +224,7 @@ export class Manifests {
   }
 
   async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
-    const key = questionOf(target, reference)
+    const key = this.#pointers.question(target, reference)
     const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
     const { manifest, brought } = await result
     const { digest, mediaType, body } = manifest
@@ -237,6 +232,7 @@ export class Manifests {
   }
 
   async #fetch(target: Target, reference: Reference): Promise<Fetched> {
+    const asked = reference.kind === 'tag' ? this.#pointers.asking(target, reference.tag) : undefined
     const brought = await this.#brought(target, reference)
     if (brought) return { manifest: brought, brought: true }
     const manifest = await this.#guard(target, reference, () =>
@@ -246,8 +242,7 @@ export class Manifests {
     )
     this.#cache.keep(target, manifest)
     const { digest, mediaType, body } = manifest
-    if (reference.kind === 'tag')
-      this.#pointTag(target, reference.tag, { digest, mediaType, size: body.length })
+    if (asked) this.#pointers.point(asked, { digest, mediaType, size: body.length })
     return { manifest, brought: false }
   }
 
@@ -267,7 +262,7 @@ export class Manifests {
 
   #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
     const ask = totalMs === undefined ? {} : { totalMs }
-    const key = questionOf(target, reference)
+    const key = this.#pointers.question(target, reference)
     return this.#heads.run(key, () =>
       this.#guard(target, reference, () => target.upstream.headManifest(target.repository, reference, ask)),
     ).result
@@ -275,7 +270,7 @@ export class Manifests {
 
   #guard<T>(target: Target, reference: Reference, task: () => Promise<T>): Promise<T> {
     target.upstream.assertAllowed(target.repository)
-    const key = questionOf(target, reference)
+    const key = this.#pointers.question(target, reference)
     return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
   }
 }
@@ -286,7 +281,7 @@ interface Fetched {
   brought: boolean
 }
 
-type Pointed = Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'>
+type CheckAsk = Ask & { totalMs?: number }
 
 type Checked = { entry: TagEntry; found?: ManifestAnswer } | { failure: unknown }
 

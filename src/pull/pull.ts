@@ -12,6 +12,8 @@ export interface Pull {
   readonly manifests: Manifests
   readonly blobs: Blobs
   readonly listings: Listings
+  /** Blobs on their way here. */
+  readonly flights: Pick<Flights, 'all'>
   /** What was pushed here. */
   readonly local: LocalPull
   /** Ends the flights, keeping their bytes, and waits for what is being stored. */
@@ -25,6 +27,7 @@ export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdin
     manifests: new Manifests(deps),
     blobs: new Blobs(deps, flights),
     listings: new Listings(deps),
+    flights,
     local: new LocalPull(given),
     stop: () => flights.stop(),
   }

@@ -2,13 +2,12 @@
 import type { BlobEntry } from '../index/index.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import type { StoredBlob } from '../store/contents.ts'
-import { openHash } from '../stream/growing-hash.ts'
+import { digestOfFile } from '../store/sound.ts'
 
 /** Off this thread: the file may be large. */
-export async function isSound(digest: Digest, { file, size }: StoredBlob): Promise<boolean> {
-  using hash = openHash(algorithmOf(digest), { file, from: size, expected: size })
+export async function isSound(digest: Digest, stored: StoredBlob): Promise<boolean> {
   try {
-    return (await hash.digest()) === digest
+    return (await digestOfFile(algorithmOf(digest), stored)) === digest
   } catch {
     return false // what cannot be read is as good as damaged
   }

@@ -1,9 +1,11 @@
 /** Bytes by digest in one folder of the store: `cached/` or `pushed/`. */
-import { readFile, rm, stat } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { readFile, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
+import type { Doubts } from './doubts.ts'
 import type { WholeFiles } from './durable.ts'
 import { type OpenFile, OpenFiles } from './open-files.ts'
 import { ifThere, isCode } from './system-error.ts'
@@ -24,6 +26,8 @@ export interface ContentsDeps {
   readonly metrics: Metrics
   readonly area: 'cached' | 'pushed'
   readonly pathOf: (digest: Digest) => string
+  /** Files that are not given unseen; undefined: there are none. */
+  readonly doubts: Doubts | undefined
 }
 
 /** Everything rejects with the system's error; what was written is durable when the promise resolves. */
@@ -35,15 +39,22 @@ export class Contents implements ReadableContents {
     this.#deps = deps
   }
 
-  open(digest: Digest): Promise<StoredBlob | undefined> {
-    return this.#opened.open(this.path(digest))
+  async open(digest: Digest): Promise<StoredBlob | undefined> {
+    const found = await this.#opened.open(this.path(digest))
+    const { doubts } = this.#deps
+    return found && doubts ? this.#ifSound(digest, found, doubts) : found
   }
 
   async size(digest: Digest): Promise<number | undefined> {
-    return (await ifThere(stat(this.path(digest))))?.size
+    const found = await this.#look(digest)
+    if (!found || !this.#deps.doubts?.cover(found)) return found?.size
+    const stored = await this.open(digest)
+    stored?.file.release()
+    return stored?.size
   }
 
-  read(digest: Digest): Promise<Buffer | undefined> {
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    if (this.#deps.doubts && (await this.size(digest)) === undefined) return undefined
     return ifThere(withDescriptor(() => readFile(this.path(digest))))
   }
 
@@ -64,7 +75,7 @@ export class Contents implements ReadableContents {
     try {
       await files.move(path, target, { durable: true })
     } catch (error) {
-      if (!isCode(error, 'ENOENT') || (await this.size(digest)) !== sizeBytes) throw error
+      if (!isCode(error, 'ENOENT') || (await this.#look(digest))?.size !== sizeBytes) throw error
       await files.folders.sync(dirname(target))
     }
     this.forget(digest)
@@ -91,7 +102,7 @@ export class Contents implements ReadableContents {
 
   /** Who reads the bytes goes on reading. */
   async remove(digest: Digest): Promise<void> {
-    await rm(this.path(digest), { force: true })
+    await ifThere(unlink(this.path(digest)))
     this.forget(digest)
   }
 
@@ -100,12 +111,34 @@ export class Contents implements ReadableContents {
     this.#opened.forget(this.path(digest))
   }
 
+  isRead(digest: Digest): boolean {
+    return this.#opened.isRead(this.path(digest))
+  }
+
   close(): void {
     this.#opened.close()
   }
 
   path(digest: Digest): string {
     return this.#deps.pathOf(digest)
+  }
+
+  #look(digest: Digest): Promise<Stats | undefined> {
+    return ifThere(stat(this.path(digest)))
+  }
+
+  /** A file that is not what its name says counts as absent, and may have another in its place by now. */
+  async #ifSound(digest: Digest, found: StoredBlob, doubts: Doubts): Promise<StoredBlob | undefined> {
+    let isSound = false
+    try {
+      isSound = await doubts.isSound(digest, found)
+      return isSound ? found : undefined
+    } finally {
+      if (!isSound) {
+        found.file.release()
+        this.forget(digest)
+      }
+    }
   }
 
   #count(bytes: number): void {

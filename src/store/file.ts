@@ -58,10 +58,17 @@ export class SharedFile {
     if (this.#users === 0) this.#close()
   }
 
-  /** The same open file for users of their own: whatever they do with theirs, it stays open for the others. */
-  share(): SharedFile {
+  /**
+   * The same open file for users of their own: whatever they do with theirs, it stays open for the others.
+   *
+   * @param ended told when the last of these has let go
+   */
+  share(ended = () => {}): SharedFile {
     this.retain()
-    return new SharedFile(this.fd, this.path, () => this.release())
+    return new SharedFile(this.fd, this.path, () => {
+      this.release()
+      ended()
+    })
   }
 
   /** Resolves with the number of bytes read: 0 at the end of the file. */

@@ -4,12 +4,14 @@ import { dirname } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { SharedFile } from './file.ts'
 import { KeptFiles } from './kept-files.ts'
-import { isCode } from './system-error.ts'
+import { ifThere, isCode } from './system-error.ts'
 
 /** To have forgotten a folder costs a sync of its parent. */
 const maxSettled = 10_000
 /** There are 256 for the blobs of an algorithm, and one for the records of each kind in a repository. */
 const maxOpened = 300
+/** Somebody may remove the empty folders again before anything is in them. */
+const tries = 2
 
 export class Folders {
   readonly #root: string
@@ -35,13 +37,15 @@ export class Folders {
 
   /** Runs a task that puts something into the folder, which is made when it is missing. */
   async into<T>(folder: string, task: () => Promise<T>): Promise<T> {
-    try {
-      return await task()
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error
+    for (let left = tries; left > 0; left -= 1) {
+      try {
+        return await task()
+      } catch (error) {
+        if (!isCode(error, 'ENOENT')) throw error
+      }
+      for (let path = folder; this.#below(path); path = dirname(path)) this.#forget(path)
+      await ifThere(this.#make(folder))
     }
-    for (let path = folder; this.#below(path); path = dirname(path)) this.#forget(path)
-    await this.#make(folder)
     return task()
   }
 

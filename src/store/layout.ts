@@ -3,13 +3,17 @@
  *
  *     format.json                       {"v":1,"id":…}: the format, and what tells this store from another
  *     lock                              held by the process that owns the store
+ *     running                           stands while the store is open, touched each minute
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
  *     pushed/<alg>/ab/<hex>             bytes from pushes and mounts, some of them hard links of cached ones
  *     partial/<alg>-<hex>.<flight>      bytes on their way, with <…>.note beside them
  *     uploads/<id>/session.json data    bytes being pushed, and whose they are
  *     trash/                            whatever is being deleted
+ *     quarantine/<alg>-<hex>            pushed bytes that were found damaged, until a person deletes them
+ *     scrub.json                        how far the last look through all of it came
  *     names/<registry>/<name>/_tags/<tag> _manifests/<alg>-<hex> _blobs/<alg>-<hex> _referrers/<subject>/<alg>-<hex>
- *     index.sqlite                      rebuildable
+ *     index.sqlite usage.sqlite         rebuildable
+ *     admin.sock                        of the process that serves the store
  */
 import { join } from 'node:path'
 import { algorithmOf, type Digest, dashed, hexOf } from '../oci/digest.ts'
@@ -54,6 +58,21 @@ export class Layout {
     return join(this.root, 'index.sqlite')
   }
 
+  /** Stands while a process has the store. */
+  get life(): string {
+    return join(this.root, 'running')
+  }
+
+  /** When cached bytes were used. */
+  get usage(): string {
+    return join(this.root, 'usage.sqlite')
+  }
+
+  /** With a folder for each algorithm. */
+  get cachedBytes(): string {
+    return this.#areas.cached
+  }
+
   get partials(): string {
     return join(this.root, 'partial')
   }
@@ -64,6 +83,14 @@ export class Layout {
 
   get trash(): string {
     return join(this.root, 'trash')
+  }
+
+  get quarantine(): string {
+    return join(this.root, 'quarantine')
+  }
+
+  get scrub(): string {
+    return join(this.root, 'scrub.json')
   }
 
   get names(): string {
@@ -86,6 +113,10 @@ export class Layout {
 
   pushed(digest: Digest): string {
     return this.#content('pushed', digest)
+  }
+
+  quarantined(digest: Digest): string {
+    return join(this.quarantine, dashed(digest))
   }
 
   /** The folder of an upload session. */

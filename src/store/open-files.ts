@@ -15,6 +15,8 @@ const maxOpen = 256
 
 export class OpenFiles {
   readonly #files = new KeptFiles(maxOpen)
+  /** How many read each. */
+  readonly #readers = new Map<string, number>()
 
   /** Undefined when there is none; rejects with the system's error. */
   async open(path: string): Promise<OpenFile | undefined> {
@@ -25,6 +27,10 @@ export class OpenFiles {
     if (!file) return undefined
     this.#files.keep(path, file)
     return this.#look(path, file)
+  }
+
+  isRead(path: string): boolean {
+    return this.#readers.has(path)
   }
 
   /** Closes it, once nobody reads it any more. */
@@ -39,8 +45,17 @@ export class OpenFiles {
   /** What is known of an open file is in memory: nobody waits for a disk. Undefined when it was deleted or replaced. */
   #look(path: string, file: SharedFile): OpenFile | undefined {
     const { nlink, size } = fstatSync(file.fd)
-    if (nlink > 0) return { file: file.share(), size }
+    if (nlink > 0) return { file: this.#lend(path, file), size }
     this.forget(path)
     return undefined
+  }
+
+  #lend(path: string, file: SharedFile): SharedFile {
+    this.#readers.set(path, (this.#readers.get(path) ?? 0) + 1)
+    return file.share(() => {
+      const left = (this.#readers.get(path) ?? 0) - 1
+      if (left > 0) this.#readers.set(path, left)
+      else this.#readers.delete(path)
+    })
   }
 }

@@ -3,6 +3,8 @@ import { readFile, rename, rm } from 'node:fs/promises'
 import type { Digest } from '../oci/digest.ts'
 import type { Cached } from './cached.ts'
 import type { WholeFiles } from './durable.ts'
+import type { Capacity } from './eviction/capacity.ts'
+import type { Reservation } from './eviction/reservation.ts'
 import type { SharedFile } from './file.ts'
 import { GrowingFile } from './growing-file.ts'
 
@@ -16,6 +18,13 @@ export interface PartialNote {
 export interface PartialDeps {
   readonly files: WholeFiles
   readonly cached: Cached
+  /** Undefined: as much as the disk takes. */
+  readonly capacity: Capacity | undefined
+}
+
+/** What is cached leaves no room for the blob, and nothing of it can go. */
+export class NoRoom extends Error {
+  override readonly name = 'NoRoom'
 }
 
 export interface BegunPartial {
@@ -25,8 +34,10 @@ export interface BegunPartial {
   note: PartialNote
   /** Bytes already there. */
   written: number
-  /** Told once, when no flight writes the file any more. */
-  closed: () => void
+  /** Of at least the bytes already there. */
+  reservation: Reservation | undefined
+  /** Told once, when no flight writes the file any more, how much of it stays. */
+  closed: (leftBytes: number) => void
 }
 
 /** Ends with exactly one of `commit`, `keep` and `discard`; readers may hold on to `file` beyond that. */
@@ -36,13 +47,16 @@ export class Partial {
   readonly #growing: GrowingFile
   readonly #path: string
   readonly #deps: PartialDeps
-  readonly #closed: () => void
+  readonly #closed: (leftBytes: number) => void
+  readonly #reservation: Reservation | undefined
   #note: PartialNote
   #noting: Promise<void> = Promise.resolve()
 
-  constructor(deps: PartialDeps, { digest, path, file, note, written, closed }: BegunPartial) {
+  constructor(deps: PartialDeps, begun: BegunPartial) {
+    const { digest, path, file, note, written, reservation, closed } = begun
     this.digest = digest
     this.file = file
+    this.#reservation = reservation
     this.#deps = deps
     this.#path = path
     this.#note = note
@@ -67,16 +81,30 @@ export class Partial {
     this.#note = note
   }
 
-  /** Appends. Syncs now and then, without being waited for. Rejects with the system's error. */
+  /** Room for the whole of it. @throws NoRoom */
+  async reserve(bytes: number): Promise<void> {
+    if (!this.#reservation || (await this.#reservation.cover(bytes))) return
+    throw new NoRoom(`no room for a blob of ${bytes} bytes`)
+  }
+
+  /**
+   * Appends. Syncs now and then, without being waited for. Rejects with the system's error, or with NoRoom for bytes that
+   * nobody announced.
+   */
   append(chunks: readonly Buffer[]): Promise<void> {
-    return this.#growing.append(chunks)
+    const reservation = this.#reservation
+    if (!reservation) return this.#growing.append(chunks)
+    const { written } = this
+    reservation.written = written
+    const after = chunks.reduce((sum, { length }) => sum + length, written)
+    return after <= reservation.bytes ? this.#growing.append(chunks) : this.#appendMore(chunks, after)
   }
 
   /** Everything written is on disk under the digest's name when this resolves. The caller has verified it. */
   commit(): Promise<void> {
-    return this.#end(async () => {
+    return this.#end(0, async () => {
       await this.#growing.sync()
-      await this.#deps.cached.adopt(this.digest, this.#path, this.written)
+      await this.#deps.cached.adopt(this.digest, this.#path, this.written, this.#reservation)
       await this.#noting
       await rm(notePath(this.#path), { force: true })
     })
@@ -84,7 +112,7 @@ export class Partial {
 
   /** Leaves the bytes for a later flight to go on from. */
   keep(): Promise<void> {
-    return this.#end(async () => {
+    return this.#end(this.written, async () => {
       await this.#growing.sync()
       await this.#noting
       await this.#writeNote(this.written)
@@ -92,20 +120,30 @@ export class Partial {
   }
 
   discard(): Promise<void> {
-    return this.#end(async () => {
+    return this.#end(0, async () => {
       await this.#growing.settled()
       await this.#noting
       await removePartial(this.#path)
     })
   }
 
-  async #end(task: () => Promise<void>): Promise<void> {
+  /** @param leftBytes in the file, when the task has succeeded; else all of them may be */
+  async #end(leftBytes: number, task: () => Promise<void>): Promise<void> {
+    let left = this.written
     try {
       await task()
+      left = leftBytes
     } finally {
       this.file.release()
-      this.#closed()
+      this.#closed(left)
+      this.#reservation?.release()
     }
+  }
+
+  async #appendMore(chunks: readonly Buffer[], after: number): Promise<void> {
+    if (!(await this.#reservation?.coverStep(after)))
+      throw new NoRoom(`no room for more than ${this.written} bytes`)
+    await this.#growing.append(chunks)
   }
 
   /** A note that could not be written only means that a crash costs more. */

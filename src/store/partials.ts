@@ -5,9 +5,12 @@ import { readdir, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
+import type { LeftFiles } from './eviction/left-files.ts'
+import type { Reservation } from './eviction/reservation.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
 import {
+  NoRoom,
   Partial,
   type PartialDeps,
   readNote,
@@ -20,13 +23,26 @@ import { isCode } from './system-error.ts'
 /** A small file is written and renamed at once; one that is still there after so long is nobody's. */
 const scratchLifeMs = 3_600_000
 
+/** Whose the bytes are to be, and how many. */
+export interface Beginning {
+  /** The registry that they are fetched from. */
+  readonly owner: string
+  /** Undefined where nobody has said yet. */
+  readonly expectedSize: number | undefined
+}
+
+export interface PartialsDeps extends PartialDeps {
+  /** Told of what no flight goes on with. */
+  readonly left: LeftFiles
+}
+
 export class Partials {
   readonly #layout: Layout
-  readonly #deps: PartialDeps
+  readonly #deps: PartialsDeps
   /** Paths that a flight of this process is writing. */
   readonly #open = new Set<string>()
 
-  constructor(layout: Layout, deps: PartialDeps) {
+  constructor(layout: Layout, deps: PartialsDeps) {
     this.#layout = layout
     this.#deps = deps
   }
@@ -34,18 +50,28 @@ export class Partials {
   /**
    * A file to fill for this digest, beginning with the bytes that an earlier flight synced.
    * Those bytes were hashed once but not proven: the new flight hashes them again.
+   *
+   * @throws NoRoom, or the system's error
    */
-  async begin(digest: Digest): Promise<Partial> {
+  async begin(digest: Digest, { owner, expectedSize }: Beginning): Promise<Partial> {
     const path = this.#layout.partial(digest, randomBytes(6).toString('hex'))
     this.#open.add(path)
-    const closed = () => this.#open.delete(path)
+    const closed = (leftBytes = 0) => {
+      this.#open.delete(path)
+      if (leftBytes > 0) this.#deps.left.add(path, leftBytes)
+    }
+    let offset = 0
+    let reservation: Reservation | undefined
     try {
       const adopted = await this.#adopt(digest, path)
+      offset = adopted?.offset ?? 0
+      reservation = await this.#reserve(owner, Math.max(offset, expectedSize ?? 0))
       const file = await SharedFile.open(path, adopted ? 'r+' : 'wx+')
-      const { offset = 0, ...note } = adopted ?? {}
-      return new Partial(this.#deps, { digest, path, file, note, written: offset, closed })
+      const { offset: _, ...note } = adopted ?? {}
+      return new Partial(this.#deps, { digest, path, file, note, written: offset, reservation, closed })
     } catch (error) {
-      closed()
+      reservation?.release()
+      closed(offset)
       throw error
     }
   }
@@ -61,8 +87,24 @@ export class Partials {
       ...partials.filter(({ path, isFile }) => isFile && !this.#open.has(path.replace(/\.note$/, ''))),
       ...trash,
     ]
-    for (const { path } of doomed) await rm(path, { force: true, recursive: true })
+    for (const { path } of doomed) {
+      await rm(path, { force: true, recursive: true })
+      this.#deps.left.delete(path)
+    }
     return doomed.length
+  }
+
+  /** Takes in what an earlier process left behind. */
+  findLeft(): Promise<void> {
+    return this.#deps.left.find(this.#layout.partials, path => !this.#open.has(path))
+  }
+
+  async #reserve(owner: string, bytes: number): Promise<Reservation | undefined> {
+    const { capacity } = this.#deps
+    if (!capacity) return undefined
+    const reservation = await capacity.reserve(owner, bytes)
+    if (!reservation) throw new NoRoom(`no room for a blob of ${bytes} bytes`)
+    return reservation
   }
 
   async #adopt(digest: Digest, path: string) {
@@ -71,6 +113,7 @@ export class Partials {
     try {
       await truncate(left.path, left.note.offset)
       await renamePartial(left.path, path)
+      this.#deps.left.delete(left.path)
       return left.note
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error
@@ -87,11 +130,16 @@ export class Partials {
       .filter(path => !this.#open.has(path))
     const left = await Promise.all(paths.map(async path => ({ path, note: await believedNote(path) })))
     const [best, ...rest] = left.sort((a, b) => (b.note?.offset ?? 0) - (a.note?.offset ?? 0))
-    await Promise.all(rest.map(({ path }) => removePartial(path)))
+    await Promise.all(rest.map(({ path }) => this.#remove(path)))
     if (!best) return undefined
     if (best.note !== undefined && best.note.offset > 0) return { path: best.path, note: best.note }
-    await removePartial(best.path)
+    await this.#remove(best.path)
     return undefined
+  }
+
+  async #remove(path: string): Promise<void> {
+    await removePartial(path)
+    this.#deps.left.delete(path)
   }
 }
 

@@ -100,6 +100,29 @@ export class Pushed implements ReadableContents {
     return true
   }
 
+  /**
+   * Moves the bytes to another place of the store, durably. Who reads them goes on reading.
+   *
+   * @param isIt asked with the file's inode when nobody can claim the bytes any more
+   * @returns whether they are gone; undefined: somebody claims them
+   */
+  setAside(digest: Digest, to: string, isIt: (inode: number) => boolean): Promise<boolean | undefined> {
+    const path = this.#contents.path(digest)
+    return this.#claims.unlessClaimed(digest, async () => {
+      const found = await ifThere(stat(path))
+      if (!found || !isIt(found.ino)) return false
+      await this.#files.move(path, to, { durable: false })
+      this.#contents.forget(digest)
+      for (const folder of [dirname(to), dirname(path)]) await this.#files.folders.sync(folder)
+      return true
+    })
+  }
+
+  /** Another process took the bytes away, and they may still lie elsewhere. */
+  forget(digest: Digest): void {
+    this.#contents.forget(digest)
+  }
+
   async #pinCached(digest: Digest): Promise<boolean> {
     const size = await this.#cached.size(digest)
     if (size === undefined) return false

@@ -2,13 +2,21 @@
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import { Cached } from './cached.ts'
+import { condemn } from './condemn.ts'
 import { Contents, type ReadableContents, type StoredBlob } from './contents.ts'
+import { Doubts } from './doubts.ts'
 import { WholeFiles } from './durable.ts'
+import { Accounts, type CapacityOptions } from './eviction/accounts.ts'
+import type { Capacity } from './eviction/capacity.ts'
+import { LeftFiles } from './eviction/left-files.ts'
+import { Uses } from './eviction/uses.ts'
 import { Layout } from './layout.ts'
+import { Life, type Span } from './life.ts'
 import { openLayout } from './open.ts'
-import type { Partial } from './partial.ts'
-import { Partials } from './partials.ts'
+import { type Partial, removePartial } from './partial.ts'
+import { type Beginning, Partials } from './partials.ts'
 import { Pushed } from './pushed.ts'
 import { Records, type StoredRecord } from './records.ts'
 import { Unreadable } from './unreadable.ts'
@@ -17,19 +25,43 @@ import { UploadFiles } from './upload.ts'
 export interface StoreDeps {
   readonly log: Logger
   readonly metrics: Metrics
+  readonly clock?: Clock
   /** Told when cached bytes turned out to be damaged and are gone, or count as gone. */
   readonly dropped?: (digest: Digest) => void
+  /** How much may be cached; without it: as much as the disk takes. */
+  readonly capacity?: CapacityOptions
+  /** Told, in place of the accounts of another process, which cached bytes were asked for. */
+  readonly used?: (digests: readonly Digest[]) => void
 }
 
 /** @throws StoreUnusable */
 export async function openStore(root: string, deps: StoreDeps): Promise<Store> {
   const { layout, unlock } = await openLayout(root)
-  return new Store(layout, unlock, deps)
+  const life = await Life.begin(layout.life, deps.log)
+  if (life.doubtful) {
+    const since = new Date(life.doubtful.from).toISOString()
+    deps.log.warn({ since }, 'the store was not closed: what was written last is checked before it is given')
+  }
+  const close = () => {
+    life.end()
+    unlock()
+  }
+  return new Store(layout, deps, { close, isOwner: true, doubtful: life.doubtful })
 }
 
 /** To read beside the process that owns the store; nothing is looked at or made before it is asked for. */
-export function openStoreReader(root: string, deps: Pick<StoreDeps, 'log' | 'metrics'>): Store {
-  return new Store(new Layout(root), () => {}, deps)
+export function openStoreReader(
+  root: string,
+  { doubtful, ...deps }: Omit<StoreDeps, 'capacity'> & { readonly doubtful?: Span | undefined },
+): Store {
+  return new Store(new Layout(root), deps, { close: () => {}, isOwner: false, doubtful })
+}
+
+interface Opened {
+  readonly close: () => void
+  /** May put away what is damaged. */
+  readonly isOwner: boolean
+  readonly doubtful: Span | undefined
 }
 
 export class Store implements ReadableContents {
@@ -38,29 +70,46 @@ export class Store implements ReadableContents {
   /** What local repositories hold. */
   readonly pushed: Pushed
   readonly uploads: UploadFiles
+  /** When what was written is not surely on the disk: it is looked at before it is given. Undefined: all is. */
+  readonly doubtful: Span | undefined
   readonly #files: WholeFiles
   readonly #cached: Cached
   readonly #pushedBytes: Contents
   readonly #partials: Partials
-  readonly #unlock: () => void
+  readonly #accounts: Accounts | undefined
+  readonly #uses: Uses
+  readonly #close: () => void
   readonly #dropped: (digest: Digest) => void
   readonly #unreadable: Unreadable
 
-  constructor(layout: Layout, unlock: () => void, { log, metrics, dropped = () => {} }: StoreDeps) {
+  constructor(layout: Layout, deps: StoreDeps, { close, isOwner, doubtful }: Opened) {
+    const { log, metrics, clock = systemClock, dropped = () => {}, used = () => {} } = deps
     const files = new WholeFiles(layout)
+    const putAway = (digest: Digest, inode: number) => condemn(this, { digest, inode, log, metrics })
+    const doubts = doubtful && new Doubts({ span: doubtful, condemn: isOwner ? putAway : async () => {} })
     const contentsOf = (area: 'cached' | 'pushed') =>
-      new Contents({ files, metrics, area, pathOf: digest => layout[area](digest) })
+      new Contents({ files, metrics, area, pathOf: digest => layout[area](digest), doubts })
     this.layout = layout
+    this.doubtful = doubtful
     this.#files = files
-    this.#unlock = unlock
+    this.#close = () => {
+      doubts?.close()
+      close()
+    }
     this.#dropped = dropped
     this.#unreadable = new Unreadable(log)
-    this.#cached = new Cached(contentsOf('cached'), this.#unreadable)
+    const contents = contentsOf('cached')
+    const left = new LeftFiles(removePartial)
+    this.#accounts =
+      deps.capacity && new Accounts({ ...deps, ...deps.capacity, clock, layout, contents, left, dropped })
+    this.#uses = this.#accounts?.uses ?? new Uses(clock, used)
+    const { capacity } = this
+    this.#cached = new Cached({ contents, unreadable: this.#unreadable, capacity, uses: this.#uses })
     this.#pushedBytes = contentsOf('pushed')
     this.records = new Records(files, log)
     this.pushed = new Pushed({ files, contents: this.#pushedBytes, cached: this.#cached })
     this.uploads = new UploadFiles({ layout, pushed: this.#pushedBytes })
-    this.#partials = new Partials(layout, { files, cached: this.#cached })
+    this.#partials = new Partials(layout, { files, cached: this.#cached, capacity, left })
   }
 
   /** Undefined when the bytes are not here, or cannot be read: a cache problem fails no pull. An empty file where bytes are expected is the caller's to notice by `size`. */
@@ -78,9 +127,13 @@ export class Store implements ReadableContents {
     return (await this.#cached.read(digest)) ?? this.#ifPushed(digest, from => from.read(digest))
   }
 
-  /** Durable when it resolves. The caller has verified the digest. */
-  put(digest: Digest, content: Buffer): Promise<void> {
-    return this.#cached.put(digest, content)
+  /**
+   * Durable when it resolves with true; false when there is no room. The caller has verified the digest.
+   *
+   * @param owner the registry that it was fetched from
+   */
+  put(digest: Digest, content: Buffer, owner = ''): Promise<boolean> {
+    return this.#cached.put(digest, content, owner)
   }
 
   /** Deletes the cached bytes; who reads them goes on reading. */
@@ -94,9 +147,9 @@ export class Store implements ReadableContents {
     return this.#cached.forget(digest)
   }
 
-  /** A file to fill for this digest; what an earlier flight left behind is its beginning. */
-  begin(digest: Digest): Promise<Partial> {
-    return this.#partials.begin(digest)
+  /** A file to fill for this digest; what an earlier flight left behind is its beginning. @throws NoRoom */
+  begin(digest: Digest, beginning: Beginning = { owner: '', expectedSize: undefined }): Promise<Partial> {
+    return this.#partials.begin(digest, beginning)
   }
 
   /** Durable under its digest's name when it resolves. The caller has verified the digest. */
@@ -109,16 +162,39 @@ export class Store implements ReadableContents {
     return this.#partials.reap(olderThanMs, now)
   }
 
+  /** How much may be cached, and what goes when it is too much; undefined: nothing ever does. */
+  get capacity(): Capacity | undefined {
+    return this.#accounts?.capacity
+  }
+
+  /** Takes in what an earlier process left behind. Resolves when all of it is known, or at the signal. */
+  async takeStock(signal: AbortSignal): Promise<void> {
+    await this.#unreadable.orAbsent(this.layout.partials, () => this.#partials.findLeft())
+    await this.#accounts?.complete(signal)
+  }
+
+  /** They count as asked for, those of them that are cached. */
+  use(digests: Iterable<Digest>): void {
+    for (const digest of digests) this.#uses.note(digest)
+  }
+
+  /** Sets the gauges of what is here. */
+  measure(): void {
+    this.#accounts?.measure()
+  }
+
   /** Whether a file can be created: what readiness depends on. */
   async probe(): Promise<void> {
     await this.#files.write(`${this.layout.trash}/probe`, '', { durable: false })
   }
 
   close(): void {
+    this.#uses.flush()
+    this.#accounts?.close()
     this.#cached.close()
     this.#pushedBytes.close()
     this.#files.folders.close()
-    this.#unlock()
+    this.#close()
   }
 
   /** A record of what an upstream gave. `records.read` is for those who must know why there is none. */

@@ -1,14 +1,11 @@
 /** Files of the store that cannot be read: a cache does without them, and says so. */
 import type { Logger } from '../observe/log.ts'
-import { systemClock } from '../runtime/clock.ts'
+import { Quiet } from './quiet.ts'
 import { isCode } from './system-error.ts'
-
-/** A failing disk is told of in one line a minute for each cause, and not in one for each pull. */
-const quietMs = 60_000
 
 export class Unreadable {
   readonly #log: Logger
-  readonly #quietUntil = new Map<string, number>()
+  readonly #quiet = new Quiet()
 
   constructor(log: Logger) {
     this.#log = log
@@ -26,9 +23,12 @@ export class Unreadable {
   /** For an error that is no absence: the file counts as absent all the same. */
   report(path: string, error: unknown): undefined {
     const cause = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    const now = systemClock.monotonic()
-    if (now < (this.#quietUntil.get(cause) ?? 0)) return
-    this.#quietUntil.set(cause, now + quietMs)
-    this.#log.error({ path, err: error }, 'the store cannot be read: going on as if the file were not there')
+    this.#quiet.say(cause, () =>
+      this.#log.error(
+        { path, err: error },
+        'the store cannot be read: going on as if the file were not there',
+      ),
+    )
+    return undefined
   }
 }

@@ -29,6 +29,11 @@ const idleMs = 10_000
 /** The thread is told in steps of so many bytes: it reads in such steps anyway. */
 const stepBytes = 1024 * 1024
 
+/** No word about the file. */
+export class HashThreadEnded extends Error {
+  override readonly name = 'HashThreadEnded'
+}
+
 export class HashThread {
   readonly #idleMs: number
   readonly #followed = new Map<number, FollowedFile>()
@@ -87,7 +92,7 @@ export class HashThread {
   #ended(worker: Worker, cause: unknown): void {
     if (this.#worker !== worker) return // it was idle
     this.#worker = undefined
-    const error = new Error('the hashing thread ended early', { cause })
+    const error = new HashThreadEnded('the hashing thread ended early', { cause })
     for (const [id, followed] of this.#followed) followed.settle({ id, error })
     this.#followed.clear()
   }

@@ -62,6 +62,14 @@ export class Breaker {
     }
   }
 
+  /** Origins that are left alone at the moment, or whose next attempt is a probe. */
+  resting(): readonly (Resting & { readonly origin: string })[] {
+    const now = this.#clock.monotonic()
+    return [...this.#states.entries()].flatMap(([origin, { restUntil, reason }]) =>
+      restUntil === undefined ? [] : { origin, reason, restingMs: Math.max(restUntil - now, 0) },
+    )
+  }
+
   /** Something else showed that the origin is well. */
   close(origin: string): void {
     this.#states.delete(origin)

@@ -36,6 +36,7 @@ import type {
   BlobBody,
   FetchedManifest,
   ManifestHead,
+  RestingOrigin,
   TagPage,
   Upstream,
   UpstreamOptions,
@@ -60,6 +61,7 @@ class Client implements Upstream {
   readonly registry: string
   readonly options: UpstreamOptions
   readonly #agents: Agents
+  readonly #breaker: Breaker
   readonly #endpoints: Endpoints
   readonly #fills: Semaphore
   readonly #bandwidth: Bandwidth | undefined
@@ -73,7 +75,8 @@ class Client implements Upstream {
     this.#metrics = deps.metrics
     this.#optionsHash = shortHash(JSON.stringify(options))
     this.#agents = new Agents(options, deps.lookup, createAddressRule(options.allowPrivate))
-    const transport = new Transport({ ...deps, agents: this.#agents, breaker: new Breaker(clock) })
+    this.#breaker = new Breaker(clock)
+    const transport = new Transport({ ...deps, agents: this.#agents, breaker: this.#breaker })
     const tokens = new Tokens({ ...deps, transport })
     const endpoints = options.urls.map(url => createEndpoint(url, { options, deps, transport, tokens }))
     this.#endpoints = new Endpoints(endpoints, clock)
@@ -157,6 +160,10 @@ class Client implements Upstream {
 
   pausedMs(): number {
     return Math.min(...this.#endpoints.all.map(({ pausedMs }) => pausedMs))
+  }
+
+  resting(): readonly RestingOrigin[] {
+    return this.#breaker.resting()
   }
 
   close(): Promise<void> {

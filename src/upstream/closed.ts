@@ -20,6 +20,7 @@ export function closedUpstream(options: UpstreamOptions): Upstream {
     listTags: fail,
     listReferrers: fail,
     pausedMs: () => 0,
+    resting: () => [],
     close: async () => {},
     destroy: async () => {},
   }

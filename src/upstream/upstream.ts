@@ -92,6 +92,14 @@ export interface TagPage {
   next: { n?: string; last?: string } | undefined
 }
 
+export interface RestingOrigin {
+  /** `https://registry-1.docker.io` */
+  readonly origin: string
+  readonly reason: string
+  /** How long it is left alone; 0: the next request tries it. */
+  readonly restingMs: number
+}
+
 /**
  * Every method rejects with an UpstreamError and with nothing else, except for an aborted `signal` (its reason).
  * Nothing is retried here but an expired token, and a further URL of the upstream where one failed:
@@ -131,6 +139,8 @@ export interface Upstream {
   listReferrers(repository: RepositoryName, subject: Digest, options?: AskOptions): Promise<Descriptor[]>
   /** Milliseconds until manifest GETs are tried again after a 429; 0: now. */
   pausedMs(): number
+  /** Origins that are not asked at the moment because they failed. */
+  resting(): readonly RestingOrigin[]
   /** Resolves when the exchanges under way have ended. New ones fail. */
   close(): Promise<void>
   /** Ends the exchanges under way. */

@@ -1,49 +1,17 @@
 /** The command as people and supervisors meet it: what it says about mistakes, its exit codes, its signals. */
-import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { resolve } from 'node:path'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { seededBlob } from '../fake/bytes.ts'
 import { artifactOf } from '../fake/content.ts'
 import { startInternet } from '../fake/internet.ts'
 import { expectWhole, openDownload } from '../fault/download.ts'
-import { tempDir } from '../support/temp-dir.ts'
-import { Daemon } from './daemon.ts'
+import { home, minimal } from './home.ts'
 
-/** Another entry to try the same tests on, e.g. `dist/main.js` after a build. */
-const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
-const startTimeoutMs = 20_000
 const miB = 1024 * 1024
-
-const minimal = 'listen: 127.0.0.1:0\nupstreams: [{registry: plain.test}]\n'
-
-/** A folder with a configuration; commands run in it, so that messages hold no path of the machine. */
-async function home(configuration = minimal) {
-  const dir = await tempDir()
-  const write = (name: string, text: string) => writeFile(dir.join(name), text)
-  await write('upstreams.yaml', configuration)
-  return {
-    ...dir,
-    write,
-    command(...args: string[]) {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-        cwd: dir.path,
-        env: { ...process.env, HUB_PASSWORD: 'pass-from-env' },
-        encoding: 'utf8',
-        timeout: startTimeoutMs,
-      })
-      return { code: status, stdout, complaints: stderr.split('\n').filter(Boolean) }
-    },
-    async serve() {
-      const daemon = new Daemon(process.execPath, [main, 'serve'], { cwd: dir.path, env: process.env })
-      const [, port] = await daemon.line(/"port":(\d+),"msg":"listening"/)
-      await daemon.line(/anyone who can connect may pull/) // signals are taken from here on
-      return { daemon, url: `http://127.0.0.1:${port}` }
-    },
-  }
-}
 
 describe('a mistake on the command line is told in one line, with exit code 2', () => {
   test.each([
@@ -260,7 +228,7 @@ describe('SIGTERM during a download', () => {
 })
 
 describe('`layover gc`', () => {
-  test('says what would go of a store that nobody serves, takes it, and leaves a served one to who serves it', async () => {
+  test('says what would go, and takes it: by itself, or through who serves the store', async () => {
     await using at = await home(
       'listen: 127.0.0.1:0\nstore: {path: ./data, grace: 1ms}\nupstreams: [{registry: plain.test}]\n',
     )
@@ -284,14 +252,84 @@ describe('`layover gc`', () => {
       complaints: [],
     })
     const { daemon } = await at.serve()
-    const refused = at.command('gc')
-    expect(refused).toMatchObject({
+    expect(at.command('gc', '--dry-run')).toEqual(dry)
+    const wet = at.command('gc')
+    expect(wet).toEqual({ ...dry, stdout: `${[...told, `deleted ${counted}`].join('\n')}\n` })
+    await daemon.stop()
+    expect(at.command('gc').stdout).toContain('deleted 0 tags, 0 manifests, 0 blobs')
+  })
+})
+
+describe('`layover scrub` and `layover stats`', () => {
+  const hexOf = (text: string) => createHash('sha256').update(text).digest('hex')
+
+  async function store(at: Awaited<ReturnType<typeof home>>) {
+    const paths = { cached: '', pushed: '' }
+    for (const area of ['cached', 'pushed'] as const) {
+      const hex = hexOf(area)
+      const folder = at.join(`data/${area}/sha256/${hex.slice(0, 2)}`)
+      await mkdir(folder, { recursive: true })
+      paths[area] = join(folder, hex)
+      await writeFile(paths[area], area)
+    }
+    await mkdir(at.join('data/names/_local/local/app/_blobs'), { recursive: true })
+    await writeFile(
+      at.join(`data/names/_local/local/app/_blobs/sha256-${hexOf('pushed')}`),
+      '{"v":1,"size":6,"at":1,"source":"push"}',
+    )
+    return paths
+  }
+
+  test('tell what has rotted, and end with 1 while something that was pushed has', async () => {
+    await using at = await home()
+    expect(at.command('stats')).toMatchObject({
       code: 1,
-      complaints: [expect.stringMatching(/in use by process \d+ .*collectEvery/)],
+      complaints: [expect.stringContaining('there is no store')],
+    })
+    const { cached, pushed } = await store(at)
+    expect(at.command('scrub', '--log-level', 'warn')).toEqual({
+      code: 0,
+      stdout: 'checked 2 files of 12B\ndeleted 0 damaged cached files and 0 records that nothing needs\n',
+      complaints: [],
+    })
+    for (const path of [cached, pushed]) await writeFile(path, 'rotten')
+    const dry = at.command('scrub', '--dry-run', '--log-level', 'silent')
+    expect(dry.code).toBe(1)
+    expect(dry.stdout).toContain('would delete 1 damaged cached files')
+    const wet = at.command('scrub', '--log-level', 'silent')
+    expect(wet.code).toBe(1)
+    for (const line of [
+      `cached sha256:${hexOf('cached')}: it is damaged`,
+      `pushed sha256:${hexOf('pushed')}: it is damaged`,
+      `record local/app blob sha256:${hexOf('pushed')}: its bytes are not here`,
+      '1 pushed files are damaged: push them again',
+    ])
+      expect(wet.stdout).toContain(line)
+    await store(at) // pushed again
+    expect(at.command('scrub', '--log-level', 'silent')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`quarantine sha256-${hexOf('pushed')}: it is here again`),
+    })
+  })
+
+  test('go through who serves the store', async () => {
+    await using at = await home()
+    await store(at)
+    const { daemon } = await at.serve()
+    await using _ = daemon
+    expect(at.command('scrub', '--dry-run')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('checked 2 files of 12B'),
+    })
+    const { code, stdout } = at.command('stats')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^cached +1 +6 B$/m)
+    expect(stdout).toMatch(/^_local +1 +0 +0 +1$/m)
+    expect(stdout).toContain('scrubbed: never')
+    expect(JSON.parse(at.command('stats', '--json').stdout)).toMatchObject({
+      areas: { pushed: { files: 1, bytes: 6 } },
+      registries: { _local: { repositories: 1 } },
     })
     await daemon.stop()
-    const wet = at.command('gc', '--log-level', 'warn')
-    expect(wet).toEqual({ ...dry, stdout: `${[...told, `deleted ${counted}`].join('\n')}\n` })
-    expect(at.command('gc').stdout).toContain('deleted 0 tags, 0 manifests, 0 blobs')
   })
 })

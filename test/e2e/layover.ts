@@ -86,7 +86,7 @@ export class Layover implements Registry, AsyncDisposable {
 /** Tags are asked for each time, so that the pulls after the origin's end are answered stale. */
 function configuration(address: string, upstream: string, local: readonly string[]): string {
   return `listen: ${address}
-store: {path: ./data}
+store: {path: ./data, minFree: 0}
 upstreams:
   - registry: ${originName}
     url: http://${upstream}

@@ -53,7 +53,7 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
     await using at = await startOnTinyDisk({ limits: { stalledMs: 500 } })
     await at.disk.fill()
     const blob = at.blob('too large', 40 * miB)
-    const paused = await Promise.all(Array.from({ length: 4 }, () => openDownload(at.blobUrl(blob))))
+    const paused = await Promise.all(Array.from({ length: 16 }, () => openDownload(at.blobUrl(blob))))
     expectWhole(await download(at.blobUrl(blob)), blob)
     for (const reader of paused) expect(expectHonest(await reader.finish(), blob)).toBe('broken')
   })

@@ -18,6 +18,7 @@ export interface UpstreamSetting {
   url?: string
   options?: Partial<UpstreamConfig['options']>
   policy?: Partial<UpstreamConfig['policy']>
+  keeping?: Partial<UpstreamConfig['keeping']>
   aliases?: readonly string[]
   isDefault?: boolean
 }
@@ -30,6 +31,7 @@ export function upstream({
   url,
   options,
   policy,
+  keeping,
   aliases = [],
   isDefault = false,
 }: UpstreamSetting): UpstreamConfig {
@@ -58,6 +60,7 @@ export function upstream({
       notFoundForMs: 10_000,
       ...policy,
     },
+    keeping: { maxBytes: Number.POSITIVE_INFINITY, unusedMs: Number.POSITIVE_INFINITY, pins: [], ...keeping },
     aliases,
     isDefault,
     shareWithEveryone: false,
@@ -69,6 +72,7 @@ export interface TestLayover extends AsyncDisposable {
   readonly url: string
   readonly addresses: readonly BoundAddress[]
   readonly storePath: string
+  readonly admin: Layover['admin']
   readonly lines: readonly Record<string, unknown>[]
   readonly config: Config
   reload(config: Omit<Config, 'local'> & { local: readonly LocalSetting[] }): Promise<void>
@@ -77,13 +81,16 @@ export interface TestLayover extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts'>> {
+interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin'>> {
+  admin?: Config['admin']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
   clock: Clock
   lookup: Lookup
+  /** As the process reads its file again. */
+  reload?: () => Promise<Error | undefined>
 }
 
 export async function startTestLayover(setting: Setting): Promise<TestLayover> {
@@ -100,7 +107,13 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     hosts: setting.hosts ?? [],
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
+    admin: setting.admin,
     collection: { everyMs: 0, graceMs: 24 * 60 * minute, ...setting.collection },
+    capacity: {
+      maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
+      minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
+    },
+    scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {
       manifest: 4 * 1024 * 1024,
       connections: 10_000,
@@ -122,7 +135,8 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const { clock, lookup } = setting
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
-  const start = () => startLayover(config, { log, clock, lookup, workers })
+  const { reload } = setting
+  const start = () => startLayover(config, { log, clock, lookup, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {
@@ -134,6 +148,9 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       return running.addresses
     },
     storePath: config.store.path,
+    get admin() {
+      return running.admin
+    },
     lines,
     config,
     reload: next => running.reload({ ...next, local: next.local.map(local) }),

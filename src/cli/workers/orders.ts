@@ -5,6 +5,7 @@ import type { Inlet } from '../../edge/sibling.ts'
 import type { IndexState, RepositoryKey } from '../../index/index.ts'
 import type { Counted } from '../../observe/sum.ts'
 import type { Digest } from '../../oci/digest.ts'
+import type { Span } from '../../store/life.ts'
 
 /** Of the primary. A server answers when it has taken it in. */
 export type Order =
@@ -14,6 +15,8 @@ export type Order =
       /** Where the primary answers what a server cannot. */
       readonly inlet: Inlet
       readonly index: IndexState | undefined
+      /** Of the store. */
+      readonly doubtful: Span | undefined
       /** Repositories that change right now. */
       readonly changing: readonly RepositoryKey[]
     }
@@ -25,6 +28,8 @@ export type Order =
   | { readonly kind: 'index'; readonly index: IndexState | undefined }
   /** The bytes were damaged, and are not to be given any more. */
   | { readonly kind: 'dropped'; readonly digest: Digest }
+  /** As `dropped`, of pushed bytes. */
+  | { readonly kind: 'quarantined'; readonly digest: Digest }
   | { readonly kind: 'metrics' }
   | { readonly kind: 'stop'; readonly drainMs: number }
 
@@ -35,16 +40,17 @@ export interface OrderAnswers {
   changed: undefined
   index: undefined
   dropped: undefined
+  quarantined: undefined
   metrics: Counted
   stop: undefined
 }
 
-/** Of a server: a manifest was pulled, and it is time to take it down. */
-export interface Report {
-  readonly kind: 'pulled'
-  readonly key: RepositoryKey
-  readonly digest: Digest
-}
+/** Of a server. */
+export type Report =
+  /** A manifest was pulled, and it is time to take it down. */
+  | { readonly kind: 'pulled'; readonly key: RepositoryKey; readonly digest: Digest }
+  /** Cached bytes were asked for. */
+  | { readonly kind: 'used'; readonly digests: readonly Digest[] }
 
 /** Servers talk to no upstream: they are not told any secret. */
 export function forServers(config: Config): Config {

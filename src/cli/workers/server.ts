@@ -57,6 +57,9 @@ export class ServerProgram {
         return this.#running?.reader.use(order.index)
       case 'dropped':
         return this.#running?.store.forget(order.digest)
+      case 'quarantined':
+        this.#running?.store.pushed.forget(order.digest)
+        return this.#running?.answers.clear()
       case 'metrics':
         return countedBy(this.#metrics)
       case 'stop':
@@ -64,9 +67,21 @@ export class ServerProgram {
     }
   }
 
-  #start({ config, inlet, index, changing }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
+  #start({
+    config,
+    inlet,
+    index,
+    doubtful,
+    changing,
+  }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
     const { log, clock, report } = this.#deps
-    const store = openStoreReader(config.store.path, { log, metrics: this.#metrics })
+    const store = openStoreReader(config.store.path, {
+      log,
+      clock,
+      metrics: this.#metrics,
+      doubtful,
+      used: digests => report({ kind: 'used', digests }),
+    })
     const reader = openIndexReader(store.layout.index)
     reader.use(index)
     const answers = new HotAnswers(config.limits.memory)

@@ -16,6 +16,7 @@ const start = {
   config: {} as never,
   inlet: { path: '', secret: '' },
   index: undefined,
+  doubtful: undefined,
   changing: [],
 } as const
 const changed: Order = {

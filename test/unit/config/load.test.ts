@@ -39,8 +39,11 @@ describe('the configuration in force', () => {
       listen: [{ host: '0.0.0.0', port: 8080, role: 'registry', tls: undefined }],
       hosts: [],
       publicUrl: undefined,
+      admin: { host: '127.0.0.1', port: 8081, isDefault: true },
       store: { path: `${folder}/data` },
       collection: { everyMs: 86_400_000, graceMs: 86_400_000 },
+      capacity: { maxBytes: Number.POSITIVE_INFINITY, minFree: undefined },
+      scrub: { everyMs: 30 * 86_400_000, bytesPerSecond: 32 * 2 ** 20 },
       limits: {
         manifest: 4 * 2 ** 20,
         connections: 10_000,
@@ -81,6 +84,11 @@ describe('the configuration in force', () => {
             onNotFound: { serveForMs: 3_600_000 },
             rateLimited: 'unavailable',
             notFoundForMs: 10_000,
+          },
+          keeping: {
+            maxBytes: Number.POSITIVE_INFINITY,
+            unusedMs: Number.POSITIVE_INFINITY,
+            pins: [],
           },
         },
       ],
@@ -332,6 +340,33 @@ local: [{match: index.docker.io/own/**, overlay: true, immutableTags: ["*"], del
     const { config, redacted } = await loadConfig(dir.join('upstreams.yaml'))
     await writeFile(dir.join('upstreams.yaml'), stringify(redacted))
     expect((await loadConfig(dir.join('upstreams.yaml'))).config).toEqual(config)
+  })
+
+  test.each([
+    '5%',
+    '20GiB',
+    '0',
+  ])('prints what is kept so that it means the same, with a floor of %s', async minFree => {
+    await using dir = await tempDir()
+    const path = dir.join('upstreams.yaml')
+    await writeFile(
+      path,
+      `store: {maxSize: 50GiB, minFree: ${minFree}}
+upstreams: [{registry: docker.io, maxSize: 10GiB, unused: 90d, pin: ["library/debian:bookworm*", "acme/**"]}]
+`,
+    )
+    const { config, redacted } = await loadConfig(path)
+    expect(config.capacity.maxBytes).toBe(50 * 2 ** 30)
+    expect(config.upstreams[0]?.keeping).toEqual({
+      maxBytes: 10 * 2 ** 30,
+      unusedMs: 90 * 86_400_000,
+      pins: [
+        { match: 'library/debian', tags: 'bookworm*' },
+        { match: 'acme/**', tags: undefined },
+      ],
+    })
+    await writeFile(path, stringify(redacted))
+    expect((await loadConfig(path)).config).toEqual(config)
   })
 
   test('prints roles of listeners so that they mean the same', async () => {

@@ -117,6 +117,10 @@ export class FakeUpstream implements Upstream {
     return []
   }
 
+  resting(): readonly [] {
+    return []
+  }
+
   pausedMs(): number {
     return 0
   }

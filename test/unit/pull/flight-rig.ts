@@ -64,7 +64,7 @@ export async function openRig({
   const log = createLogger('silent')
   const metrics = createMetrics()
   const { layout, unlock } = await openLayout(storePath)
-  const store = new StoreKind(layout, unlock, { log, metrics })
+  const store = new StoreKind(layout, { log, metrics }, { close: unlock, isOwner: true, doubtful: undefined })
   const failures: unknown[] = []
   const background = new Background(error => failures.push(error))
   const limits = { manifestBytes: 4 * 1024 * 1024 }

@@ -117,6 +117,18 @@ test('a missing folder is made, and one that was removed meanwhile is synced int
   expect((await stat(dir.join('a/b/file'))).size).toBe(0)
 })
 
+test('a folder that somebody removes while it is empty is made again', async () => {
+  await using dir = await tempDir()
+  const { folders } = recordedSyncs(dir.path)
+  let times = 0
+  await folders.into(dir.join('a/b'), async () => {
+    times += 1
+    if (times === 2) await rm(dir.join('a'), { recursive: true })
+    await writeFile(dir.join('a/b/file'), '')
+  })
+  expect(times).toBe(3)
+})
+
 test('what is missing besides the folder is an error, and so is what is in the way', async () => {
   await using dir = await tempDir()
   const { folders } = recordedSyncs(dir.path)

@@ -74,3 +74,16 @@ test('many failures at once count as one opening', () => {
   for (const attempt of attempts) attempt.failed('down')
   expect(breaker.enter(origin)).toMatchObject({ restingMs: 5_000 })
 })
+
+test('tells which origins it leaves alone, until one of them answers', () => {
+  const clock = new HeldClock()
+  const breaker = new Breaker(clock)
+  enter(breaker, 'https://cdn.test').failed('refused') // once is not enough
+  slowFailure(breaker, clock)
+  clock.advance(4_000)
+  expect(breaker.resting()).toEqual([{ origin, reason: 'it is down', restingMs: 1_000 }])
+  clock.advance(4_000)
+  expect(breaker.resting()).toMatchObject([{ restingMs: 0 }])
+  enter(breaker).succeeded()
+  expect(breaker.resting()).toEqual([])
+})

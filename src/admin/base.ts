@@ -1,0 +1,2 @@
+/** In front of every path of the admin API. */
+export const base = '/api/v1'

@@ -1,0 +1,18 @@
+/** What of a new configuration a running process cannot take over. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Config } from '../config/config.ts'
+import { isSamePlace } from '../edge/listener.ts'
+
+/** @returns keys that take effect at the next start */
+export function fixedChanges(before: Config, after: Config): string[] {
+  const listensThere =
+    before.listen.length === after.listen.length &&
+    before.listen.every(old => after.listen.some(address => isSamePlace(address, old)))
+  const storesThere = isDeepStrictEqual(before.store, after.store)
+  return [
+    ...(listensThere ? [] : ['listen']),
+    ...(isDeepStrictEqual(before.admin, after.admin) ? [] : ['admin']),
+    ...(storesThere ? [] : ['store']),
+    ...(before.limits.memory === after.limits.memory ? [] : ['limits.memory']),
+  ]
+}

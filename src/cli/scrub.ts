@@ -1,0 +1,67 @@
+/** `layover scrub`: everything in the store read and checked: by who serves it, or here where nobody does. */
+import type { Config } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
+import { formatSize } from '../config/quantity.ts'
+import { Catalog } from '../index/catalog.ts'
+import { openSqliteIndex } from '../index/rows/sqlite.ts'
+import { createLogger, type LogLevel } from '../observe/log.ts'
+import { createMetrics } from '../observe/metrics.ts'
+import { systemClock as clock } from '../runtime/clock.ts'
+import { type Finding, isSound, type Report, type ScrubOptions } from '../scrub/run.ts'
+import { Scrub } from '../scrub/scrub.ts'
+import { openStore } from '../store/store.ts'
+import { AdminClient } from './admin-client.ts'
+import { exitCodeOf } from './exit-code.ts'
+
+/** Resolves with the exit code. */
+export async function runScrub(
+  configPath: string,
+  { logLevel, dryRun }: { logLevel: LogLevel; dryRun: boolean },
+): Promise<number> {
+  try {
+    const { config } = await loadConfig(configPath)
+    const told = (finding: Finding) => void process.stdout.write(lineOf(finding))
+    const serving = await AdminClient.find(config.store.path)
+    const report = serving
+      ? ((await serving.follow('/scrubs', { dryRun }, finding => told(finding as Finding))) as Report)
+      : await scrubHere(config, { dryRun, told, logLevel })
+    process.stdout.write(summaryOf(report, dryRun))
+    return isSound(report) ? 0 : 1
+  } catch (error) {
+    return exitCodeOf(error, 'who serves a store scrubs it (store.scrubEvery)')
+  }
+}
+
+async function scrubHere(
+  config: Config,
+  { logLevel, ...options }: ScrubOptions & { logLevel: LogLevel },
+): Promise<Report> {
+  const log = createLogger(logLevel)
+  const metrics = createMetrics()
+  const store = await openStore(config.store.path, { log, metrics })
+  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+  const catalog = new Catalog(index, store, clock)
+  const bytesPerSecond = () => 0 // there is nobody to spare
+  const scrub = new Scrub({ store, catalog, clock, log, metrics, bytesPerSecond })
+  const report = await scrub.run(options)
+  await index.close()
+  store.close()
+  return report
+}
+
+function lineOf({ kind, repository, name, reason }: Finding): string {
+  return `${kind} ${repository === undefined ? '' : `${repository} `}${name}: ${reason}\n`
+}
+
+function summaryOf(report: Report, dryRun: boolean): string {
+  const { files, bytes, dropped, records, quarantined, missing, malformed, unchecked } = report
+  const lines = [
+    `checked ${files} files of ${formatSize(bytes)}`,
+    `${dryRun ? 'would delete' : 'deleted'} ${dropped} damaged cached files and ${records} records that nothing needs`,
+    ...(quarantined > 0 ? [`${quarantined} pushed files are damaged: push them again`] : []),
+    ...(missing > 0 ? [`${missing} records of what was pushed name what is not here: push it again`] : []),
+    ...(malformed > 0 ? [`${malformed} files among the records of what was pushed are no records`] : []),
+    ...(unchecked > 0 ? [`${unchecked} files could not be checked: see the log`] : []),
+  ]
+  return `${lines.join('\n')}\n`
+}

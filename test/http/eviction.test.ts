@@ -1,0 +1,169 @@
+/** A cap on what is cached, as clients and upstreams see it. */
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
+import { readContent } from '../fake/bytes.ts'
+import { type Bundle, image } from '../fake/content.ts'
+import { hub, type Scene, type SceneSetting, scene } from './scene.ts'
+
+const hourMs = 3_600_000
+const Infinite = Number.POSITIVE_INFINITY
+
+/** Images of one layer of 100 000 bytes each. */
+const images = Array.from({ length: 8 }, (_, at) => image(`evicted-${at}`, { layers: [100_000] }))
+
+async function world(setting: SceneSetting = {}) {
+  const at = await scene({ capacity: { maxBytes: 350_000, minFree: undefined }, ...setting })
+  for (const [number, bundle] of images.entries()) at.net.hub.put('library/app', `v${number}`, bundle)
+  return at
+}
+
+const layerOf = ({ blobs }: Bundle) => {
+  const [largest] = blobs.toSorted((a, b) => b.size - a.size)
+  if (!largest) throw new Error('an image without a blob')
+  return largest
+}
+
+const bundleOf = (number: number): Bundle => {
+  const bundle = images[number]
+  if (!bundle) throw new Error(`no image ${number}`)
+  return bundle
+}
+
+/** As a client does; with every byte looked at. */
+async function pull(at: Scene, number: number, tag = `v${number}`): Promise<void> {
+  const bundle = bundleOf(number)
+  const manifest = await at.ask(`/v2/library/app/manifests/${tag}`)
+  expect([manifest.status, manifest.headers['docker-content-digest']]).toEqual([200, bundle.digest])
+  for (const { digest, content } of bundle.blobs) {
+    const { status, body } = await at.ask(`/v2/library/app/blobs/${digest}`)
+    expect([status, body.equals(readContent(content))]).toEqual([200, true])
+  }
+}
+
+const fetchesOf = (at: Scene, number: number) =>
+  at.net.requests().filter(({ path }) => path.includes(layerOf(bundleOf(number)).digest)).length
+
+async function cachedBytes({ layover }: Scene): Promise<number> {
+  let bytes = 0
+  for (const area of ['cached', 'partial'])
+    for (const entry of await readdir(join(layover.storePath, area), { recursive: true }).catch(() => []))
+      bytes += await stat(join(layover.storePath, area, entry)).then(
+        found => (found.isFile() && !entry.endsWith('.note') ? found.size : 0),
+        () => 0,
+      )
+  return bytes
+}
+
+const here = ({ layover }: Scene, number: number) => {
+  const [, hex = ''] = layerOf(bundleOf(number)).digest.split(':')
+  return stat(join(layover.storePath, 'cached/sha256', hex.slice(0, 2), hex)).then(
+    () => true,
+    () => false,
+  )
+}
+
+test('what was pulled longest ago makes room, and is fetched again when it is asked for', async () => {
+  await using at = await world()
+  for (const number of [0, 1, 2, 3, 4]) {
+    await pull(at, number)
+    at.clock.advance(hourMs)
+  }
+  await vi.waitFor(async () => expect(await here(at, 4)).toBe(true))
+  expect([await here(at, 0), await here(at, 4)]).toEqual([false, true])
+  at.net.clearRequests()
+  await pull(at, 0)
+  expect(fetchesOf(at, 0)).toBeGreaterThan(0)
+  const metrics = await (await fetch(`${at.layover.url}/metrics`)).text()
+  expect(metrics).toMatch(/^layover_evictions_total\{upstream="docker.io",reason="size"\} [1-9]/m)
+})
+
+test('however much is pulled at once, no more than the cap is ever on disk, and every pull is right', async () => {
+  await using at = await world({ realTime: true })
+  const pulls = Promise.all([...images.keys(), ...images.keys()].map(number => pull(at, number)))
+  const ended = pulls.then(() => true)
+  do expect(await cachedBytes(at)).toBeLessThanOrEqual(350_000)
+  while (!(await Promise.race([ended, setImmediate(false)])))
+})
+
+test('a blob larger than the cap is passed through whole, and costs nothing that is cached', async () => {
+  await using at = await world({ realTime: true })
+  await pull(at, 0)
+  const large = image('beyond', { layers: [400_000] })
+  at.net.hub.put('library/app', 'large', large)
+  const layer = layerOf(large)
+  await at.ask('/v2/library/app/manifests/large')
+  const answers = await Promise.all([1, 2, 3].map(() => at.ask(`/v2/library/app/blobs/${layer.digest}`)))
+  for (const { status, body } of answers)
+    expect([status, body.equals(readContent(layer.content))]).toEqual([200, true])
+  expect(await here(at, 0)).toBe(true)
+  expect(await cachedBytes(at)).toBeLessThan(350_000)
+})
+
+test('what is pinned stays whatever comes, and goes when the configuration no longer says so', async () => {
+  const pins = [{ match: 'library/app', tags: 'v0' }]
+  await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
+  for (const number of [0, 1, 2, 3, 4, 5]) {
+    await pull(at, number)
+    at.clock.advance(hourMs)
+  }
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
+  expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
+  const [upstream] = at.layover.config.upstreams
+  if (!upstream) throw new Error('no upstream')
+  const unpinned = { ...upstream, keeping: { ...upstream.keeping, pins: [] } }
+  await at.layover.reload({ ...at.layover.config, upstreams: [unpinned] })
+  at.clock.advance(100 * hourMs)
+  for (const number of [6, 7, 1, 2]) {
+    await pull(at, number)
+    at.clock.advance(hourMs)
+  }
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
+})
+
+test('what nobody asks for any more goes after the time set', async () => {
+  const keeping = { unusedMs: 30 * 24 * hourMs, maxBytes: Infinite, pins: [] }
+  await using at = await world({
+    upstreams: net => [hub(net, { keeping })],
+    capacity: { maxBytes: Infinite },
+  })
+  await pull(at, 0)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
+  at.clock.advance(29 * 24 * hourMs)
+  await pull(at, 1)
+  await vi.waitFor(async () => {
+    at.clock.advance(6 * hourMs) // it is looked for what may go every now and then
+    expect(await here(at, 0)).toBe(false)
+  })
+  expect(await here(at, 1)).toBe(true)
+})
+
+test('an image is in use as long as its manifest is asked for, by who has its layers too', async () => {
+  await using at = await world()
+  await pull(at, 0)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
+  for (const number of [1, 2, 3, 4]) {
+    at.clock.advance(2 * hourMs)
+    expect((await at.ask('/v2/library/app/manifests/v0', { method: 'HEAD' })).status).toBe(200)
+    at.clock.advance(50) // a use is noted a little later
+    await pull(at, number)
+  }
+  expect(await here(at, 0)).toBe(true)
+})
+
+test('who reads an evicted blob gets it whole', async () => {
+  await using at = await world()
+  const large = image('read on', { layers: [340_000] })
+  at.net.hub.put('library/app', 'large', large)
+  const layer = layerOf(large)
+  const path = `/v2/library/app/blobs/${layer.digest}`
+  await at.ask('/v2/library/app/manifests/large')
+  await at.warm(path)
+  const reading = await at.open(path)
+  at.clock.advance(hourMs)
+  for (const number of [1, 2]) await pull(at, number)
+  const chunks: Buffer[] = []
+  for await (const chunk of reading) chunks.push(chunk as Buffer)
+  expect(Buffer.concat(chunks).equals(readContent(layer.content))).toBe(true)
+})
