@@ -1,4 +1,5 @@
 /** What the admin API works with. */
+import type { Pins } from '../collect/pins.ts'
 import type { Report as Collected, Finding as Garbage } from '../collect/run.ts'
 import type { Catalog } from '../index/catalog.ts'
 import type { Index } from '../index/index.ts'
@@ -51,6 +52,7 @@ export interface AdminDeps {
   readonly changed: (key: RepositoryKey) => Promise<void>
   readonly collections: Job<MayBeDry, Garbage, Collected>
   readonly scrubs: Job<MayBeDry, Damage, Scrubbed>
+  readonly pins: Pins
   /** Undefined where nothing is evicted. */
   readonly eviction: Evicting | undefined
   /** Undefined where there is no file to read again. */

@@ -1,4 +1,5 @@
 /** Which image, or repository, somebody means: `docker.io/library/alpine:3.20`, as clients write it. */
+import { z } from 'zod'
 import { parseReference, type Reference } from '../oci/reference.ts'
 import type { Target } from '../pull/target.ts'
 import type { Resolved, Resolver } from '../resolve/resolve.ts'
@@ -9,6 +10,13 @@ export interface Image {
   /** Undefined: the repository. */
   readonly reference: Reference | undefined
 }
+
+export const imageName = z
+  .string()
+  .min(1)
+  .describe(
+    'As clients write it: `docker.io/library/alpine:3.20`, `ghcr.io/org/app@sha256:…`; without tag and digest the repository.',
+  )
 
 /**
  * With both a tag and a digest the digest counts, as it does for clients.

@@ -1,12 +1,12 @@
-/** Commands that ask the running process: `layover status`, `inspect`, `drop`, `refresh`, `flights`, `reload`. */
+/** Commands that ask the running process: `layover status`, `inspect`, `drop`, `pin`, and others. */
 import { stringify } from 'yaml'
 import { loadConfig } from '../config/load.ts'
 import { AdminClient, AdminRefused, type Ask } from './admin-client.ts'
 import { exitCodeOf } from './exit-code.ts'
 
-export type AskCommand = 'status' | 'flights' | 'reload'
+export type AskCommand = 'status' | 'flights' | 'reload' | 'pins'
 /** Of an image, or of a repository. */
-export type ImageCommand = 'inspect' | 'drop' | 'refresh'
+export type ImageCommand = 'inspect' | 'drop' | 'refresh' | 'pin' | 'unpin'
 
 export interface AskOptions {
   /** Empty where the command takes none. */
@@ -37,6 +37,9 @@ const questions: Readonly<Record<AskCommand | ImageCommand, (image: string) => A
   status: () => ({ method: 'GET', path: '/status' }),
   flights: () => ({ method: 'GET', path: '/flights' }),
   reload: () => ({ method: 'POST', path: '/reload' }),
+  pins: () => ({ method: 'GET', path: '/pins' }),
+  pin: name => ({ method: 'PUT', path: '/pins', body: { name } }),
+  unpin: name => ({ method: 'DELETE', path: '/pins', query: { name } }),
   inspect: name => ({ method: 'GET', path: '/images', query: { name } }),
   drop: name => ({ method: 'DELETE', path: '/images', query: { name } }),
   refresh: name => ({ method: 'POST', path: '/images/refresh', body: { name } }),

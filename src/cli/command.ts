@@ -24,6 +24,9 @@ const usage = `layover: a pull-through caching OCI registry
   layover inspect [--config upstreams.yaml] [--json] <image>     what is here of an image or a repository
   layover drop    [--config upstreams.yaml] <image>              drop the cached copy: the next pull asks upstream
   layover refresh [--config upstreams.yaml] <image>              ask upstream now where its tags point
+  layover pin     [--config upstreams.yaml] <image>              never evict what is here of it, nor what comes
+  layover unpin   [--config upstreams.yaml] <image>              take that back
+  layover pins    [--config upstreams.yaml] [--json]             what was pinned that way
   layover reload  [--config upstreams.yaml]                      read the configuration again
 
   layover --version
@@ -73,12 +76,15 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'inspect':
     case 'drop':
     case 'refresh':
+    case 'pin':
+    case 'unpin':
+    case 'pins':
       return (await import('./ask.ts')).runAsk(config, command, { image: argument, json })
   }
 }
 
-const askCommands = ['status', 'flights', 'reload'] as const satisfies AskCommand[]
-const imageCommands = ['inspect', 'drop', 'refresh'] as const satisfies ImageCommand[]
+const askCommands = ['status', 'flights', 'reload', 'pins'] as const satisfies AskCommand[]
+const imageCommands = ['inspect', 'drop', 'refresh', 'pin', 'unpin'] as const satisfies ImageCommand[]
 const folderCommands = ['backup', 'restore'] as const
 const commands = ['serve', 'check', 'reindex', 'gc', 'scrub', 'stats', ...askCommands] as const
 const withArgument = [...imageCommands, ...folderCommands] as const

@@ -49,7 +49,8 @@ export class Completing {
     const { epoch, up } = catalog.index
     if (!up || epoch === this.#epoch) return
     try {
-      const failed = (error: unknown) => log.error({ err: error }, 'a part of the index could not be completed')
+      const failed = (error: unknown) =>
+        log.error({ err: error }, 'a part of the index could not be completed')
       const counted = await rebuildIndex(this.#deps, { signal, between: this.#pacing(), failed })
       log.info(counted, 'index completed from the records')
     } catch (error) {

@@ -1,5 +1,4 @@
-/** What of the cached content is pinned by the configuration of the day: worked out from the records, and anew when they change. */
-
+/** Which cached blobs are pinned, by the configuration of the day and by who asked for it: worked out from the records, and anew when they change. */
 import type { Catalog } from '../index/catalog.ts'
 import { namesOf, repositoriesIn } from '../index/folders.ts'
 import type { Logger } from '../observe/log.ts'
@@ -7,8 +6,10 @@ import { type Digest, fromDashed } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
 import { isTag } from '../oci/name.ts'
 import { matchesPattern } from '../oci/pattern.ts'
-import { keyText, type RepositoryKey } from '../store/layout.ts'
+import type { Reference } from '../oci/reference.ts'
+import { isSameRepository, keyText, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
+import { type AskedPin, AskedPins } from './asked-pins.ts'
 
 export interface Pin {
   /** Pattern of repositories. */
@@ -30,11 +31,14 @@ const namesAtOnce = 256
 export class Pins {
   readonly #deps: PinsDeps
   readonly #known = Promise.withResolvers<void>()
+  readonly #asked: AskedPins
+  #askedNow: readonly AskedPin[] = []
   #pinned = new Map<string, ReadonlySet<Digest>>()
   #looking: Promise<void> = Promise.resolve()
 
   constructor(deps: PinsDeps) {
     this.#deps = deps
+    this.#asked = new AskedPins(deps.store)
   }
 
   /** Resolves when `has` knows. */
@@ -47,27 +51,61 @@ export class Pins {
     return false
   }
 
+  /** Those that somebody asked for. */
+  list(): Promise<readonly AskedPin[]> {
+    return this.#asked.list()
+  }
+
+  /** Resolves when nothing of it is evicted any more. Rejects with an error of the disk. */
+  async add(pin: AskedPin): Promise<void> {
+    await this.#change(() => this.#asked.add(pin))
+  }
+
+  /** False when nobody had asked for it. Rejects with an error of the disk. */
+  remove(pin: AskedPin): Promise<boolean> {
+    return this.#change(() => this.#asked.remove(pin))
+  }
+
   /** Resolves when everything was looked at. Never rejects: what cannot be read stays as it was. */
   refresh(): Promise<void> {
-    return this.#next(async () => {
-      const pinned = new Map<string, ReadonlySet<Digest>>()
-      for (const [registry, pins] of this.#deps.configured())
-        if (pins.length > 0)
-          for await (const key of repositoriesIn(this.#deps.store.layout, registry)) {
-            const digests = await this.#lookAt(key)
-            if (digests.size > 0) pinned.set(keyText(key), digests)
-          }
-      this.#pinned = pinned
-      this.#known.resolve()
-    })
+    return this.#next(() => this.#lookAtAll())
   }
 
   /** A tag of the repository points elsewhere. */
   changed(key: RepositoryKey): void {
-    if (this.#pinsOf(key).length === 0) return
+    if (this.#pinsOf(key).length === 0 && this.#askedOf(key).length === 0) return
     void this.#next(async () => {
       this.#pinned.set(keyText(key), await this.#lookAt(key))
     })
+  }
+
+  async #change<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#looking.then(change)
+    this.#looking = changed.then(
+      () => {},
+      () => {}, // who asked for it hears of it
+    )
+    const result = await changed
+    await this.refresh()
+    return result
+  }
+
+  async #lookAtAll(): Promise<void> {
+    this.#askedNow = await this.#asked.list()
+    const pinned = new Map<string, ReadonlySet<Digest>>()
+    for await (const key of this.#repositories()) {
+      const digests = await this.#lookAt(key)
+      if (digests.size > 0) pinned.set(keyText(key), digests)
+    }
+    this.#pinned = pinned
+    this.#known.resolve()
+  }
+
+  /** Those that may have something pinned; some of them twice. */
+  async *#repositories(): AsyncGenerator<RepositoryKey> {
+    for (const [registry, pins] of this.#deps.configured())
+      if (pins.length > 0) yield* repositoriesIn(this.#deps.store.layout, registry)
+    yield* this.#askedNow
   }
 
   #next(look: () => Promise<void>): Promise<void> {
@@ -83,13 +121,24 @@ export class Pins {
     return pins.filter(({ match }) => matchesPattern(match, repository))
   }
 
+  #askedOf(key: RepositoryKey): readonly AskedPin[] {
+    return this.#askedNow.filter(pin => isSameRepository(pin, key))
+  }
+
   async #lookAt(key: RepositoryKey): Promise<ReadonlySet<Digest>> {
     const digests = new Set<Digest>()
-    const pins = this.#pinsOf(key)
-    if (pins.length === 0) return digests
-    if (pins.some(({ tags }) => tags === undefined)) await this.#addAll(key, digests)
-    else await this.#addTagged(key, pins, digests)
+    const [pins, asked] = [this.#pinsOf(key), this.#askedOf(key)]
+    const isWhole =
+      pins.some(({ tags }) => tags === undefined) || asked.some(pin => pin.reference === undefined)
+    if (isWhole) await this.#addAll(key, digests)
+    else if (pins.length > 0) await this.#addTagged(key, pins, digests)
+    for (const { reference } of asked) await this.#add(await this.#digestOf(key, reference), digests)
     return digests
+  }
+
+  async #digestOf(key: RepositoryKey, reference: Reference | undefined): Promise<Digest | undefined> {
+    if (reference?.kind !== 'tag') return reference?.digest
+    return (await this.#deps.catalog.tag(key, reference.tag))?.digest
   }
 
   async #addAll(key: RepositoryKey, digests: Set<Digest>): Promise<void> {

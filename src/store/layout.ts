@@ -12,6 +12,7 @@
  *     quarantine/<alg>-<hex>            pushed bytes that were found damaged, until a person deletes them
  *     scrub.json                        how far the last look through all of it came
  *     names/<registry>/<name>/_tags/<tag> _manifests/<alg>-<hex> _blobs/<alg>-<hex> _referrers/<subject>/<alg>-<hex>
+ *     pins.json                         cached content that somebody pinned
  *     index.sqlite usage.sqlite         rebuildable
  *     admin.sock                        of the process that serves the store
  */
@@ -91,6 +92,11 @@ export class Layout {
 
   get scrub(): string {
     return join(this.root, 'scrub.json')
+  }
+
+  /** Pins that somebody asked for. */
+  get pins(): string {
+    return join(this.root, 'pins.json')
   }
 
   get names(): string {

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { type Bundle, image } from '../fake/content.ts'
+import { type AdminAsk, askSocket } from './admin/client.ts'
 import { hub, type Scene, type SceneSetting, scene } from './scene.ts'
 
 const hourMs = 3_600_000
@@ -119,6 +120,30 @@ test('what is pinned stays whatever comes, and goes when the configuration no lo
     await pull(at, number)
     at.clock.advance(hourMs)
   }
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
+})
+
+test.each([
+  ['an image', 'library/app:v0'],
+  ['a digest', `library/app@${bundleOf(0).digest}`],
+  ['a repository', 'library/app'],
+])('%s that an operator pinned stays, over a restart, until it is unpinned', async (_, name) => {
+  await using at = await world({ capacity: { maxBytes: 350_000 } })
+  const pins = (asked: AdminAsk) => askSocket(at.layover, '/pins', asked)
+  await pull(at, 0)
+  expect((await pins({ method: 'PUT', body: { name } })).status).toBe(200)
+  await at.layover.restart()
+  expect((await pins({})).body).toEqual({ pins: [{ name: `docker.io/${name}` }] })
+  await pins({ method: 'PUT', body: { name } })
+  for (const number of [1, 2, 3, 4]) {
+    at.clock.advance(hourMs)
+    await pull(at, number)
+  }
+  expect(await here(at, 0)).toBe(true)
+  expect((await pins({ method: 'DELETE', query: { name } })).status).toBe(200)
+  expect((await pins({})).body).toEqual({ pins: [] })
+  at.clock.advance(100 * hourMs)
+  for (const number of [5, 6, 7]) await pull(at, number)
   await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
 })
 

@@ -4,7 +4,7 @@ import { copiesOf } from '../copies.ts'
 import type { AdminDeps } from '../deps.ts'
 import { drop } from '../drop.ts'
 import { AdminError } from '../failure.ts'
-import { cachedOf, parseImage } from '../image.ts'
+import { cachedOf, imageName, parseImage } from '../image.ts'
 import { outcomes, refresh } from '../refresh.ts'
 import { type Route, route, time } from '../route.ts'
 
@@ -12,13 +12,7 @@ const maxPage = 10_000
 const digest = z.string().describe('A digest.')
 const bytes = z.int().min(0)
 
-const name = z
-  .string()
-  .min(1)
-  .describe(
-    'As clients write it: `docker.io/library/alpine:3.20`, `ghcr.io/org/app@sha256:…`; without tag and digest the repository.',
-  )
-
+const name = imageName
 const content = z.object({
   digest,
   mediaType: z.string(),

@@ -91,6 +91,9 @@ test('every route answers as it is described, and none is left out', async () =>
     expect((await call(`${jobs}/current`, { method: 'DELETE' })).status).toBe(404)
     await call(jobs, { method: 'POST' })
   }
+  expect((await call('/pins', { method: 'PUT', body: { name } })).body).toEqual({ name })
+  expect((await call('/pins')).body).toEqual({ pins: [{ name }] })
+  expect((await call('/pins', { method: 'DELETE', query: { name } })).status).toBe(200)
   await call('/evictions', { method: 'POST', body: { bytes: 1 } })
   expect((await call('/reload', { method: 'POST' })).body).toEqual({ waiting: [] })
 
@@ -105,6 +108,8 @@ test('failures answer as they are described', async () => {
   expect((await call('/images', { query: { name } })).status).toBe(404)
   expect((await call('/images', { method: 'DELETE', query: { name: 'local/app' } })).status).toBe(409)
   expect((await call('/images/refresh', { method: 'POST', body: { name: 'local/app' } })).status).toBe(409)
+  expect((await call('/pins', { method: 'PUT', body: { name: 'local/app' } })).status).toBe(409)
+  expect((await call('/pins', { method: 'DELETE', query: { name } })).status).toBe(404)
   at.net.fault({ host: 'plain.test', kind: 'status', status: 502 })
   expect((await call('/images/refresh', { method: 'POST', body: { name } })).status).toBe(503)
   const problem = { line: 3, column: 1, key: 'upstreams[0].urll', message: 'unknown key' }
