@@ -1,6 +1,7 @@
 /** Commands that ask the running process: `layover status`, `inspect`, `drop`, `pin`, and others. */
 import { stringify } from 'yaml'
 import { loadConfig } from '../config/load.ts'
+import { parseSize } from '../config/quantity.ts'
 import { AdminClient, AdminRefused, type Ask } from './admin-client.ts'
 import { exitCodeOf } from './exit-code.ts'
 
@@ -8,24 +9,26 @@ export type AskCommand = 'status' | 'flights' | 'reload' | 'pins'
 /** Of an image, or of a repository. */
 export type ImageCommand = 'inspect' | 'drop' | 'refresh' | 'pin' | 'unpin'
 
+type Question = AskCommand | ImageCommand | 'evict'
+
 export interface AskOptions {
-  /** Empty where the command takes none. */
-  readonly image: string
+  /** An image, or how much; empty where the command takes none. */
+  readonly argument: string
   readonly json: boolean
 }
 
 /** Resolves with the exit code. */
 export async function runAsk(
   configPath: string,
-  command: AskCommand | ImageCommand,
-  { image, json }: AskOptions,
+  command: Question,
+  { argument, json }: AskOptions,
 ): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
     const client = await AdminClient.find(config.store.path)
     if (!client)
       throw new AdminRefused(`no process serves ${config.store.path}: start it with \`layover serve\``)
-    const answer = await client.ask(questions[command](image))
+    const answer = await client.ask(questions[command](argument))
     process.stdout.write(json ? `${JSON.stringify(answer)}\n` : stringify(answer))
     return isDone(answer) ? 0 : 1
   } catch (error) {
@@ -33,10 +36,11 @@ export async function runAsk(
   }
 }
 
-const questions: Readonly<Record<AskCommand | ImageCommand, (image: string) => Ask>> = {
+const questions: Readonly<Record<Question, (argument: string) => Ask>> = {
   status: () => ({ method: 'GET', path: '/status' }),
   flights: () => ({ method: 'GET', path: '/flights' }),
   reload: () => ({ method: 'POST', path: '/reload' }),
+  evict: size => ({ method: 'POST', path: '/evictions', body: { bytes: parseSize(size) } }),
   pins: () => ({ method: 'GET', path: '/pins' }),
   pin: name => ({ method: 'PUT', path: '/pins', body: { name } }),
   unpin: name => ({ method: 'DELETE', path: '/pins', query: { name } }),

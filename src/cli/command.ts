@@ -1,6 +1,7 @@
 /** The command line: which subcommand, with which options. */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { parseSize } from '../config/quantity.ts'
 import { type LogLevel, logLevels } from '../observe/log.ts'
 import { version } from '../runtime/version.ts'
 import type { AskCommand, ImageCommand } from './ask.ts'
@@ -24,6 +25,7 @@ const usage = `layover: a pull-through caching OCI registry
   layover inspect [--config upstreams.yaml] [--json] <image>     what is here of an image or a repository
   layover drop    [--config upstreams.yaml] <image>              drop the cached copy: the next pull asks upstream
   layover refresh [--config upstreams.yaml] <image>              ask upstream now where its tags point
+  layover evict   [--config upstreams.yaml] <size>               free so much of what is cached: 10GiB
   layover pin     [--config upstreams.yaml] <image>              never evict what is here of it, nor what comes
   layover unpin   [--config upstreams.yaml] <image>              take that back
   layover pins    [--config upstreams.yaml] [--json]             what was pinned that way
@@ -79,7 +81,8 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'pin':
     case 'unpin':
     case 'pins':
-      return (await import('./ask.ts')).runAsk(config, command, { image: argument, json })
+    case 'evict':
+      return (await import('./ask.ts')).runAsk(config, command, { argument, json })
   }
 }
 
@@ -87,7 +90,7 @@ const askCommands = ['status', 'flights', 'reload', 'pins'] as const satisfies A
 const imageCommands = ['inspect', 'drop', 'refresh', 'pin', 'unpin'] as const satisfies ImageCommand[]
 const folderCommands = ['backup', 'restore'] as const
 const commands = ['serve', 'check', 'reindex', 'gc', 'scrub', 'stats', ...askCommands] as const
-const withArgument = [...imageCommands, ...folderCommands] as const
+const withArgument = [...imageCommands, ...folderCommands, 'evict'] as const
 
 interface Parsed {
   command: (typeof commands)[number] | (typeof withArgument)[number] | 'help' | 'version'
@@ -95,7 +98,7 @@ interface Parsed {
   logLevel: LogLevel
   /** Processes that take the connections of clients. */
   workers: number
-  /** The folder of a backup, or the name of an image. */
+  /** The folder of a backup, the name of an image, or how much. */
   argument: string
   verify: boolean
   replace: boolean
@@ -151,6 +154,7 @@ function commandIn([name, ...more]: readonly string[]): Pick<Parsed, 'command' |
   const takesOne = withArgument.some(known => known === command)
   const [argument = '', ...rest] = takesOne ? more : ['', ...more]
   if (rest.length > 0) return `unexpected argument ${rest.join(' ')}`
+  if (command === 'evict' && !parseSize(argument)) return 'say how much: 10GiB'
   if (takesOne && argument === '')
     return folderCommands.some(known => known === command)
       ? 'say which folder the backup is in'

@@ -3,7 +3,7 @@ import { Collection } from '../collect/collection.ts'
 import type { CollectOptions, Finding, Report } from '../collect/run.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
-import { formatSize } from '../config/quantity.ts'
+import { roundedSize } from '../config/quantity.ts'
 import { Holdings } from '../index/local/holdings.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
@@ -63,7 +63,7 @@ async function collectHere(
 
 function lineOf({ kind, repository, name, size, reason }: Finding): string {
   const where = repository === undefined ? '' : `${repository} `
-  return `${kind} ${where}${name}${size === undefined ? '' : ` ${formatSize(size)}`}: ${reason}\n`
+  return `${kind} ${where}${name}${size === undefined ? '' : ` ${roundedSize(size)}`}: ${reason}\n`
 }
 
 function summaryOf(
@@ -71,7 +71,7 @@ function summaryOf(
   dryRun: boolean,
 ): string {
   const lines = [
-    `${dryRun ? 'would delete' : 'deleted'} ${tags} tags, ${manifests} manifests, ${blobs} blobs of repositories, and ${files} files of ${formatSize(bytes)}`,
+    `${dryRun ? 'would delete' : 'deleted'} ${tags} tags, ${manifests} manifests, ${blobs} blobs of repositories, and ${files} files of ${roundedSize(bytes)}`,
     ...(spared > 0 ? [`${spared} tags more, if their rules had \`enforce: true\``] : []),
     ...(skipped > 0 ? [`${skipped} repositories could not be read: see the log`] : []),
   ]

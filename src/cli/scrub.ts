@@ -1,7 +1,7 @@
 /** `layover scrub`: everything in the store read and checked: by who serves it, or here where nobody does. */
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
-import { formatSize } from '../config/quantity.ts'
+import { roundedSize } from '../config/quantity.ts'
 import { Catalog } from '../index/catalog.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
@@ -56,7 +56,7 @@ function lineOf({ kind, repository, name, reason }: Finding): string {
 function summaryOf(report: Report, dryRun: boolean): string {
   const { files, bytes, dropped, records, quarantined, missing, malformed, unchecked } = report
   const lines = [
-    `checked ${files} files of ${formatSize(bytes)}`,
+    `checked ${files} files of ${roundedSize(bytes)}`,
     `${dryRun ? 'would delete' : 'deleted'} ${dropped} damaged cached files and ${records} records that nothing needs`,
     ...(quarantined > 0 ? [`${quarantined} pushed files are damaged: push them again`] : []),
     ...(missing > 0 ? [`${missing} records of what was pushed name what is not here: push it again`] : []),

@@ -1,5 +1,6 @@
 /** `layover stats`: what the store holds, also beside the process that serves it. */
 import { loadConfig } from '../config/load.ts'
+import { roundedSize } from '../config/quantity.ts'
 import { createLogger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { type Progress, readProgress } from '../scrub/progress.ts'
@@ -27,7 +28,7 @@ export async function runStats(configPath: string, { json }: { json: boolean }):
 }
 
 function textOf({ areas: held, shared, registries }: Stats, scrub: Progress | undefined): string {
-  const sizes = areas.map(area => [area, String(held[area].files), people(held[area].bytes)])
+  const sizes = areas.map(area => [area, String(held[area].files), roundedSize(held[area].bytes)])
   const names = Object.entries(registries).map(([registry, of]) => [
     registry,
     ...[of.repositories, of.tags, of.manifests, of.blobs].map(String),
@@ -35,7 +36,7 @@ function textOf({ areas: held, shared, registries }: Stats, scrub: Progress | un
   return [
     table([['area', 'files', 'size'], ...sizes]),
     ...(shared.files > 0
-      ? [`${people(shared.bytes)} of what was pushed are the same files as what is cached\n`]
+      ? [`${roundedSize(shared.bytes)} of what was pushed are the same files as what is cached\n`]
       : []),
     '\n',
     table([['registry', 'repositories', 'tags', 'manifests', 'blobs'], ...names]),
@@ -57,12 +58,4 @@ function whenOf(scrub: Progress | undefined): string {
   const at = (ms: number) => new Date(ms).toISOString()
   if (scrub.endedAt !== undefined) return at(scrub.endedAt)
   return `since ${at(scrub.startedAt)}, up to ${scrub.after ?? 'nothing yet'}`
-}
-
-/** Three digits, in the largest unit that leaves something before the point. */
-function people(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
-  const nth = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
-  const value = bytes / 2 ** (10 * nth)
-  return `${nth === 0 ? value : value.toFixed(value < 100 ? 1 : 0)} ${units[nth] ?? ''}`
 }

@@ -23,6 +23,14 @@ export function formatSize(bytes: number): string {
   return format(bytes, sizeUnits, 'B')
 }
 
+/** For people: three digits, in the largest unit that leaves something before the point. */
+export function roundedSize(bytes: number): string {
+  const units = Object.keys(sizeUnits)
+  const nth = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
+  const value = bytes / 2 ** (10 * nth)
+  return `${nth === 0 ? value : value.toFixed(value < 100 ? 1 : 0)} ${units[nth] ?? ''}`
+}
+
 function parse(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const [, amount = '', unit = ''] = /^(\d+)([a-zA-Z]+)$/.exec(text) ?? []
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined

@@ -1,6 +1,6 @@
 /** Commands that ask the running process, as people use them. */
 import { readdir, stat } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { parse } from 'yaml'
 import { image } from '../fake/content.ts'
 import { startInternet } from '../fake/internet.ts'
@@ -45,6 +45,10 @@ test('without a running process each says so in one line, and exits with 1', asy
     ['inspect', 'a'],
     ['drop', 'a'],
     ['refresh', 'a'],
+    ['pin', 'a'],
+    ['unpin', 'a'],
+    ['pins'],
+    ['evict', '1MiB'],
   ]) {
     expect(at.command(...args)).toEqual({
       code: 1,
@@ -52,6 +56,10 @@ test('without a running process each says so in one line, and exits with 1', asy
       complaints: [expect.stringMatching(/^layover: no process serves .*: start it with `layover serve`$/)],
     })
   }
+  expect(at.command('evict', 'much')).toMatchObject({
+    code: 2,
+    complaints: [expect.stringMatching(/say how much: 10GiB/)],
+  })
   expect(at.command('drop')).toMatchObject({
     code: 2,
     complaints: [expect.stringMatching(/say which image/)],
@@ -90,6 +98,22 @@ test('an image is inspected, refreshed and dropped', async () => {
   expect((await at.run('refresh', 'plain.example/app')).code).toBe(1)
   down.release()
   expect(await at.pull()).toBe(first.digest)
+})
+
+test('what is pinned outlasts an eviction of everything', async () => {
+  await using at = await served()
+  const name = 'plain.example/app:v1'
+  await at.pull()
+  const cached = async () => {
+    const { stdout } = await at.run('status', '--json')
+    return (JSON.parse(stdout) as { store: { cached: unknown[] } }).store.cached
+  }
+  await vi.waitFor(async () => expect(await cached()).toMatchObject([{ blobs: 1 }]), 10_000)
+  expect((await at.run('pin', name)).code).toBe(0)
+  expect((await at.run('pins')).stdout).toContain(name)
+  expect((await at.run('evict', '1GiB')).stdout).toContain('blobs: 0')
+  expect((await at.run('unpin', name)).code).toBe(0)
+  expect((await at.run('evict', '1GiB')).stdout).toContain('blobs: 1')
 })
 
 test('the configuration is read again, and a mistake in it told with its place', async () => {

@@ -242,9 +242,9 @@ describe('`layover gc`', () => {
     )
     const told = [
       `blob local/app sha256:${hex}: no manifest of the repository lists it`,
-      `bytes sha256:${hex} 5B: no repository holds it`,
+      `bytes sha256:${hex} 5 B: no repository holds it`,
     ]
-    const counted = '0 tags, 0 manifests, 1 blobs of repositories, and 1 files of 5B'
+    const counted = '0 tags, 0 manifests, 1 blobs of repositories, and 1 files of 5 B'
     const dry = at.command('gc', '--dry-run', '--log-level', 'warn')
     expect(dry).toEqual({
       code: 0,
@@ -289,7 +289,7 @@ describe('`layover scrub` and `layover stats`', () => {
     const { cached, pushed } = await store(at)
     expect(at.command('scrub', '--log-level', 'warn')).toEqual({
       code: 0,
-      stdout: 'checked 2 files of 12B\ndeleted 0 damaged cached files and 0 records that nothing needs\n',
+      stdout: 'checked 2 files of 12 B\ndeleted 0 damaged cached files and 0 records that nothing needs\n',
       complaints: [],
     })
     for (const path of [cached, pushed]) await writeFile(path, 'rotten')
@@ -319,7 +319,7 @@ describe('`layover scrub` and `layover stats`', () => {
     await using _ = daemon
     expect(at.command('scrub', '--dry-run')).toMatchObject({
       code: 0,
-      stdout: expect.stringContaining('checked 2 files of 12B'),
+      stdout: expect.stringContaining('checked 2 files of 12 B'),
     })
     const { code, stdout } = at.command('stats')
     expect(code).toBe(0)
