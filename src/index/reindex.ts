@@ -56,21 +56,20 @@ export async function rebuildIndex(
   const { completion } = holdings
   const { epoch } = index
   const counted: Counted = { repositories: 0, tags: 0, manifests: 0, blobs: 0 }
+  const after = async () => {
+    signal?.throwIfAborted()
+    await between?.()
+  }
   await completion.completeRepositories() // soon done, and asked for by who wants to see everything
   for await (const key of repositoriesOf(store.layout)) {
     const isLocal = key.registry === localRegistry
-    const filler = counting(isLocal ? holdings : catalog, counted, async () => {
-      signal?.throwIfAborted()
-      await between?.()
-    })
+    const filler = counting(isLocal ? holdings : catalog, counted, after)
     for (const listing of isLocal ? localListings : proxiedListings) {
       if (index.epoch !== epoch) throw new IndexLost()
-      try {
-        await completion.complete(key, listing, filler)
-      } catch (error) {
+      await completion.complete(key, listing, filler).catch((error: unknown) => {
         if (!failed || signal?.aborted) throw error
         failed(error)
-      }
+      })
     }
     if (await holdsAny(store.layout, key)) counted.repositories += 1
   }

@@ -119,7 +119,12 @@ function storeMetrics({ gauge, counter }: Instruments) {
     flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
     uploads: gauge('layover_uploads', 'Upload sessions open'),
     evictions: counter('layover_evictions_total', 'Cached blobs that were evicted', 'upstream', 'reason'),
-    evictedBytes: counter('layover_evicted_bytes_total', 'Cached bytes that were evicted', 'upstream', 'reason'),
+    evictedBytes: counter(
+      'layover_evicted_bytes_total',
+      'Cached bytes that were evicted',
+      'upstream',
+      'reason',
+    ),
     storeBytes: gauge('layover_store_bytes', 'Bytes cached, and bytes pushed since the start', 'area'),
     storeObjects: gauge('layover_store_objects', 'Blobs cached, and blobs pushed since the start', 'area'),
     indexUp: gauge('layover_index_up', 'Whether the index answers'),

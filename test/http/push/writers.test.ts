@@ -229,13 +229,15 @@ describe('limits.uploadIdle', () => {
     await using at = await pushScene({ limits: { uploadIdleMs: 2 * hour } })
     const location = await at.start()
     await at.patch(location, first)
-    await at.clock.untilSleeping(2)
+    await at.clock.untilSleeping(3)
     at.clock.advance(hour)
     expect(await at.rangeOf(location)).toBe('0-999')
     if (restarted) await at.layover.restart()
-    await at.clock.untilSleeping(2)
-    at.clock.advance(2 * hour)
-    await vi.waitFor(async () => expect(await at.sessions()).toEqual([]), { timeout: 10_000, interval: 5 })
+    const ended = async () => {
+      at.clock.advance(2 * hour)
+      expect(await at.sessions()).toEqual([])
+    }
+    await vi.waitFor(ended, { timeout: 10_000, interval: 5 })
     for (const answer of [
       await at.ask(location),
       await at.patch(location, second),
@@ -246,9 +248,9 @@ describe('limits.uploadIdle', () => {
 
   test('does not end one that is being written to', async () => {
     await using at = await held()
-    await at.clock.untilSleeping(2)
+    await at.clock.untilSleeping(3)
     at.clock.advance(48 * hour)
-    await at.clock.untilSleeping(2)
+    await at.clock.untilSleeping(3)
     expect(await at.rangeOf(at.location)).toBe('0-1499')
     at.writer.write(second.subarray(500))
     expect((await at.writer.end()).status).toBe(202)

@@ -1,5 +1,5 @@
 /** How a store notices that it was left without being closed, and what is in doubt then. */
-import { chmod, mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createLogger } from '../../../src/observe/log.ts'
 import { Life } from '../../../src/store/life.ts'
@@ -112,6 +112,5 @@ describe('the life of a store', () => {
     const life = await at.begin({ everyMs: 5, settledMs: 0 })
     expect(life.doubtful).toBeDefined()
     life.end()
-    await chmod(at.path, 0o700)
   })
 })
