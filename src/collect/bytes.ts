@@ -1,5 +1,6 @@
 /** Pushed bytes that no record of a local repository names. */
 import { access } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import type { PushedFile } from '../store/pushed.ts'
 import { ifThere } from '../store/system-error.ts'
@@ -31,11 +32,13 @@ export async function collectBytes(run: Run): Promise<void> {
   using _ = holdings.watch.begin((_key, digest) => marks.add(digest))
   await eachKeptLink(run, digest => marks.add(digest))
   const candidates = new Set<Digest>()
-  for await (const digest of pushedDigests(layout)) {
-    signal.throwIfAborted()
-    if (marks.has(digest)) continue
-    const file = await store.pushed.look(digest)
-    if (file && isOld(run, file)) candidates.add(digest)
+  for await (const digests of pushedDigests(layout)) {
+    for (const digest of digests) {
+      signal.throwIfAborted()
+      if (marks.has(digest)) continue
+      const file = await store.pushed.look(digest)
+      if (file && isOld(run, file)) candidates.add(digest)
+    }
     if (candidates.size >= candidatesAtOnce) await removeAll(run, candidates, marks)
   }
   await removeAll(run, candidates, marks)
@@ -64,8 +67,8 @@ async function remove(run: Run, digest: Digest, isGarbage: () => boolean): Promi
 
 /** In a dry run without those that would be gone by now. */
 function eachKeptLink({ store, signal, doomed }: Run, keep: (digest: Digest) => void): Promise<void> {
-  const found = (digest: Digest, path: string) => {
-    if (!doomed.has(path)) keep(digest)
+  const found = (digest: Digest, folder: string, name: string) => {
+    if (doomed.size === 0 || !doomed.has(join(folder, name))) keep(digest)
   }
   return eachLink(store.layout, { signal, found })
 }

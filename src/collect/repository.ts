@@ -33,14 +33,16 @@ export async function collectRepository(run: Run, key: RepositoryKey): Promise<v
     if (isSameRepository(of, key)) used.add(digest)
   })
   const gone = policy ? await expireTags(run, key, { policy, used }) : new Set<never>()
-  for await (const digest of digestsIn(layout.manifests(key))) {
-    signal.throwIfAborted()
-    for (const child of await childrenOf(run, digest)) used.add(child)
+  for await (const digests of digestsIn(layout.manifests(key))) {
+    for (const digest of digests) {
+      signal.throwIfAborted()
+      for (const child of await childrenOf(run, digest)) used.add(child)
+    }
   }
   if (policy && policy.untaggedMs < Number.POSITIVE_INFINITY) {
     for await (const digest of digestsOfTags(run, key, gone)) used.add(digest)
-    for await (const digest of digestsIn(layout.manifests(key)))
-      await judgeManifest(run, key, { digest, policy, used })
+    for await (const digests of digestsIn(layout.manifests(key)))
+      for (const digest of digests) await judgeManifest(run, key, { digest, policy, used })
   }
   await collectBlobs(run, key, used)
 }
@@ -94,15 +96,17 @@ async function holdsManifest({ store }: Run, key: RepositoryKey, digest: Digest)
 async function collectBlobs(run: Run, key: RepositoryKey, used: Marks): Promise<void> {
   const { store, signal } = run
   let batch: Digest[] = []
-  for await (const digest of digestsIn(store.layout.blobs(key))) {
-    signal.throwIfAborted()
-    if (used.has(digest)) continue
-    const found = await store.records.read(store.layout.blob(key, digest))
-    const at = found && linkTime(found.record)
-    if (at !== undefined && isUnpromised(run, at)) batch.push(digest)
-    if (batch.length < blobsAtOnce) continue
-    await takeBlobs(run, key, { batch, used })
-    batch = []
+  for await (const digests of digestsIn(store.layout.blobs(key))) {
+    for (const digest of digests) {
+      signal.throwIfAborted()
+      if (used.has(digest)) continue
+      const found = await store.records.read(store.layout.blob(key, digest))
+      const at = found && linkTime(found.record)
+      if (at !== undefined && isUnpromised(run, at)) batch.push(digest)
+      if (batch.length < blobsAtOnce) continue
+      await takeBlobs(run, key, { batch, used })
+      batch = []
+    }
   }
   if (batch.length > 0) await takeBlobs(run, key, { batch, used })
 }
