@@ -82,45 +82,19 @@ async function soak(setting: Setting): Promise<Soak> {
   await using clients = new Child<typeof clientCalls>('soak/clients.ts')
   await using prober = new Child<typeof proberCalls>('soak/prober.ts')
   using watch = new Watch({ pid: layover.pid, store: layover.store, capBytes })
-  const names = Array.from({ length: catalogue.count }, (_, image) => catalogue.nameOf(image))
-  const path = `/v2/${registry}/${names[0]}/manifests/${catalogue.manifest(0, 1).digest}`
-  const { url } = layover
-  await clients.call('start', { url, seed: content.seed, registry, names })
-  await prober.call('start', { url, path })
+  const at: Site = { catalogue, origin, layover, clients, prober, watch }
+  await startClients(at)
   const ending = new AbortController()
+  const { signal } = ending
   const jobsFailed: string[] = []
-  const beside = [
-    superseding({ catalogue, origin, clients }, ending.signal),
-    ...(['collections', 'scrubs'] as const).map(kind =>
-      jobs(layover, kind, { failed: jobsFailed, signal: ending.signal }),
-    ),
-  ]
+  const repeated = (['collections', 'scrubs'] as const).map(kind =>
+    repeat(layover, kind, { jobsFailed, signal }),
+  )
+  const superseding = supersede(at, signal)
   const sum = emptyTally()
-  const lines: Line[] = []
-  const startedMs = nowMs()
-  console.log(header)
-  for (let lastMs = startedMs; lastMs - startedMs < minutes * 60_000; ) {
-    await pause(lineEveryMs)
-    const [tally, probed, asked, watched] = await Promise.all([
-      clients.call('take', undefined),
-      prober.call('take', undefined),
-      origin.call('take', undefined),
-      watch.take(),
-    ])
-    addTally(tally, probed)
-    addTally(sum, tally)
-    const elapsed = { seconds: (nowMs() - startedMs) / 1000, since: (nowMs() - lastMs) / 1000 }
-    lastMs = nowMs()
-    const line = {
-      ...lineOf({ ...tally, probesMs: probed.probesMs }, asked, elapsed),
-      ...watched,
-      mostDiskBytes: watch.mostDiskBytes,
-    }
-    lines.push(line)
-    console.log(textOf(line))
-  }
+  const lines = await watchFor(minutes * 60_000, at, sum)
   ending.abort()
-  const published = (await Promise.all(beside))[0] ?? 0
+  const [published] = await Promise.all([superseding, ...repeated])
   await Promise.all([clients.call('stop', undefined), prober.call('stop', undefined)])
   addTally(sum, await clients.call('take', undefined))
   return {
@@ -138,15 +112,51 @@ async function soak(setting: Setting): Promise<Soak> {
   }
 }
 
+/** Who takes part. */
+interface Site {
+  readonly catalogue: Catalogue
+  readonly origin: Child<typeof originCalls>
+  readonly layover: Soaked
+  readonly clients: Child<typeof clientCalls>
+  readonly prober: Child<typeof proberCalls>
+  readonly watch: Watch
+}
+
+async function startClients({ catalogue, layover: { url }, clients, prober }: Site): Promise<void> {
+  const names = Array.from({ length: catalogue.count }, (_, image) => catalogue.nameOf(image))
+  await clients.call('start', { url, seed: Number(given.seed), registry, names })
+  const { digest } = catalogue.manifest(0, 1)
+  await prober.call('start', { url, path: `/v2/${registry}/${names[0]}/manifests/${digest}` })
+}
+
+/** Resolves with the lines, which are printed as they come. */
+async function watchFor(ms: number, { clients, prober, origin, watch }: Site, sum: Tally): Promise<Line[]> {
+  const lines: Line[] = []
+  const startedMs = nowMs()
+  console.log(header)
+  for (let lastMs = startedMs; lastMs - startedMs < ms; ) {
+    await pause(lineEveryMs)
+    const [tally, probed, asked, watched] = await Promise.all([
+      clients.call('take', undefined),
+      prober.call('take', undefined),
+      origin.call('take', undefined),
+      watch.take(),
+    ])
+    const elapsed = { seconds: (nowMs() - startedMs) / 1000, since: (nowMs() - lastMs) / 1000 }
+    lastMs = nowMs()
+    addTally(tally, probed)
+    addTally(sum, tally)
+    const { mostDiskBytes } = watch
+    const counts = lineOf({ ...tally, probesMs: probed.probesMs }, asked, elapsed)
+    const line = { ...counts, ...watched, mostDiskBytes }
+    lines.push(line)
+    console.log(textOf(line))
+  }
+  return lines
+}
+
 /** Popular images get new versions more often. Resolves with the bytes that these did not share. */
-async function superseding(
-  {
-    catalogue,
-    origin,
-    clients,
-  }: { catalogue: Catalogue; origin: Child<typeof originCalls>; clients: Child<typeof clientCalls> },
-  signal: AbortSignal,
-): Promise<number> {
+async function supersede({ catalogue, origin, clients }: Site, signal: AbortSignal): Promise<number> {
   const random = new Random(Number(given.seed) + 1)
   const zipf = new Zipf(random, catalogue.count, 0.5)
   const bytesPerMs = catalogue.bytes / (Number(given.minutes) * 60_000)
@@ -161,16 +171,15 @@ async function superseding(
   return bytes
 }
 
-async function jobs(
+async function repeat(
   layover: Soaked,
   kind: 'collections' | 'scrubs',
-  { failed, signal }: { failed: string[]; signal: AbortSignal },
-): Promise<number> {
+  { jobsFailed, signal }: { jobsFailed: string[]; signal: AbortSignal },
+): Promise<void> {
   while (!signal.aborted) {
     await pause(kind === 'scrubs' ? scrubEveryMs : collectEveryMs, undefined, { signal }).catch(() => {}) // the end
-    await layover.startJob(kind).catch((error: unknown) => failed.push(String(error)))
+    await layover.startJob(kind).catch((error: unknown) => jobsFailed.push(String(error)))
   }
-  return 0
 }
 
 function lineOf(

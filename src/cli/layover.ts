@@ -107,7 +107,8 @@ class Program implements Layover {
       clock: this.#clock,
       metrics: this.#metrics,
       changes: () => this.#changes,
-      dropped: digest => this.#servers?.send({ kind: 'dropped', digest }),
+      dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
+      stopping: this.#stopping.signal,
     })
     const started = { ...parts, edge: this.#edge(parts) }
     this.#started = started

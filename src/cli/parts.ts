@@ -18,7 +18,7 @@ import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import { openStore, type Store } from '../store/store.ts'
+import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
@@ -34,7 +34,9 @@ export interface PartsDeps {
   /** Tells the servers, once there are any. */
   readonly changes: () => Changes | undefined
   /** Cached bytes were damaged, and are gone. */
-  readonly dropped: (digest: Digest) => void
+  readonly dropped: Dropped
+  /** Nothing that goes on by itself is begun from then on. */
+  readonly stopping: AbortSignal
 }
 
 export interface Parts {
@@ -55,11 +57,12 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, lines, clock, metrics, changes, dropped } = given
+  const { config, log, lines, clock, metrics, changes, dropped, stopping } = given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
     pinsKnown: () => pins.known,
+    stopping,
   }
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
@@ -70,21 +73,25 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     answers.drop(key)
     return changes()?.end(key)
   }
-  const cachedChanged = async (key: RepositoryKey) => {
-    pins.changed(key)
+  const tagChanged = async (key: RepositoryKey) => {
     await changing(key)
     await changed(key)
   }
+  const cachedChanged = (key: RepositoryKey) => {
+    pins.changed(key)
+    return tagChanged(key)
+  }
   const holdings = new Holdings({ index, store, clock, log, changing, changed })
   const catalog = new Catalog(index, store, clock, {
-    changed: cachedChanged,
+    changed: tagChanged,
+    recorded: key => pins.changed(key),
     failed: error => log.error({ err: error }, 'a pull time could not be kept'),
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
   const { completion } = holdings
   const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
   const limits = limitsOf(config)
-  const pull = createPull({ ...deps, limits })
+  const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
   const inventory = {
     ...deps,

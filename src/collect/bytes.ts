@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { PushedFile } from '../store/pushed.ts'
 import { ifThere } from '../store/system-error.ts'
 import { Marks } from './marks.ts'
-import { isOver, type Run } from './run.ts'
+import type { Run } from './run.ts'
 import { countOf, eachLink, pushedDigests } from './walk.ts'
 
 /** So many candidates are in memory, and cost one more walk over the records. */
@@ -74,8 +74,8 @@ function eachKeptLink({ store, signal, doomed }: Run, keep: (digest: Digest) => 
 }
 
 /** Under its name for so long that who put it there has had time to write a record, also over a restart. */
-function isOld({ graceMs, clock }: Run, { changedAt }: PushedFile): boolean {
-  return isOver(changedAt, { forMs: graceMs(), now: clock.now() })
+function isOld({ graceMs, isPast }: Run, { changedAt }: PushedFile): boolean {
+  return isPast(changedAt, graceMs())
 }
 
 async function isThere(folder: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** Garbage collection of what was pushed, while everything goes on: begun anew each time, it can end at any moment. */
 import { localRepositories } from '../index/folders.ts'
+import { Ages } from '../runtime/ages.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { collectBytes } from './bytes.ts'
 import { collectRepository } from './repository.ts'
@@ -7,10 +8,12 @@ import type { CollectionDeps, CollectOptions, Report, Run } from './run.ts'
 
 export class Collection {
   readonly #deps: CollectionDeps
+  readonly #ages: Ages
   #isRunning = false
 
   constructor(deps: CollectionDeps) {
     this.#deps = deps
+    this.#ages = new Ages(deps.clock)
   }
 
   /**
@@ -28,6 +31,7 @@ export class Collection {
       dryRun,
       signal: signal ?? new AbortController().signal,
       told,
+      isPast: (since, ms) => this.#ages.isPast(since, ms),
       report: { tags: 0, manifests: 0, blobs: 0, files: 0, bytes: 0, spared: 0, skipped: 0 },
       doomed: new Set(),
     }

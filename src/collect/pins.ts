@@ -33,7 +33,7 @@ export class Pins {
   readonly #known = Promise.withResolvers<void>()
   readonly #asked: AskedPins
   #askedNow: readonly AskedPin[] = []
-  #pinned = new Map<string, ReadonlySet<Digest>>()
+  #pinned = new Map<string, Set<Digest>>()
   #looking: Promise<void> = Promise.resolve()
 
   constructor(deps: PinsDeps) {
@@ -73,10 +73,27 @@ export class Pins {
 
   /** A tag of the repository points elsewhere. */
   changed(key: RepositoryKey): void {
-    if (this.#pinsOf(key).length === 0 && this.#askedOf(key).length === 0) return
+    if (!this.#isConcerned(key)) return
     void this.#next(async () => {
       this.#pinned.set(keyText(key), await this.#lookAt(key))
     })
+  }
+
+  /** A manifest of the repository has come: what it lists was not known before. */
+  kept(key: RepositoryKey, digest: Digest): void {
+    if (!this.#isConcerned(key)) return
+    void this.#next(async () => {
+      const pinned = this.#pinned.get(keyText(key)) ?? new Set()
+      if (!this.#isWhole(key) && !pinned.has(digest)) return
+      const digests = new Set<Digest>()
+      await this.#add(digest, digests)
+      for (const each of digests) pinned.add(each)
+      this.#pinned.set(keyText(key), pinned)
+    })
+  }
+
+  #isConcerned(key: RepositoryKey): boolean {
+    return this.#pinsOf(key).length > 0 || this.#askedOf(key).length > 0
   }
 
   async #change<T>(change: () => Promise<T>): Promise<T> {
@@ -92,7 +109,7 @@ export class Pins {
 
   async #lookAtAll(): Promise<void> {
     this.#askedNow = await this.#asked.list()
-    const pinned = new Map<string, ReadonlySet<Digest>>()
+    const pinned = new Map<string, Set<Digest>>()
     for await (const key of this.#repositories()) {
       const digests = await this.#lookAt(key)
       if (digests.size > 0) pinned.set(keyText(key), digests)
@@ -125,12 +142,17 @@ export class Pins {
     return this.#askedNow.filter(pin => isSameRepository(pin, key))
   }
 
-  async #lookAt(key: RepositoryKey): Promise<ReadonlySet<Digest>> {
+  #isWhole(key: RepositoryKey): boolean {
+    return (
+      this.#pinsOf(key).some(({ tags }) => tags === undefined) ||
+      this.#askedOf(key).some(({ reference }) => reference === undefined)
+    )
+  }
+
+  async #lookAt(key: RepositoryKey): Promise<Set<Digest>> {
     const digests = new Set<Digest>()
     const [pins, asked] = [this.#pinsOf(key), this.#askedOf(key)]
-    const isWhole =
-      pins.some(({ tags }) => tags === undefined) || asked.some(pin => pin.reference === undefined)
-    if (isWhole) await this.#addAll(key, digests)
+    if (this.#isWhole(key)) await this.#addAll(key, digests)
     else if (pins.length > 0) await this.#addTagged(key, pins, digests)
     for (const { reference } of asked) await this.#add(await this.#digestOf(key, reference), digests)
     return digests

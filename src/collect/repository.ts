@@ -6,7 +6,7 @@ import { viewManifest } from '../oci/manifest.ts'
 import { isSameRepository, type RepositoryKey } from '../store/layout.ts'
 import { Marks } from './marks.ts'
 import { pullLagMs } from './retention.ts'
-import { isOver, type Policy, type Run } from './run.ts'
+import type { Policy, Run } from './run.ts'
 import { digestsOfTags, expireTags } from './tags.ts'
 import { countOf, digestsIn } from './walk.ts'
 
@@ -63,7 +63,7 @@ interface Judged {
 
 /** Goes when it has been without a tag for so long, counted from the first collection that found it so, and without a pull. */
 async function judgeManifest(run: Run, key: RepositoryKey, { digest, policy, used }: Judged): Promise<void> {
-  const { store, holdings, clock, dryRun, signal, report, told } = run
+  const { store, holdings, clock, isPast, dryRun, signal, report, told } = run
   signal.throwIfAborted()
   const path = store.layout.manifest(key, digest)
   const found = await store.records.read(path)
@@ -72,15 +72,14 @@ async function judgeManifest(run: Run, key: RepositoryKey, { digest, policy, use
   const { untaggedAt } = found.record as Partial<ManifestRecord>
   const isUsed =
     used.has(digest) || (entry.subject !== undefined && (await holdsManifest(run, key, entry.subject)))
-  const now = clock.now()
   if (isUsed !== (untaggedAt === undefined)) {
-    const since = isUsed ? undefined : now
+    const since = isUsed ? undefined : clock.now()
     if (!dryRun)
       await holdings.taking.untagged(key, digest, { since, isSo: () => isUsed || !used.has(digest) })
     return
   }
-  if (untaggedAt === undefined || !isOver(untaggedAt, { forMs: policy.untaggedMs + renewLagMs, now })) return
-  if (!isOver(entry.pulledAt ?? 0, { forMs: policy.untaggedMs + pullLagMs, now })) return
+  if (untaggedAt === undefined || !isPast(untaggedAt, policy.untaggedMs + renewLagMs)) return
+  if (!isPast(entry.pulledAt ?? 0, policy.untaggedMs + pullLagMs)) return
   const isGarbage = () =>
     !used.has(digest) && !holdings.wasPulled(key, digest) && !holdings.wasPromised(key, digest)
   if (dryRun) run.doomed.add(path)
@@ -133,6 +132,6 @@ async function takeBlobs(
   await setImmediate()
 }
 
-function isUnpromised({ graceMs, clock }: Run, at: number): boolean {
-  return isOver(at, { forMs: graceMs() + renewLagMs, now: clock.now() })
+function isUnpromised({ graceMs, isPast }: Run, at: number): boolean {
+  return isPast(at, graceMs() + renewLagMs)
 }

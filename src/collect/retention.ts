@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import { matchesPattern } from '../oci/pattern.ts'
 import type { LocalNamespace, RetentionRule } from '../pull/target.ts'
+import type { Run } from './run.ts'
 
 export interface TagFacts {
   readonly tag: Tag
@@ -24,7 +25,7 @@ export const pullLagMs = 2 * 3_600_000
 export function expiredTags(
   tags: readonly TagFacts[],
   { retention, immutableTags }: Pick<LocalNamespace, 'retention' | 'immutableTags'>,
-  now: number,
+  isPast: Run['isPast'],
 ): Expired[] {
   const ruled = new Map<RetentionRule, TagFacts[]>(retention.map(rule => [rule, []]))
   for (const facts of tags) {
@@ -34,8 +35,9 @@ export function expiredTags(
   }
   return [...ruled].flatMap(([rule, its]) =>
     its
+      .filter(({ pushedAt }) => isPast(pushedAt, 0)) // what a clock that was ahead took down stays, in nobody's place
       .sort(newestFirst)
-      .filter((facts, nth) => !isKept(rule, facts, { nth, now }))
+      .filter((facts, nth) => !isKept(rule, facts, { nth, isPast }))
       .map(facts => ({ facts, rule })),
   )
 }
@@ -43,13 +45,13 @@ export function expiredTags(
 function isKept(
   { keep }: RetentionRule,
   { pushedAt, pulledAt = Number.NEGATIVE_INFINITY }: TagFacts,
-  { nth, now }: { nth: number; now: number },
+  { nth, isPast }: { nth: number; isPast: Run['isPast'] },
 ): boolean {
   const { last = 0, newerThanMs = 0, pulledWithinMs = 0 } = keep
-  if (nth < last || now - pushedAt < newerThanMs) return true
+  if (nth < last || !isPast(pushedAt, newerThanMs)) return true
   // What was pushed had no time to be pulled yet.
   return (
-    pulledWithinMs > 0 && (now - pushedAt < pulledWithinMs || now - pulledAt < pulledWithinMs + pullLagMs)
+    pulledWithinMs > 0 && !(isPast(pushedAt, pulledWithinMs) && isPast(pulledAt, pulledWithinMs + pullLagMs))
   )
 }
 

@@ -59,11 +59,9 @@ export interface Run extends CollectionDeps {
   readonly dryRun: boolean
   readonly signal: AbortSignal
   readonly told: (finding: Finding) => void
+  /** Whether so much time has passed since then: never by a clock that was set just now. */
+  readonly isPast: (sinceMs: number, forMs: number) => boolean
   readonly report: Report
   /** Paths of records that a dry run left where they are. */
   readonly doomed: Set<string>
-}
-
-export function isOver(sinceMs: number, { forMs, now }: { forMs: number; now: number }): boolean {
-  return now - sinceMs >= forMs
 }

@@ -21,7 +21,7 @@ export async function expireTags(
 ): Promise<ReadonlySet<Tag>> {
   const gone = new Set<Tag>()
   if (policy.retention.length === 0) return gone
-  const expired = expiredTags(await factsOf(run, key), policy, run.clock.now())
+  const expired = expiredTags(await factsOf(run, key), policy, run.isPast)
   for (const one of expired) {
     const { tag } = one.facts
     if (one.rule.enforce && (await take(run, key, { one, used }))) gone.add(tag)

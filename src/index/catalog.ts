@@ -30,6 +30,8 @@ export interface CatalogOptions {
   /** A record that cannot be read is an error; else it counts as absent, and a pull goes on without it. */
   readonly strict?: boolean
   readonly changed?: Changed
+  /** Told when that of a tag stands in its record too. */
+  readonly recorded?: (key: RepositoryKey) => void
   /** Told of a pull time that could not be kept. */
   readonly failed?: (error: unknown) => void
 }
@@ -40,19 +42,21 @@ export class Catalog {
   readonly #clock: Clock
   readonly #strict: boolean
   readonly #changed: Changed
+  readonly #recorded: (key: RepositoryKey) => void
   readonly #pulls: PullNotes
 
   constructor(
     index: Index,
     store: Store,
     clock: Clock,
-    { strict = false, changed = () => {}, failed = () => {} }: CatalogOptions = {},
+    { strict = false, changed = () => {}, recorded = () => {}, failed = () => {} }: CatalogOptions = {},
   ) {
     this.index = index
     this.#store = store
     this.#clock = clock
     this.#strict = strict
     this.#changed = changed
+    this.#recorded = recorded
     this.#pulls = new PullNotes({ clock, write: pull => this.#writePull(pull), failed })
   }
 
@@ -72,6 +76,7 @@ export class Catalog {
     await this.index.putTag(key, tag, entry)
     this.#tell(key)
     await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
+    this.#recorded(key)
   }
 
   /** Upstream was asked about the tag and it did not move. Remembered by the index alone. */
@@ -85,6 +90,7 @@ export class Catalog {
       await this.index.dropTag(key, tag)
     } finally {
       this.#tell(key)
+      this.#recorded(key)
     }
   }
 

@@ -45,8 +45,7 @@ export async function hasEntries(folder: string): Promise<boolean> {
 
 /** Every repository that has a folder for records, whether or not anything is in it. */
 export async function* repositoriesOf(layout: Layout): AsyncGenerator<RepositoryKey> {
-  for await (const { name } of entriesOf(layout.names))
-    yield* repositoriesIn(layout, name)
+  for await (const { name } of entriesOf(layout.names)) yield* repositoriesIn(layout, name)
 }
 
 export function repositoriesIn(layout: Layout, registry: string): AsyncGenerator<RepositoryKey> {

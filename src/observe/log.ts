@@ -1,5 +1,6 @@
 /** The log: one JSON line an event, to standard output, without secrets. */
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type DestinationStream, type Logger, pino, symbols } from 'pino'
 
 export type { Logger }
 
@@ -20,6 +21,21 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
     redact: ['authorization', 'password', 'token', '*.authorization', '*.password', '*.token'],
   }
   return destination ? pino(options, destination) : withOutput(output => pino(options, output))
+}
+
+/**
+ * Resolves when what waits is written, or cannot be, or after so long; what is not written by then is lost. For a process
+ * that has to end though nobody may read its log any more: at its exit each line would be tried for ever.
+ */
+export async function endLog(log: Logger, withinMs: number): Promise<void> {
+  const written = new Promise<void>(resolve => log.flush(() => resolve()))
+  await Promise.race([written, sleep(withinMs)])
+  dropRest(log)
+}
+
+/** What waits is lost: nobody is there to read it. */
+export function dropRest(log: Logger): void {
+  Object.assign(log[symbols.streamSym as never], { flushSync: () => {} })
 }
 
 /** Standard output, which nobody waits for. What is still to be written at the end of the process is written then. */

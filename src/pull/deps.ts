@@ -2,7 +2,9 @@
 import type { Catalog } from '../index/catalog.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Background } from '../stream/background.ts'
 import type { Absences } from './absences.ts'
@@ -21,4 +23,6 @@ export interface PullDeps {
   readonly limits: PullLimits
   readonly background: Background
   readonly absences: Absences
+  /** Told of a manifest that was fetched, once it is in the store or was not taken. */
+  readonly kept: (key: RepositoryKey, digest: Digest) => void
 }

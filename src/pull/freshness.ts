@@ -10,9 +10,13 @@ export function freshMs(policy: CachePolicy, tag: Tag): number {
   return policy.tags.find(({ match }) => matchesPattern(match, tag))?.freshMs ?? 0
 }
 
-/** A check that lies ahead comes from a clock that was set back since: it counts no longer than any other. */
 export function isFresh(entry: TagEntry, policy: CachePolicy, tag: Tag, now: number): boolean {
-  return entry.missingSince === undefined && Math.abs(now - entry.checkedAt) < freshMs(policy, tag)
+  return entry.missingSince === undefined && ageOf(entry.checkedAt, now) < freshMs(policy, tag)
+}
+
+/** A moment that lies ahead comes from a clock that was set back since: it counts no longer than any other. */
+function ageOf(at: number, now: number): number {
+  return Math.abs(now - at)
 }
 
 /** What a failed revalidation means for the cached tag. */
@@ -21,6 +25,6 @@ export type Verdict = 'serve' | 'drop' | 'refuse'
 export function judge(entry: TagEntry, failure: unknown, policy: CachePolicy, now: number): Verdict {
   if (!(failure instanceof UpstreamError) || failure.failure === 'not-allowed') return 'refuse'
   if (failure.absent)
-    return now - (entry.missingSince ?? now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
-  return now - entry.checkedAt <= policy.maxStaleMs ? 'serve' : 'refuse'
+    return ageOf(entry.missingSince ?? now, now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
+  return ageOf(entry.checkedAt, now) <= policy.maxStaleMs ? 'serve' : 'refuse'
 }

@@ -48,6 +48,7 @@ export class ManifestCache {
         await this.#deps.store.put(digest, body, target.upstream.registry)
       } finally {
         this.#storing.delete(digest)
+        this.#deps.kept(keyOf(target), digest)
       }
     })
     this.keepLink(target, fetched)

@@ -6,7 +6,7 @@ import type { Reference } from '../oci/reference.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
-import { isAbsent } from '../upstream/upstream-error.ts'
+import { isAbsent, isTimeout } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { isFresh, judge } from './freshness.ts'
 import { HeldManifests } from './held.ts'
@@ -107,9 +107,8 @@ export class Manifests {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
     if (!entry) return this.#coldTag(target, tag, ask)
     const provenance = this.#held.freshness(target, tag, entry)
-    return provenance
-      ? this.#fromTag(target, tag, entry, { ask, provenance })
-      : this.#recheck(target, tag, entry, ask)
+    if (!provenance) return this.#recheck(target, tag, entry, ask)
+    return this.#fromTag(target, tag, entry, { ask, provenance })
   }
 
   /** What the tag points at; its body is fetched if only a HEAD was seen so far. */
@@ -148,7 +147,13 @@ export class Manifests {
       this.#check(target, entry, asked, { ...ask, totalMs: revalidateMs }),
     )
     const checked = await inTime(result, target, this.#deps.clock)
-    if ('failure' in checked) return this.#stale(target, entry, asked, { ask, failure: checked.failure })
+    if ('failure' in checked) {
+      const { failure } = checked
+      const stale = await this.#stale(target, entry, asked, { ask, failure })
+      if (stale) return stale
+      if (isTimeout(failure)) return this.#coldTag(target, tag, ask) // as if it had never been here
+      throw failure
+    }
     if (checked.found)
       return joined ? { ...checked.found, provenance: { ...collapsed, ageMs: 0 } } : checked.found
     return this.#fromTag(target, tag, checked.entry, { ask, provenance: { ...revalidated, ageMs: 0 } })
@@ -192,17 +197,18 @@ export class Manifests {
     }
   }
 
+  /** Undefined where the policy forbids it, or a client could not go on from it. */
   async #stale(
     target: Target,
     entry: TagEntry,
     asked: Asked,
     { ask, failure }: { ask: Ask; failure: unknown },
-  ): Promise<ManifestAnswer> {
+  ): Promise<ManifestAnswer | undefined> {
     const now = this.#deps.clock.now()
     const verdict = judge(entry, failure, target.policy, now)
     if (verdict === 'drop') await this.#pointers.drop(asked)
     const kept = verdict === 'serve' ? await this.#cache.whole(target, entry.digest) : undefined
-    if (!kept) throw failure
+    if (!kept) return undefined
     if (isAbsent(failure)) await this.#missing(asked, entry)
     const detail = failure instanceof Error ? failure.message : String(failure)
     const provenance: Provenance = { outcome: 'stale', detail, ageMs: now - entry.checkedAt }

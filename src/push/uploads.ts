@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { type Algorithm, algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Local, localKey } from '../pull/target.ts'
+import { Ages } from '../runtime/ages.ts'
 import { isSameRepository, type RepositoryKey } from '../store/layout.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import { storeClaimed } from './claimed.ts'
@@ -38,6 +39,7 @@ interface Writer {
 /** Every method rejects with RegistryError BLOB_UPLOAD_UNKNOWN (404) for a session that this repository does not have. */
 export class Uploads {
   readonly #deps: PushDeps
+  readonly #ages: Ages
   readonly #writers = new Map<string, Writer>()
   readonly #warm = new LRUCache<string, Session>({
     ...warm,
@@ -52,6 +54,7 @@ export class Uploads {
 
   constructor(deps: PushDeps) {
     this.#deps = deps
+    this.#ages = new Ages(deps.clock)
   }
 
   /** @throws RegistryError TOOMANYREQUESTS (429) */
@@ -155,7 +158,10 @@ export class Uploads {
   async reap(): Promise<number> {
     const { store, limits, clock } = this.#deps
     const { uploads } = store
-    const reaped = await uploads.reap(limits.uploadIdleMs, clock.now(), id => this.#writers.has(id))
+    const reaped = await uploads.reap(clock.now(), {
+      isIdle: touchedAt => this.#ages.isPast(touchedAt, limits.uploadIdleMs),
+      inUse: id => this.#writers.has(id),
+    })
     for (const [id, session] of this.#warm) if (!(await uploads.find(id))) this.#forget(id, session)
     await this.#open.recount(uploads.list())
     this.#tellCount()

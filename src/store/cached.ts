@@ -42,8 +42,12 @@ export class Cached implements ReadableContents {
   async put(digest: Digest, content: Buffer, owner: string): Promise<boolean> {
     const reservation = await this.#deps.capacity?.reserve(owner, content.length)
     if (!reservation && this.#deps.capacity) return false
-    await this.#arrive(digest, reservation, content.length, () => this.#contents.put(digest, content))
-    return true
+    try {
+      await this.#arrive(digest, reservation, content.length, () => this.#contents.put(digest, content))
+      return true
+    } finally {
+      reservation?.release()
+    }
   }
 
   /** @param reservation of at least its bytes; given back */
@@ -56,20 +60,23 @@ export class Cached implements ReadableContents {
     return this.#arrive(digest, reservation, sizeBytes, () => this.#contents.adopt(digest, path, sizeBytes))
   }
 
-  async drop(digest: Digest): Promise<void> {
+  /** False when the disk refused: then it counts as absent all the same. */
+  async drop(digest: Digest): Promise<boolean> {
     try {
       await this.#contents.remove(digest)
       this.#deps.capacity?.gone(digest)
+      return true
     } catch (error) {
       this.#undeletable.add(digest)
       this.#deps.unreadable.report(this.path(digest), error)
+      return false
     }
   }
 
-  /** Its owner has dropped it: where it could not be deleted, it counts as absent here too. */
-  async forget(digest: Digest): Promise<void> {
+  /** Its owner has dropped it. */
+  forget(digest: Digest, isGone: boolean): void {
     this.#contents.forget(digest)
-    if ((await this.size(digest)) !== undefined) this.#undeletable.add(digest)
+    if (!isGone) this.#undeletable.add(digest)
   }
 
   close(): void {

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
 import type { LeftFiles } from './eviction/left-files.ts'
-import type { Reservation } from './eviction/reservation.ts'
 import { SharedFile } from './file.ts'
 import type { Layout } from './layout.ts'
 import {
@@ -54,24 +53,30 @@ export class Partials {
    * @throws NoRoom, or the system's error
    */
   async begin(digest: Digest, { owner, expectedSize }: Beginning): Promise<Partial> {
+    const { left, capacity } = this.#deps
     const path = this.#layout.partial(digest, randomBytes(6).toString('hex'))
     this.#open.add(path)
     const closed = (leftBytes = 0) => {
       this.#open.delete(path)
-      if (leftBytes > 0) this.#deps.left.add(path, leftBytes)
+      if (leftBytes > 0) left.add(path, leftBytes)
     }
-    let offset = 0
-    let reservation: Reservation | undefined
+    const adopted = await this.#adopt(digest, path).catch(error => {
+      closed()
+      throw error
+    })
+    const { offset = 0, ...note } = adopted?.note ?? {}
+    // In one turn, so that its bytes are counted at each moment, and once.
+    const reservation = capacity?.hold(owner, offset)
+    if (adopted) left.delete(adopted.path)
     try {
-      const adopted = await this.#adopt(digest, path)
-      offset = adopted?.offset ?? 0
-      reservation = await this.#reserve(owner, Math.max(offset, expectedSize ?? 0))
+      const bytes = Math.max(offset, expectedSize ?? 0)
+      if (reservation && !(await reservation.cover(bytes)))
+        throw new NoRoom(`no room for a blob of ${bytes} bytes`)
       const file = await SharedFile.open(path, adopted ? 'r+' : 'wx+')
-      const { offset: _, ...note } = adopted ?? {}
       return new Partial(this.#deps, { digest, path, file, note, written: offset, reservation, closed })
     } catch (error) {
-      reservation?.release()
       closed(offset)
+      reservation?.release()
       throw error
     }
   }
@@ -99,25 +104,18 @@ export class Partials {
     return this.#deps.left.find(this.#layout.partials, path => !this.#open.has(path))
   }
 
-  async #reserve(owner: string, bytes: number): Promise<Reservation | undefined> {
-    const { capacity } = this.#deps
-    if (!capacity) return undefined
-    const reservation = await capacity.reserve(owner, bytes)
-    if (!reservation) throw new NoRoom(`no room for a blob of ${bytes} bytes`)
-    return reservation
-  }
-
+  /** What an earlier flight left behind, under another name now. */
   async #adopt(digest: Digest, path: string) {
     const left = await this.#leftBehind(digest)
     if (!left) return undefined
     try {
       await truncate(left.path, left.note.offset)
       await renamePartial(left.path, path)
-      this.#deps.left.delete(left.path)
-      return left.note
+      return left
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error
       await removePartial(path) // reaped between listing and renaming, perhaps one half of it
+      this.#deps.left.delete(left.path)
       return undefined
     }
   }

@@ -22,12 +22,15 @@ import { Records, type StoredRecord } from './records.ts'
 import { Unreadable } from './unreadable.ts'
 import { UploadFiles } from './upload.ts'
 
+/** @param isGone the disk has let the file be deleted */
+export type Dropped = (digest: Digest, isGone: boolean) => void
+
 export interface StoreDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly clock?: Clock
   /** Told when cached bytes turned out to be damaged and are gone, or count as gone. */
-  readonly dropped?: (digest: Digest) => void
+  readonly dropped?: Dropped
   /** How much may be cached; without it: as much as the disk takes. */
   readonly capacity?: CapacityOptions
   /** Told, in place of the accounts of another process, which cached bytes were asked for. */
@@ -46,7 +49,9 @@ export async function openStore(root: string, deps: StoreDeps): Promise<Store> {
     life.end()
     unlock()
   }
-  return new Store(layout, deps, { close, isOwner: true, doubtful: life.doubtful })
+  const store = new Store(layout, deps, { close, isOwner: true, doubtful: life.doubtful })
+  await store.findLeft()
+  return store
 }
 
 /** To read beside the process that owns the store; nothing is looked at or made before it is asked for. */
@@ -79,7 +84,7 @@ export class Store implements ReadableContents {
   readonly #accounts: Accounts | undefined
   readonly #uses: Uses
   readonly #close: () => void
-  readonly #dropped: (digest: Digest) => void
+  readonly #dropped: Dropped
   readonly #unreadable: Unreadable
 
   constructor(layout: Layout, deps: StoreDeps, { close, isOwner, doubtful }: Opened) {
@@ -138,13 +143,13 @@ export class Store implements ReadableContents {
 
   /** Deletes the cached bytes; who reads them goes on reading. */
   async drop(digest: Digest): Promise<void> {
-    await this.#cached.drop(digest)
-    this.#dropped(digest)
+    const isGone = await this.#cached.drop(digest)
+    this.#dropped(digest, isGone)
   }
 
-  /** Another process dropped the cached bytes. */
-  forget(digest: Digest): Promise<void> {
-    return this.#cached.forget(digest)
+  /** Another process dropped the cached bytes. @param isGone the file is deleted; else it counts as absent */
+  forget(digest: Digest, isGone: boolean): void {
+    this.#cached.forget(digest, isGone)
   }
 
   /** A file to fill for this digest; what an earlier flight left behind is its beginning. @throws NoRoom */
@@ -167,9 +172,13 @@ export class Store implements ReadableContents {
     return this.#accounts?.capacity
   }
 
-  /** Takes in what an earlier process left behind. Resolves when all of it is known, or at the signal. */
-  async takeStock(signal: AbortSignal): Promise<void> {
+  /** Takes in the few partials that an earlier process left behind: they count before anything else is written. */
+  async findLeft(): Promise<void> {
     await this.#unreadable.orAbsent(this.layout.partials, () => this.#partials.findLeft())
+  }
+
+  /** Looks for what is not known to be cached. Resolves when all of it is, or at the signal. */
+  async takeStock(signal: AbortSignal): Promise<void> {
     await this.#accounts?.complete(signal)
   }
 

@@ -1,5 +1,5 @@
 /** Bytes being pushed: a folder for each upload session, with a note of whose it is. It outlives the process. */
-import { mkdir, opendir, readFile, rm, rmdir, stat, unlink } from 'node:fs/promises'
+import { mkdir, opendir, readFile, rm, rmdir, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
@@ -31,6 +31,15 @@ export interface UploadDeps {
   readonly layout: Layout
   readonly pushed: Contents
 }
+
+export interface Reaping {
+  /** Whether it was left alone for too long. */
+  readonly isIdle: (touchedAt: number) => boolean
+  readonly inUse: (id: string) => boolean
+}
+
+/** Clocks of file systems may be a little ahead of ours. */
+const aheadMs = 60_000
 
 /** What nobody guesses, and what no folder that somebody put there is called. */
 const idGrammar = /^[\w-]{16,64}$/
@@ -106,16 +115,26 @@ export class UploadFiles {
     }
   }
 
-  /** Removes what nobody has written to for so long and is not in use. Resolves with how many there were. */
-  async reap(olderThanMs: number, now: number, inUse: (id: string) => boolean): Promise<number> {
+  /** Removes what is idle and not in use. Resolves with how many there were. */
+  async reap(now: number, { isIdle, inUse }: Reaping): Promise<number> {
     let reaped = 0
     for (const id of await this.#ids()) {
       const touchedAt = await this.#touchedAt(id)
-      if (touchedAt === undefined || now - touchedAt < olderThanMs || inUse(id)) continue
+      if (touchedAt === undefined || inUse(id)) continue
+      if (touchedAt > now + aheadMs) await this.#touch(id, now)
+      if (!isIdle(touchedAt)) continue
       await this.remove(id)
       reaped += 1
     }
     return reaped
+  }
+
+  /** A clock that was ahead left it with a time that is long in coming. */
+  async #touch(id: string, now: number): Promise<void> {
+    const folder = this.#deps.layout.upload(id)
+    const time = new Date(now)
+    await ifThere(utimes(folder, time, time))
+    await ifThere(utimes(dataPath(folder), time, time))
   }
 
   /** Also of a session whose note is damaged: nobody can go on with it. Undefined: gone. */

@@ -81,6 +81,10 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof UpstreamError && error.absent
 }
 
+export function isTimeout(error: unknown): boolean {
+  return error instanceof UpstreamError && error.failure === 'timeout'
+}
+
 const defaultRetryAfterMs = 5_000
 
 const answers: Record<UpstreamFailure, { code?: ErrorCode; retryable: boolean }> = {

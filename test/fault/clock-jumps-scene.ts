@@ -82,12 +82,14 @@ export async function jumpScene({ upstream = {}, local = {}, capacity = {} }: Ju
     layover,
     /** @param path below `/v2/`, or a `Location` */
     ask: (path: string, sending?: Sending) => send(new URL(path, `${layover.url}/v2/`).href, sending),
-    /** Resolves when it is answered from here. */
+    /** Resolves when it is answered from here, and everything about it is written down. */
     async warm(path: string) {
       await vi.waitFor(
         async () => {
           const { status, headers } = await ask(layover.url, `/v2/${path}`)
           expect([status, headers['cache-status']]).toEqual([200, 'layover; hit'])
+          const { body } = await ask(layover.url, '/metrics')
+          expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
         },
         { timeout: 10_000, interval: 5 },
       )

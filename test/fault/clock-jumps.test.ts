@@ -1,6 +1,6 @@
 /** A wall clock that is wrong for a while: nothing pushed is lost by it, and nothing lives for ever. */
 import { utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { filesUnder } from '../../bench/soak/occupancy.ts'
 import { digestOf } from '../../src/oci/digest.ts'
@@ -57,8 +57,7 @@ describe('cached tags', () => {
     expect(await at.status(tag)).toBe(200)
   })
 
-  // `judge` takes what lies ahead for recent: `now - entry.checkedAt <= maxStale` holds for the year to come.
-  test.fails('a tag that was checked by a clock that was ahead is served stale no longer than others', async () => {
+  test('a tag that was checked by a clock that was ahead is served stale no longer than others', async () => {
     await using at = await cached()
     at.clock.set(year)
     await at.warm(tag)
@@ -69,8 +68,7 @@ describe('cached tags', () => {
     expect(await at.status(tag)).toBe(503)
   })
 
-  // The same of `missingSince`: what upstream has deleted is served for the year to come.
-  test.fails('a tag that was found deleted by a clock that was ahead goes as others do', async () => {
+  test('a tag that was found deleted by a clock that was ahead goes as others do', async () => {
     await using at = await cached()
     await at.warm(tag)
     at.clock.set(year)
@@ -93,37 +91,42 @@ describe('cached tags', () => {
 })
 
 describe('cached bytes', () => {
-  // `tidy` takes the wall clock's word, within ten seconds: everything goes at once.
-  test.fails('a clock that is ahead for a moment does not cost all that is kept for a time', async () => {
+  test('a clock that is ahead for an hour does not cost all that is kept for a time', async () => {
     await using at = await jumpScene({ upstream: { keeping: { unusedMs: 30 * day } } })
     at.net.plain.put('app', 'v1', first)
     await at.warm(tag)
-    at.clock.set(year)
-    await at.pass(minute)
-    at.clock.set(-year)
+    await at.pass(minute) // and its use is told of
+    for (let count = 0; count < 2; count += 1) {
+      at.clock.set(year) // once more, for uses that are told of late
+      await at.pass(10 * minute)
+      await at.pass(10 * minute)
+    }
+    at.clock.set(-2 * year)
     await at.pass(minute)
     expect(filesUnder(join(at.layover.storePath, 'cached'))).not.toEqual([])
   })
 
   test('what was used by a clock that was ahead makes room like everything else', async () => {
-    await using at = await jumpScene({ capacity: { maxBytes: 6 * mib } })
+    await using at = await jumpScene({
+      capacity: { maxBytes: 8 * mib },
+      upstream: { keeping: { unusedMs: 100 * day } }, // uses are told of each time it is looked at
+    })
     const [old, used, large] = [
-      seededBlob('old', 2 * mib),
-      seededBlob('used', 2 * mib),
-      seededBlob('large', 3 * mib),
+      seededBlob('old', 3 * mib),
+      seededBlob('used', 3 * mib),
+      seededBlob('large', 4 * mib),
     ]
     for (const blob of [old, used, large]) at.net.plain.putBlob('app', blob)
     at.clock.set(year)
     await at.warm(`app/blobs/${old.digest}`)
+    await at.pass(minute) // and its use is told of
     at.clock.set(-year)
     await at.pass(minute)
-    await at.pass(7 * hour)
+    await at.pass(2 * day) // longer than any use counts for
     await at.warm(`app/blobs/${used.digest}`)
     await at.warm(`app/blobs/${large.digest}`)
-    await at.ask(`app/blobs/${used.digest}`)
-    expect(asked(at.net)).toEqual([])
-    await at.ask(`app/blobs/${old.digest}`)
-    expect(asked(at.net)).toContain(`GET plain.test /v2/app/blobs/${old.digest}`)
+    const kept = filesUnder(join(at.layover.storePath, 'cached')).map(path => `sha256:${basename(path)}`)
+    expect(kept.toSorted()).toEqual([used.digest, large.digest].toSorted())
   })
 })
 
@@ -144,8 +147,7 @@ describe('pushed content', () => {
     return at
   }
 
-  // `isUnpromised` takes the wall clock's word: a day is over at once.
-  test.fails('layers of a push under way outlive a collection by a clock that is ahead', async () => {
+  test('layers of a push under way outlive a collection by a clock that is ahead', async () => {
     await using at = await pushed()
     at.clock.set(year)
     await at.collect()
@@ -154,8 +156,7 @@ describe('pushed content', () => {
     expect(await at.status(`local/app/blobs/${digestOf(layer)}`)).toBe(200)
   })
 
-  // So do the rules: `expiredTags` is given the wall clock's time.
-  test.fails('tags of the last 30 days outlive a collection by a clock that is ahead', async () => {
+  test('tags of the last 30 days outlive a collection by a clock that is ahead', async () => {
     const rule = ruleOf({ newerThanMs: 30 * day })
     await using at = await pushed({ retention: [rule] })
     await at.put('local/app', 'v1', layer)
@@ -165,8 +166,7 @@ describe('pushed content', () => {
     expect(await at.status('local/app/manifests/v1')).toBe(200)
   })
 
-  // What was pushed by a clock that was ahead stays the newest until the clock is there.
-  test.fails('the tag that was pushed last is kept, whatever the clock said before', async () => {
+  test('the tag that was pushed last is kept, whatever the clock said before', async () => {
     const rule = ruleOf({ last: 1 })
     await using at = await pushed({ retention: [rule] })
     at.clock.set(year)
@@ -178,7 +178,7 @@ describe('pushed content', () => {
     expect(await at.status('local/app/manifests/v2')).toBe(200)
   })
 
-  test.fails('a manifest without a tag outlives a collection by a clock that is ahead', async () => {
+  test('a manifest without a tag outlives a collection by a clock that is ahead', async () => {
     await using at = await pushed({ untaggedMs: 7 * day })
     const digest = await at.put('local/app', undefined, layer)
     await at.collect()
@@ -195,7 +195,10 @@ describe('pushed content', () => {
     at.clock.set(-year)
     await at.collect()
     expect(await at.status(`local/app/blobs/${late}`)).toBe(200)
-    at.clock.set(year + 2 * day)
+    at.clock.set(year)
+    await at.collect()
+    expect(await at.status(`local/app/blobs/${late}`)).toBe(200)
+    await at.pass(2 * day)
     await at.collect()
     expect(await at.status(`local/app/blobs/${late}`)).toBe(404)
   })
@@ -239,8 +242,7 @@ describe('uploads', () => {
     expect(await at.status(`local/app/blobs/${digest}`)).toBe(200)
   })
 
-  // The reaper takes the wall clock's word once an hour.
-  test.fails('an upload outlives the hour of a clock that is ahead', async () => {
+  test('an upload outlives the hour of a clock that is ahead', async () => {
     await using at = await jumpScene()
     const location = await begin(at)
     at.clock.set(year)
@@ -251,12 +253,12 @@ describe('uploads', () => {
     expect(put.status).toBe(201)
   })
 
-  // `now - touchedAt` is negative for the year to come, and `limits.uploads` counts it all the while.
-  test.fails('an upload that was left while the clock was ahead is over in the end', async () => {
+  test('an upload that was left while the clock was ahead is over in the end', async () => {
     await using at = await jumpScene()
     const location = await begin(at)
     const then = new Date(at.clock.now() + year)
     for (const path of filesUnder(join(at.layover.storePath, 'uploads'))) await utimes(path, then, then)
+    await at.pass(hour) // and it is found to lie ahead
     await at.pass(2 * day)
     expect(await at.status(location)).toBe(404)
   })

@@ -1,10 +1,11 @@
 /** A cap on what is cached, as clients and upstreams see it. */
-import { readdir, stat } from 'node:fs/promises'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
-import { type Bundle, image } from '../fake/content.ts'
+import { type Bundle, image, index } from '../fake/content.ts'
 import { type AdminAsk, askSocket } from './admin/client.ts'
 import { hub, type Scene, type SceneSetting, scene } from './scene.ts'
 
@@ -46,14 +47,17 @@ async function pull(at: Scene, number: number, tag = `v${number}`): Promise<void
 const fetchesOf = (at: Scene, number: number) =>
   at.net.requests().filter(({ path }) => path.includes(layerOf(bundleOf(number)).digest)).length
 
-async function cachedBytes({ layover }: Scene): Promise<number> {
+/** In one turn: what goes and what comes meanwhile would else be counted both. */
+function cachedBytes({ layover }: Scene): number {
   let bytes = 0
-  for (const area of ['cached', 'partial'])
-    for (const entry of await readdir(join(layover.storePath, area), { recursive: true }).catch(() => []))
-      bytes += await stat(join(layover.storePath, area, entry)).then(
-        found => (found.isFile() && !entry.endsWith('.note') ? found.size : 0),
-        () => 0,
-      )
+  for (const area of ['cached', 'partial']) {
+    const folder = join(layover.storePath, area)
+    if (!existsSync(folder)) continue
+    for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+      const found = statSync(join(folder, entry), { throwIfNoEntry: false })
+      if (found?.isFile() && !entry.endsWith('.note')) bytes += found.size
+    }
+  }
   return bytes
 }
 
@@ -84,7 +88,7 @@ test('however much is pulled at once, no more than the cap is ever on disk, and 
   await using at = await world({ realTime: true })
   const pulls = Promise.all([...images.keys(), ...images.keys()].map(number => pull(at, number)))
   const ended = pulls.then(() => true)
-  do expect(await cachedBytes(at)).toBeLessThanOrEqual(350_000)
+  do expect(cachedBytes(at)).toBeLessThanOrEqual(350_000)
   while (!(await Promise.race([ended, setImmediate(false)])))
 })
 
@@ -99,7 +103,7 @@ test('a blob larger than the cap is passed through whole, and costs nothing that
   for (const { status, body } of answers)
     expect([status, body.equals(readContent(layer.content))]).toEqual([200, true])
   expect(await here(at, 0)).toBe(true)
-  expect(await cachedBytes(at)).toBeLessThan(350_000)
+  expect(cachedBytes(at)).toBeLessThan(350_000)
 })
 
 test('what is pinned stays whatever comes, and goes when the configuration no longer says so', async () => {
@@ -121,6 +125,24 @@ test('what is pinned stays whatever comes, and goes when the configuration no lo
     at.clock.advance(hourMs)
   }
   await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
+})
+
+test.each([
+  { what: 'a tag of many platforms', tags: 'many', reference: 'many' },
+  { what: 'a manifest asked for by digest', tags: undefined, reference: bundleOf(0).digest },
+])('what is pinned is so as soon as it has come, within the hour: $what', async ({ tags, reference }) => {
+  const pins = [{ match: 'library/pinned', tags }]
+  await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
+  at.net.hub.put('library/pinned', 'many', index([bundleOf(0)]))
+  for (const path of [`manifests/${reference}`, `manifests/${bundleOf(0).digest}`])
+    expect((await at.ask(`/v2/library/pinned/${path}`)).status).toBe(200)
+  await at.warm(`/v2/library/pinned/blobs/${layerOf(bundleOf(0)).digest}`)
+  for (const number of [1, 2, 3, 4, 5]) {
+    at.clock.advance(60_000)
+    await pull(at, number)
+  }
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
+  expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
 })
 
 test.each([
@@ -171,7 +193,14 @@ test('an image is in use as long as its manifest is asked for, by who has its la
   for (const number of [1, 2, 3, 4]) {
     at.clock.advance(2 * hourMs)
     expect((await at.ask('/v2/library/app/manifests/v0', { method: 'HEAD' })).status).toBe(200)
-    at.clock.advance(50) // a use is noted a little later
+    const { digest } = bundleOf(0)
+    await vi.waitFor(async () => {
+      at.clock.advance(50) // a use is noted a little later
+      const { body } = await askSocket(at.layover, '/images', { query: { name: `library/app@${digest}` } })
+      const pulledAt = new Date(at.clock.now() - hourMs).toISOString()
+      expect(JSON.stringify(body)).toContain('"pulledAt":"')
+      expect(JSON.stringify(body).replace(/.*"pulledAt":"([^"]*)".*/, '$1') > pulledAt).toBe(true)
+    })
     await pull(at, number)
   }
   expect(await here(at, 0)).toBe(true)

@@ -27,7 +27,7 @@ export type Order =
   | { readonly kind: 'changed'; readonly key: RepositoryKey; readonly index: IndexState | undefined }
   | { readonly kind: 'index'; readonly index: IndexState | undefined }
   /** The bytes were damaged, and are not to be given any more. */
-  | { readonly kind: 'dropped'; readonly digest: Digest }
+  | { readonly kind: 'dropped'; readonly digest: Digest; readonly isGone: boolean }
   /** As `dropped`, of pushed bytes. */
   | { readonly kind: 'quarantined'; readonly digest: Digest }
   | { readonly kind: 'metrics' }

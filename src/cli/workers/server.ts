@@ -56,7 +56,7 @@ export class ServerProgram {
       case 'index':
         return this.#running?.reader.use(order.index)
       case 'dropped':
-        return this.#running?.store.forget(order.digest)
+        return this.#running?.store.forget(order.digest, order.isGone)
       case 'quarantined':
         this.#running?.store.pushed.forget(order.digest)
         return this.#running?.answers.clear()

@@ -3,12 +3,15 @@ import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { Lines } from '../../observe/lines.ts'
-import type { Logger } from '../../observe/log.ts'
+import { dropRest, endLog, type Logger } from '../../observe/log.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { Link } from './link.ts'
 import type { Order, Report } from './orders.ts'
 import { ServerProgram } from './server.ts'
 import type { Server, Spawn } from './servers.ts'
+
+/** For the log of a server whose primary may be gone. */
+const lastWordsMs = 2_000
 
 /** Runs this program's command line once more, as a server. */
 export function serverProcesses(log: Logger): Spawn {
@@ -76,6 +79,11 @@ export async function runServer(log: Logger): Promise<number> {
     report: report => link.tell(report),
   })
   const link = new Link(port, order => program.obey(order as Order))
+  // Where the primary has died, the cluster module ends this process at once.
+  process.prependListener('exit', () => {
+    if (!process.connected) dropRest(log)
+  })
   await once(process, 'disconnect')
+  await endLog(log, lastWordsMs)
   return 0
 }

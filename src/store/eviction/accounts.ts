@@ -1,11 +1,12 @@
 /** The accounts of what is cached: opened with the store, made anew where they may be wrong, and closed with it. */
-import { statfs } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
 import type { Logger } from '../../observe/log.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Contents } from '../contents.ts'
 import type { Layout } from '../layout.ts'
+import { ifThere } from '../system-error.ts'
 import { Capacity, type CapacityLimits, type Space } from './capacity.ts'
 import { takeCensus } from './census.ts'
 import type { LeftFiles } from './left-files.ts'
@@ -18,6 +19,8 @@ export interface CapacityOptions {
   readonly isPinned?: (digest: Digest) => boolean
   /** Resolves when it is known what is pinned: nothing is evicted before. */
   readonly pinsKnown?: () => Promise<void>
+  /** Nothing is evicted from then on. */
+  readonly stopping?: AbortSignal
 }
 
 export interface AccountsDeps extends CapacityOptions {
@@ -28,7 +31,7 @@ export interface AccountsDeps extends CapacityOptions {
   readonly log: Logger
   readonly metrics: Metrics
   /** Told of what was evicted. */
-  readonly dropped: (digest: Digest) => void
+  readonly dropped: (digest: Digest, isGone: boolean) => void
 }
 
 export class Accounts {
@@ -40,6 +43,7 @@ export class Accounts {
 
   constructor(deps: AccountsDeps) {
     const { layout, contents, left, isPinned = () => false, pinsKnown = async () => {}, dropped } = deps
+    const { stopping = new AbortController().signal } = deps
     const table = UsageTable.open(layout.usage)
     this.#deps = deps
     this.#table = table
@@ -50,12 +54,14 @@ export class Accounts {
       table,
       leftOvers: left,
       pinsKnown,
+      stopping,
+      isThere: async digest => (await ifThere(stat(layout.cached(digest))))?.isFile() === true,
       space: () => spaceOf(layout.root),
       stays: digest => contents.isRead(digest) || isPinned(digest),
       tellUses: () => this.uses.flush(),
       remove: async digest => {
         await contents.remove(digest)
-        dropped(digest)
+        dropped(digest, true)
       },
     })
   }

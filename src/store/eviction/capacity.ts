@@ -3,8 +3,10 @@
  * then. docs/adr/0008 says who goes.
  */
 import type { Digest } from '../../oci/digest.ts'
+import { Ages } from '../../runtime/ages.ts'
 import { Semaphore } from '../../stream/semaphore.ts'
 import { Quiet } from '../quiet.ts'
+import { Arrivals } from './arrivals.ts'
 import { type Evicted, Evictor, type EvictorDeps } from './evictor.ts'
 import { arrived, used } from './policy.ts'
 import { Reservation } from './reservation.ts'
@@ -28,6 +30,8 @@ export interface Space {
 }
 
 export interface CapacityDeps extends Omit<EvictorDeps, 'quiet'> {
+  /** Whether the blob's file is on disk. Rejects with the system's error. */
+  readonly isThere: (digest: Digest) => Promise<boolean>
   readonly limits: () => CapacityLimits
   readonly space: () => Promise<Space>
 }
@@ -36,23 +40,28 @@ export interface CapacityDeps extends Omit<EvictorDeps, 'quiet'> {
 const ahead = { share: 0.01, mostBytes: 2 ** 28 }
 /** Deleted bytes need not be free at once, or at all: others may hold the file under another name. */
 const maxRounds = 4
+/** So far above a cap that was made smaller nobody waits until all of it has gone. */
+const mostAwaited = 2 ** 30
 
 export class Capacity {
   readonly #deps: CapacityDeps
   readonly #reservations = new Set<Reservation>()
   readonly #turn = new Semaphore(1)
-  readonly #arriving = new Map<Digest, number>()
+  readonly #arrivals: Arrivals
   readonly #evictor: Evictor
   readonly #quiet: Quiet
+  readonly #ages: Ages
 
   constructor(deps: CapacityDeps) {
     this.#deps = deps
     this.#quiet = new Quiet(deps.clock)
+    this.#ages = new Ages(deps.clock)
     this.#evictor = new Evictor({
       ...deps,
       quiet: this.#quiet,
-      stays: digest => this.#arriving.has(digest) || deps.stays(digest),
+      stays: digest => this.#arrivals.has(digest) || deps.stays(digest),
     })
+    this.#arrivals = new Arrivals({ ...deps, missing: digest => deps.table.remove(digest) })
   }
 
   /** By registry. */
@@ -67,21 +76,21 @@ export class Capacity {
 
   /** Undefined when there is no room, and none can be made. */
   async reserve(owner: string, bytes: number): Promise<Reservation | undefined> {
-    const reservation = new Reservation(owner, {
-      more: () => this.#hasRoom(reservation.owner),
-      refused: () => this.#tellRefused(reservation.owner),
+    const reservation = this.hold(owner)
+    if (await reservation.cover(bytes)) return reservation
+    reservation.release()
+    return undefined
+  }
+
+  /** To take room with. @param written bytes that are on disk already, and count from here on */
+  hold(owner: string, written = 0): Reservation {
+    const reservation = new Reservation(owner, written, {
+      grow: bytes => this.#grow(reservation, bytes),
+      refused: () => this.#tellRefused(owner),
       ended: () => this.#reservations.delete(reservation),
     })
     this.#reservations.add(reservation)
-    try {
-      if (await reservation.cover(bytes)) return reservation
-    } catch (err) {
-      this.#quiet.say('room', () =>
-        this.#deps.log.error({ err }, 'no room can be made: what is fetched is given without being kept'),
-      )
-    }
-    reservation.release()
-    return undefined
+    return reservation
   }
 
   /** The file is about to get its name: from here on it counts as cached and no longer as reserved. */
@@ -91,28 +100,21 @@ export class Capacity {
     sizeBytes: number,
     naming: () => Promise<T>,
   ): Promise<T> {
-    await this.#evictor.settled(digest)
     const { table, clock } = this.#deps
-    const before = table.find(digest)
-    this.#arriving.set(digest, (this.#arriving.get(digest) ?? 0) + 1)
-    try {
+    const evictor = this.#evictor
+    for (let leaving = evictor.leaving(digest); leaving; leaving = evictor.leaving(digest)) await leaving
+    return this.#arrivals.bring(digest, () => {
+      const before = table.find(digest)
       const usage = before ?? { digest, owner: reservation.owner, ...arrived(sizeBytes, clock.now()) }
       table.put({ ...usage, sizeBytes })
       reservation.release()
-      return await naming()
-    } catch (error) {
-      if (!before) table.remove(digest)
-      throw error
-    } finally {
-      const left = (this.#arriving.get(digest) ?? 0) - 1
-      if (left > 0) this.#arriving.set(digest, left)
-      else this.#arriving.delete(digest)
-    }
+      return naming()
+    })
   }
 
   /** The file has gone, for another reason than ours. */
   gone(digest: Digest): void {
-    if (!this.#arriving.has(digest)) this.#deps.table.remove(digest)
+    this.#arrivals.gone(digest)
   }
 
   /** Found on disk without a row. */
@@ -142,7 +144,8 @@ export class Capacity {
   async tidy(): Promise<void> {
     const release = await this.#turn.acquire()
     try {
-      this.#evictor.mendRanks()
+      this.#deps.tellUses()
+      await this.#evictor.mendRanks()
       for (const owner of this.totals.keys()) {
         await this.#expire(owner)
         await this.#evictor.evict(this.#overOf(owner), 'upstream-size', owner)
@@ -173,36 +176,62 @@ export class Capacity {
   async #expire(owner: string): Promise<void> {
     const { limits, clock } = this.#deps
     const unusedMs = limits().unusedMsOf(owner)
-    if (unusedMs < Number.POSITIVE_INFINITY) await this.#evictor.expire(owner, clock.now() - unusedMs)
+    if (unusedMs === Number.POSITIVE_INFINITY || !this.#ages.isPast(Number.NEGATIVE_INFINITY, unusedMs))
+      return
+    await this.#evictor.expire(owner, clock.now() - unusedMs)
   }
 
-  /** Whether what is reserved has room, once others have made it. */
-  async #hasRoom(owner: string): Promise<boolean> {
-    if (this.#isHopeless(owner)) return false
-    if (this.#over() <= 0 && this.#overOf(owner) <= 0 && (await this.#lacking()) <= 0) return true
-    const release = await this.#turn.acquire()
+  /** Those who wait for their turn count for nothing yet. */
+  async #grow(reservation: Reservation, bytes: number): Promise<boolean> {
+    const before = reservation.bytes
     try {
-      return await this.#makeRoom(owner)
-    } finally {
-      release()
+      if (this.#isHopeless(reservation, bytes)) return false
+      reservation.bytes = bytes
+      if (await this.#hasRoom(reservation)) return true
+      reservation.bytes = before
+      if (this.#over() > mostAwaited) return false
+      const release = await this.#turn.acquire()
+      try {
+        if (await this.#makeRoom(reservation, bytes)) return true
+      } finally {
+        release()
+      }
+    } catch (err) {
+      this.#quiet.say('room', () =>
+        this.#deps.log.error({ err }, 'no room can be made: what is fetched is given without being kept'),
+      )
     }
-  }
-
-  async #makeRoom(owner: string): Promise<boolean> {
-    for (let round = 0; round < maxRounds; round += 1) {
-      if (this.#isHopeless(owner)) return false
-      await this.#evictor.evict(this.#overOf(owner), 'upstream-size', owner)
-      await this.#evictor.evict(this.#over(), 'size')
-      await this.#freeDisk()
-      if (this.#over() <= 0 && this.#overOf(owner) <= 0 && (await this.#lacking()) <= 0) return true
-    }
+    reservation.bytes = before
     return false
   }
 
+  /** Nothing goes if it would be for nothing. */
+  async #makeRoom(reservation: Reservation, bytes: number): Promise<boolean> {
+    const { owner } = reservation
+    for (let round = 0; round < maxRounds; round += 1) {
+      if (this.#isHopeless(reservation, bytes)) return false
+      reservation.bytes = bytes
+      if (await this.#hasRoom(reservation)) return true
+      const evictor = this.#evictor
+      if (!(await evictor.canEvict(this.#overOf(owner), owner))) return false
+      if (!(await evictor.canEvict(Math.max(this.#over(), await this.#lacking())))) return false
+      await evictor.evict(this.#overOf(owner), 'upstream-size', owner)
+      await evictor.evict(this.#over(), 'size')
+      await this.#freeDisk()
+    }
+    return this.#hasRoom(reservation)
+  }
+
+  /** With all that is reserved. */
+  async #hasRoom({ owner }: Reservation): Promise<boolean> {
+    return this.#over() <= 0 && this.#overOf(owner) <= 0 && (await this.#lacking()) <= 0
+  }
+
   /** With everything gone that is cached there would still be no room. */
-  #isHopeless(owner: string): boolean {
+  #isHopeless({ owner, bytes: before }: Reservation, bytes: number): boolean {
     const { maxBytes, maxBytesOf } = this.#deps.limits()
-    return this.#reserved() > maxBytes || this.#reserved(owner) > maxBytesOf(owner)
+    const more = bytes - before
+    return this.#reserved() + more > maxBytes || this.#reserved(owner) + more > maxBytesOf(owner)
   }
 
   /** Bytes beyond what may be cached, were all that is reserved written. */

@@ -1,10 +1,12 @@
 /** Who goes to make room, and how: the least of those that need not stay, a few at a time. docs/adr/0008 says why them. */
+import { setImmediate } from 'node:timers/promises'
 import type { Logger } from '../../observe/log.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Quiet } from '../quiet.ts'
 import { arrived, lastRank, victims } from './policy.ts'
+import { Sparing } from './sparing.ts'
 import type { UsageRow, UsageTable } from './usage-table.ts'
 
 /** Unfinished bytes that no flight goes on with. */
@@ -29,6 +31,8 @@ export interface EvictorDeps {
   readonly log: Logger
   readonly metrics: Metrics
   readonly quiet: Quiet
+  /** Nothing more goes from then on. */
+  readonly stopping: AbortSignal
 }
 
 export type Reason = 'size' | 'upstream-size' | 'disk' | 'unused' | 'asked'
@@ -45,68 +49,119 @@ const batchBlobs = 8
 export class Evictor {
   readonly #deps: EvictorDeps
   readonly #leaving = new Map<Digest, Promise<unknown>>()
+  /** What was not to be had, by owner: looking through all that stays takes long. */
+  readonly #tooMuch: Sparing<string | undefined>
+  readonly #expired: Sparing<string>
 
   constructor(deps: EvictorDeps) {
     this.#deps = deps
+    this.#tooMuch = new Sparing(deps.clock)
+    this.#expired = new Sparing(deps.clock)
   }
 
-  /** Resolves when the blob is not on its way out: who brings it back has its row then. */
-  async settled(digest: Digest): Promise<void> {
-    await this.#leaving.get(digest)?.catch(() => {}) // its own caller hears of it
+  /** Resolves when the blob is gone; undefined when it is not on its way out. Who brings it back waits for that. */
+  leaving(digest: Digest): Promise<unknown> | undefined {
+    return this.#leaving.get(digest)?.catch(() => {}) // its own caller hears of it
   }
 
   /** So many bytes, or as many as may go. @param owner of whose alone */
   async evict(bytes: number, reason: Reason, owner?: string): Promise<Evicted> {
-    if (bytes <= 0) return { blobs: 0, bytes: 0 }
-    const { table, leftOvers, clock, pinsKnown, tellUses } = this.#deps
-    await pinsKnown()
-    tellUses()
-    const reclaimed = owner === undefined ? await leftOvers.reclaim(bytes) : 0
-    const now = clock.now()
-    const stays = (row: UsageRow) => {
-      if (!this.#deps.stays(row.digest)) return false
-      table.touch({ ...row, usedAt: now }) // not to be met again by the next who needs room
-      return true
+    const evicted = { blobs: 0, bytes: 0 }
+    if (bytes <= 0) return evicted
+    await this.#deps.pinsKnown()
+    if (owner === undefined) evicted.bytes += await this.#deps.leftOvers.reclaim(bytes)
+    for await (const rows of this.#going(bytes - evicted.bytes, owner)) {
+      const gone = await this.#removeAll(rows, reason)
+      evicted.blobs += gone.blobs
+      evicted.bytes += gone.bytes
     }
-    const rows = victims(table.ranked({ owner, to: lastRank(now) }), bytes - reclaimed, stays)
-    const evicted = await this.#removeAll(rows, reason)
-    return { ...evicted, bytes: evicted.bytes + reclaimed }
+    return evicted
+  }
+
+  /** Whether so many bytes may go. @param owner of whose alone */
+  async canEvict(bytes: number, owner?: string): Promise<boolean> {
+    let left = owner === undefined ? bytes - this.#deps.leftOvers.bytes : bytes
+    if (left <= 0) return true
+    await this.#deps.pinsKnown()
+    for await (const rows of this.#going(left, owner)) for (const { sizeBytes } of rows) left -= sizeBytes
+    return left <= 0
   }
 
   /** What was used last before that moment. */
   async expire(owner: string, before: number): Promise<void> {
-    const { table, pinsKnown, tellUses, stays } = this.#deps
-    await pinsKnown()
+    const { table, clock, pinsKnown, tellUses, stays } = this.#deps
     tellUses()
-    const isUnused = ({ digest, usedAt }: UsageRow) => usedAt < before && !stays(digest)
-    await this.#removeAll(table.ranked({ owner, to: lastRank(before) }).filter(isUnused), 'unused')
+    if (this.#expired.has(owner)) return
+    await pinsKnown()
+    const since = clock.monotonic()
+    for (const rows of table.ranked({ owner, to: lastRank(before) })) {
+      const unused = rows.filter(({ digest, usedAt }) => usedAt < before && !stays(digest))
+      await this.#removeAll(unused, 'unused')
+      if (await this.#isStopping()) return
+    }
+    this.#expired.was(owner, since)
   }
 
   /** A clock that was ahead leaves ranks that nothing else reaches: they would keep their blobs for ever. */
-  mendRanks(): void {
+  async mendRanks(): Promise<void> {
     const { table, clock } = this.#deps
     const now = clock.now()
-    const ahead = [...table.ranked({ from: lastRank(now) + 1 })]
-    table.atOnce(() => {
-      for (const row of ahead) table.touch({ ...row, ...arrived(row.sizeBytes, now) })
-    })
+    for (const rows of table.ranked({ from: lastRank(now) + 1 })) {
+      table.atOnce(() => {
+        for (const row of rows) table.touch({ ...row, ...arrived(row.sizeBytes, now) })
+      })
+      if (await this.#isStopping()) return
+    }
   }
 
-  async #removeAll(rows: Iterable<UsageRow>, reason: Reason): Promise<Evicted> {
+  /** Who goes for so many bytes, page by page of all that are cached: no turn of the loop takes longer than one page. */
+  async *#going(bytes: number, owner: string | undefined): AsyncGenerator<readonly UsageRow[]> {
+    const { table, clock, tellUses } = this.#deps
+    if (bytes <= 0 || this.#tooMuch.has(owner, bytes)) return
+    tellUses()
+    const [now, since] = [clock.now(), clock.monotonic()]
+    let left = bytes
+    for (const rows of table.ranked({ owner, to: lastRank(now) })) {
+      const staying: UsageRow[] = []
+      const going = [...victims(rows, left, row => this.#stays(row) && staying.push(row) > 0)]
+      this.#putLast(staying, now)
+      for (const { sizeBytes } of going) left -= sizeBytes
+      yield going
+      if (left <= 0 || (await this.#isStopping())) return
+    }
+    this.#tooMuch.was(owner, since, bytes)
+  }
+
+  /** Not to be met again by the next who needs room. */
+  #putLast(rows: readonly UsageRow[], now: number): void {
+    const { table } = this.#deps
+    const met = rows.filter(({ usedAt }) => usedAt !== now)
+    if (met.length > 0)
+      table.atOnce(() => {
+        for (const row of met) table.touch({ ...row, usedAt: now })
+      })
+  }
+
+  #stays({ digest }: UsageRow): boolean {
+    return this.#leaving.has(digest) || this.#deps.stays(digest)
+  }
+
+  /** After everybody else had a turn. */
+  async #isStopping(): Promise<boolean> {
+    await setImmediate()
+    return this.#deps.stopping.aborted
+  }
+
+  async #removeAll(rows: readonly UsageRow[], reason: Reason): Promise<Evicted> {
     const evicted = { blobs: 0, bytes: 0 }
-    let batch: UsageRow[] = []
-    const remove = async () => {
+    for (let at = 0; at < rows.length && !this.#deps.stopping.aborted; at += batchBlobs) {
+      // Some may have been asked for since.
+      const batch = rows.slice(at, at + batchBlobs).filter(row => !this.#stays(row))
       for (const { sizeBytes } of await this.#removeBatch(batch, reason)) {
         evicted.blobs += 1
         evicted.bytes += sizeBytes
       }
-      batch = []
     }
-    for (const row of rows) {
-      batch.push(row)
-      if (batch.length === batchBlobs) await remove()
-    }
-    await remove()
     return evicted
   }
 

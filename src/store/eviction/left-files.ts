@@ -30,12 +30,13 @@ export class LeftFiles implements LeftOvers {
     this.#files.delete(path)
   }
 
+  /** What cannot be deleted stays, and is counted on. */
   async reclaim(bytes: number): Promise<number> {
     let gone = 0
     for (const [path, size] of this.#files) {
       if (gone >= bytes) break
+      if (!(await this.#isRemoved(path))) continue
       this.delete(path)
-      await this.#remove(path)
       gone += size
     }
     return gone
@@ -51,5 +52,14 @@ export class LeftFiles implements LeftOvers {
     }
     for (const { path, bytes } of found.sort((a, b) => a.at - b.at))
       if (isOurs(path) && (await ifThere(stat(path)))) this.add(path, bytes)
+  }
+
+  async #isRemoved(path: string): Promise<boolean> {
+    try {
+      await this.#remove(path)
+      return true
+    } catch {
+      return false // who reaps the folder tells of it
+    }
   }
 }

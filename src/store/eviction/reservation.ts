@@ -1,8 +1,8 @@
 /** Room for bytes on their way, held until they are cached or given up. */
 
 export interface ReservationEvents {
-  /** Whether there is room for all that is reserved now. */
-  readonly more: () => Promise<boolean>
+  /** Makes it so many bytes; false: there is no room, and it is as large as before. */
+  readonly grow: (bytes: number) => Promise<boolean>
   readonly refused: () => void
   readonly ended: () => void
 }
@@ -12,18 +12,17 @@ const stepBytes = 16 * 2 ** 20
 
 export class Reservation {
   readonly owner: string
+  bytes: number
   /** Of `bytes`, those that are on disk. */
-  written = 0
+  written: number
   readonly #events: ReservationEvents
-  #bytes = 0
 
-  constructor(owner: string, events: ReservationEvents) {
+  /** @param written bytes that are on disk already */
+  constructor(owner: string, written: number, events: ReservationEvents) {
     this.owner = owner
+    this.bytes = written
+    this.written = written
     this.#events = events
-  }
-
-  get bytes(): number {
-    return this.#bytes
   }
 
   /** Room for so many bytes in all. False: there is none, and as much is reserved as before. */
@@ -39,16 +38,11 @@ export class Reservation {
   }
 
   release(): void {
-    this.#bytes = 0
+    this.bytes = 0
     this.#events.ended()
   }
 
   async #try(bytes: number): Promise<boolean> {
-    if (bytes <= this.#bytes) return true
-    const before = this.#bytes
-    this.#bytes = bytes
-    if (await this.#events.more()) return true
-    this.#bytes = before
-    return false
+    return bytes <= this.bytes || this.#events.grow(bytes)
   }
 }

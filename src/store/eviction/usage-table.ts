@@ -132,7 +132,7 @@ export class UsageTable {
   }
 
   /**
-   * In the order in which they go, read page by page: rows may change and vanish meanwhile.
+   * In the order in which they go, page by page: rows may change and vanish meanwhile.
    *
    * @param ranked of one owner; ranks of the first and of the last, inclusive
    */
@@ -140,7 +140,7 @@ export class UsageTable {
     owner,
     from = 0,
     to = Number.MAX_SAFE_INTEGER,
-  }: Ranked = {}): Generator<UsageRow, void, undefined> {
+  }: Ranked = {}): Generator<readonly UsageRow[], void, undefined> {
     const { page, pageOf } = this.#statements
     const id = owner === undefined ? undefined : (this.#owners.get(owner) ?? -1)
     let after = { rank: Math.round(from), id: -1 }
@@ -148,7 +148,7 @@ export class UsageTable {
       rows = id === undefined ? page.all(after.rank, after.id, to) : pageOf.all(id, after.rank, after.id, to)
       const last = rows.at(-1)
       if (last) after = { rank: Number(last.rank), id: Number(last.id) }
-      for (const row of rows) yield rowOf(row)
+      yield rows.map(rowOf)
     }
   }
 

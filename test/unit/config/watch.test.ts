@@ -190,7 +190,7 @@ describe('watching the configuration', () => {
     using watch = await watching(dir.join('upstreams.yaml'))
     await writeFile(dir.join('new'), config('a.test'))
     await rename(dir.join('new'), dir.join('upstreams.yaml'))
-    watch.watcher.reload()
+    void watch.watcher.reload()
     expect(registriesOf(await watch.next())).toEqual(['a.test'])
     await writeFile(dir.join('new'), config('b.test'))
     await rename(dir.join('new'), dir.join('upstreams.yaml'))
@@ -212,7 +212,12 @@ describe('watching the configuration', () => {
         reports.push(each)
         if (each instanceof ConfigError) resolve()
       }
-      watchConfig(loaded, { onChange: report, onError: report, debounceMs: 20, signal: stop.signal }).reload()
+      void watchConfig(loaded, {
+        onChange: report,
+        onError: report,
+        debounceMs: 20,
+        signal: stop.signal,
+      }).reload()
     })
     stop.abort()
     expect(messageOf(reports[0])).toContain(`changes in ${dir.join('secrets')} go unnoticed`)
@@ -225,9 +230,9 @@ describe('watching the configuration', () => {
     const watch = await watching(dir.join('upstreams.yaml'))
     watch[Symbol.dispose]()
     await writeFile(dir.join('upstreams.yaml'), config('b.test'))
-    watch.watcher.reload()
+    void watch.watcher.reload()
     using other = await watching(dir.join('upstreams.yaml'))
-    other.watcher.reload()
+    void other.watcher.reload()
     await other.next()
     expect(watch.reports).toEqual([])
   })

@@ -69,7 +69,8 @@ export async function openRig({
   const background = new Background(error => failures.push(error))
   const limits = { manifestBytes: 4 * 1024 * 1024 }
   const catalog = new Catalog(createMemoryIndex(), store, clock)
-  const deps = { store, catalog, clock, log, metrics, limits, background, absences: new Absences(clock) }
+  const absences = new Absences(clock)
+  const deps = { store, catalog, clock, log, metrics, limits, background, absences, kept: () => {} }
   const flights = new Flights(deps)
   let closed: Promise<void> | undefined
   const close = () => {

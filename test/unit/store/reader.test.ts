@@ -49,9 +49,10 @@ describe('a reader of the store', () => {
     await store.put(digest, content)
     await store.drop(digest)
     expect(dropped).toEqual([digest])
-    await reader.forget(digest)
+    reader.forget(digest, true)
     expect(await reader.open(digest)).toBeUndefined()
     await store.put(digest, content)
+    reader.forget(digest, true) // told of late
     expect(await reader.read(digest)).toEqual(content)
     store.close()
   })
@@ -61,7 +62,7 @@ describe('a reader of the store', () => {
     const store = await openStore(dir.path, deps)
     const reader = openStoreReader(dir.path, deps)
     await store.put(digest, content)
-    await reader.forget(digest) // as after a drop that the disk refused
+    reader.forget(digest, false) // as after a drop that the disk refused
     expect(await reader.open(digest)).toBeUndefined()
     expect(await reader.size(digest)).toBeUndefined()
     expect(await reader.pushed.read(digest)).toBeUndefined()

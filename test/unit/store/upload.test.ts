@@ -254,10 +254,17 @@ test('reaping removes what is idle, damaged ones too, and leaves alone what is i
   await mkdir(`${store.layout.uploads}/lost+found`)
   for (const { id } of [idle, used, damaged]) await utimes(`${store.layout.upload(id)}/data`, 1, 1)
   const { mtimeMs } = await stat(`${store.layout.upload(fresh.id)}/data`)
-  expect(await store.uploads.reap(1_000, mtimeMs + 500, id => id === used.id)).toBe(2)
+  expect(
+    await store.uploads.reap(mtimeMs + 500, {
+      isIdle: at => mtimeMs + 500 - at >= 1_000,
+      inUse: id => id === used.id,
+    }),
+  ).toBe(2)
   expect((await listed(store)).toSorted()).toEqual([used.id, fresh.id].toSorted())
   expect(await readdir(store.layout.uploads)).toHaveLength(3)
-  expect(await store.uploads.reap(1_000, mtimeMs + 1_500, unused)).toBe(2)
+  expect(
+    await store.uploads.reap(mtimeMs + 1_500, { isIdle: at => mtimeMs + 1_500 - at >= 1_000, inUse: unused }),
+  ).toBe(2)
   for (const { upload } of [idle, used, fresh, damaged]) upload.close()
 })
 

@@ -43,13 +43,13 @@ test('rows come in the order in which they go, page by page, also of one owner a
   put(table, rows)
   const inOrder = rows.toSorted((a, b) => a.usedAt - b.usedAt)
   const seen = []
-  for (const each of table.ranked()) {
-    seen.push(each)
-    if (seen.length % 3 === 0) table.remove(each.digest)
+  for (const page of table.ranked()) {
+    seen.push(...page)
+    for (const [at, each] of page.entries()) if (at % 3 === 0) table.remove(each.digest)
   }
   expect(seen).toEqual(inOrder)
-  expect([...table.ranked({ owner: 'ghcr.io' })].every(({ owner }) => owner === 'ghcr.io')).toBe(true)
-  expect([...table.ranked({ owner: 'nobody' })]).toEqual([])
+  expect([...table.ranked({ owner: 'ghcr.io' })].flat().every(({ owner }) => owner === 'ghcr.io')).toBe(true)
+  expect([...table.ranked({ owner: 'nobody' })].flat()).toEqual([])
   table.close(true)
 })
 
