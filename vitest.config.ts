@@ -7,6 +7,7 @@ const project = (name: string, include: string[], testTimeout: number) => ({
 /** One project a kind of test: `unit` needs nothing but Node, `e2e` real clients, `long` is run apart. */
 export default defineConfig({
   test: {
+    maxWorkers: 2, // most of them wait for processes and disks
     projects: [
       project('unit', ['test/unit/**/*.test.ts', 'test/*.test.ts'], 10_000),
       project('conformance', ['test/conformance/**/*.test.ts'], 20_000),

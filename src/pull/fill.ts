@@ -97,21 +97,22 @@ class Fill {
     const partial = this.#partial
     const body = await source.open(flight.digest, { ...ask, signal: flight.stopping })
     try {
-      await this.#announce(source, body)
+      this.#announce(source, body)
     } catch (error) {
       body.body.destroy()
       throw error
     }
     const { size } = flight
+    const reserved = this.#reserve(size)
     const advanced = (chunks: readonly Buffer[]) => flight.advance(partial.written, chunks)
-    await receive(body, { partial, hash, size, upstream: source.name, advanced })
+    await receive(body, { partial, reserved, hash, size, upstream: source.name, advanced })
     if (size === undefined || partial.written >= size) return
     const message = `${source.name} ended a blob after ${partial.written} of ${size} bytes`
     throw new UpstreamError(source.name, 'unreachable', message)
   }
 
   /** Upstream's headers: the size is known before anything goes out. */
-  async #announce({ name }: Source, { total, etag, anonymous }: BlobBody): Promise<void> {
+  #announce({ name }: Source, { total, etag, anonymous }: BlobBody): void {
     const expected = this.#expectedSize ?? this.#flight.size
     if (expected !== undefined && total !== undefined && total !== expected) {
       const message = `${name} announced ${total} bytes for a blob of ${expected}`
@@ -124,12 +125,12 @@ class Fill {
       ...(etag === undefined ? {} : { etag }),
     }
     this.#flight.announceSize(size)
-    if (size !== undefined) await this.#reserve(size)
   }
 
-  async #reserve(bytes: number): Promise<void> {
+  /** Nobody waits for it but the first byte's way to the disk: what has come by then would be lost with a connection that ends. */
+  async #reserve(bytes: number | undefined): Promise<void> {
     try {
-      await this.#partial.reserve(bytes)
+      if (bytes !== undefined) await this.#partial.reserve(bytes)
     } catch (cause) {
       throw new StoreFailure('the store has no room for the blob', { cause })
     }

@@ -11,6 +11,8 @@ const maxPendingBytes = 1024 * 1024
 
 interface Receiving {
   partial: Partial
+  /** Resolves when there is room for it; nothing is written before. Rejects with a StoreFailure. */
+  reserved: Promise<void>
   hash: GrowingHash
   upstream: string
   /** Bytes of the whole blob, where known. */
@@ -47,8 +49,10 @@ export async function receive(body: BlobBody, receiving: Receiving): Promise<voi
   }
 }
 
-function appending({ partial, hash, advanced }: Receiving) {
+function appending({ partial, reserved, hash, advanced }: Receiving) {
+  reserved.catch(() => {}) // told of below, if anything comes
   return async (batch: readonly Buffer[]): Promise<void> => {
+    await reserved
     try {
       const written = partial.append(batch)
       hash.update(batch)

