@@ -43,7 +43,7 @@ export interface Evicted {
 }
 
 /** So that neither the threads nor a turn of the loop are taken up by deletes. */
-const batchBlobs = 8
+const batchBlobs = 3
 
 /** One call after the other. */
 export class Evictor {
