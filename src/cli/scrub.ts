@@ -1,42 +1,30 @@
 /** `layover scrub`: everything in the store read and checked: by who serves it, or here where nobody does. */
 import type { Config } from '../config/config.ts'
-import { loadConfig } from '../config/load.ts'
 import { roundedSize } from '../config/quantity.ts'
 import { Catalog } from '../index/catalog.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
-import { createLogger, type LogLevel } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock as clock } from '../runtime/clock.ts'
-import { type Finding, isSound, type Report, type ScrubOptions } from '../scrub/run.ts'
+import { type Finding, isSound, type Report } from '../scrub/run.ts'
 import { Scrub } from '../scrub/scrub.ts'
 import { openStore } from '../store/store.ts'
-import { AdminClient } from './admin-client.ts'
-import { exitCodeOf } from './exit-code.ts'
+import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
 
 /** Resolves with the exit code. */
-export async function runScrub(
-  configPath: string,
-  { logLevel, dryRun }: { logLevel: LogLevel; dryRun: boolean },
-): Promise<number> {
-  try {
-    const { config } = await loadConfig(configPath)
-    const told = (finding: Finding) => void process.stdout.write(lineOf(finding))
-    const serving = await AdminClient.find(config.store.path)
-    const report = serving
-      ? ((await serving.follow('/scrubs', { dryRun }, finding => told(finding as Finding))) as Report)
-      : await scrubHere(config, { dryRun, told, logLevel })
-    process.stdout.write(summaryOf(report, dryRun))
-    return isSound(report) ? 0 : 1
-  } catch (error) {
-    return exitCodeOf(error, 'who serves a store scrubs it (store.scrubEvery)')
-  }
+export function runScrub(configPath: string, options: WorkOptions): Promise<number> {
+  return carryOut(configPath, work, options)
 }
 
-async function scrubHere(
-  config: Config,
-  { logLevel, ...options }: ScrubOptions & { logLevel: LogLevel },
-): Promise<Report> {
-  const log = createLogger(logLevel)
+const work: LongWork<Finding, Report> = {
+  path: '/scrubs',
+  here: scrubHere,
+  lineOf,
+  summaryOf,
+  isDone: isSound,
+  advice: 'who serves a store scrubs it (store.scrubEvery)',
+}
+
+async function scrubHere(config: Config, { log, ...options }: HereOptions<Finding>): Promise<Report> {
   const metrics = createMetrics()
   const store = await openStore(config.store.path, { log, metrics })
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })

@@ -1,5 +1,5 @@
 /** What lies in the folders of the store's records, read as it is needed: none of it is ever in memory whole. */
-import type { Dirent } from 'node:fs'
+import type { Dir, Dirent } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { type Algorithm, type Digest, isDigest } from '../oci/digest.ts'
@@ -7,27 +7,56 @@ import { isRepositoryName } from '../oci/name.ts'
 import { type Layout, localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { isCode } from '../store/system-error.ts'
 
+/** Entries that the system is asked for at a time. */
+const bufferSize = 256
 const algorithms: readonly Algorithm[] = ['sha256', 'sha512']
 
 /** Entries of a folder in no order; none when there is no such folder. */
 export async function* entriesOf(folder: string): AsyncGenerator<Dirent> {
   try {
-    yield* await opendir(folder, { bufferSize: 256 })
+    yield* await opendir(folder, { bufferSize })
   } catch (error) {
-    if (!isCode(error, 'ENOENT', 'ENOTDIR')) throw error
+    if (!isNoFolder(error)) throw error
   }
 }
 
-/** Names in a folder, some at a time. */
+/**
+ * Names in a folder in no order, some at a time; none when there is no such folder. Each time in the same array: of arrays
+ * that are often held for long V8 makes the next ones among the old objects, where the dead ones keep every name in memory.
+ */
 export async function* namesOf(folder: string, count: number): AsyncGenerator<readonly string[]> {
-  let names: string[] = []
-  for await (const { name } of entriesOf(folder)) {
-    names.push(name)
-    if (names.length < count) continue
-    yield names
-    names = []
+  let dir: Dir
+  try {
+    dir = await opendir(folder, { bufferSize })
+  } catch (error) {
+    if (isNoFolder(error)) return
+    throw error
   }
-  if (names.length > 0) yield names
+  const names: string[] = []
+  try {
+    for (await readNext(dir, names, count); names.length > 0; await readNext(dir, names, count)) yield names
+  } finally {
+    await dir.close()
+  }
+}
+
+/** None at the end. As an async iterable the folder makes several promises of each name: a million names show it. */
+function readNext(dir: Dir, names: string[], count: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  names.length = 0
+  const read = () =>
+    dir.read((error, entry) => {
+      if (error) return reject(error)
+      if (entry) names.push(entry.name)
+      if (!entry || names.length === count) return resolve()
+      read()
+    })
+  read()
+  return promise
+}
+
+function isNoFolder(error: unknown): boolean {
+  return isCode(error, 'ENOENT', 'ENOTDIR')
 }
 
 /** Whether the repository has any record of its own. */

@@ -10,7 +10,7 @@ import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import { storeClaimed } from './claimed.ts'
 import type { PushDeps } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
-import { type Progress, UploadConflict } from './progress.ts'
+import { assertNext, type Progress, UploadConflict } from './progress.ts'
 import { Session } from './session.ts'
 
 /** Sessions between two requests keep their file and hash at hand: so many, and so long. */
@@ -274,17 +274,6 @@ export class Uploads {
 /** Another repository's session is none of this one's. */
 function assertOwned({ key }: Session, local: Local): void {
   if (!isSameRepository(key, localKey(local))) throw unknownUpload()
-}
-
-/** @throws UploadConflict (416) for a chunk that does not begin where the last one ended, RegistryError SIZE_INVALID (400) */
-function assertNext({ id, offset }: Session, chunk: Chunk | undefined): void {
-  if (!chunk?.range) return
-  const { first, last } = chunk.range
-  if (first !== offset)
-    throw new UploadConflict(`the next chunk begins at ${offset}, not at ${first}`, { id, offset })
-  if (last < first) throw new UploadConflict('Content-Range ends before it begins', { id, offset })
-  if (chunk.length !== undefined && chunk.length !== last - first + 1)
-    throw new RegistryError('SIZE_INVALID', 'Content-Range and Content-Length tell different sizes')
 }
 
 function mismatch(digest: Digest): RegistryError {

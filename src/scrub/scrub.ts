@@ -1,10 +1,11 @@
 /** The store looked through for what has rotted, beside everything else: each file's digest, each record. */
+import { shards } from '../store/layout.ts'
 import { Pace } from './pace.ts'
 import { type Progress, readProgress, saveProgress } from './progress.ts'
 import { tellQuarantine } from './quarantine.ts'
 import { scrubRecords } from './records.ts'
 import { nothingYet, type Report, type Run, type ScrubDeps, type ScrubOptions } from './run.ts'
-import { scrubShard, shards } from './shards.ts'
+import { scrubShard } from './shards.ts'
 
 export class Scrub {
   readonly #deps: ScrubDeps

@@ -8,11 +8,6 @@ import { isFineOrUnknown } from './check.ts'
 import { quarantine } from './quarantine.ts'
 import type { Run } from './run.ts'
 
-/** In the order in which they are gone through: `sha256/00` and so on. */
-export const shards: readonly string[] = ['sha256', 'sha512'].flatMap(algorithm =>
-  Array.from({ length: 256 }, (_, n) => `${algorithm}/${n.toString(16).padStart(2, '0')}`),
-)
-
 /** Resolves with whether there was anything. */
 export async function scrubShard(run: Run, shard: string): Promise<boolean> {
   const { cachedBytes, pushedBytes } = run.store.layout

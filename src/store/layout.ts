@@ -29,6 +29,11 @@ export interface RepositoryKey {
   readonly repository: RepositoryName
 }
 
+/** The folders of bytes, below `cached/` and `pushed/`, in the order in which they are gone through: `sha256/00` and so on. */
+export const shards: readonly string[] = ['sha256', 'sha512'].flatMap(algorithm =>
+  Array.from({ length: 256 }, (_, nth) => `${algorithm}/${nth.toString(16).padStart(2, '0')}`),
+)
+
 /** For maps. A space stands in no registry and in no name. */
 export function keyText({ registry, repository }: RepositoryKey): string {
   return `${registry} ${repository}`

@@ -39,6 +39,7 @@ export class Accounts {
   readonly uses: Uses
   readonly #deps: AccountsDeps
   readonly #table: UsageTable
+  /** Every cached file is known. */
   #isComplete: boolean
 
   constructor(deps: AccountsDeps) {
@@ -64,11 +65,6 @@ export class Accounts {
         dropped(digest, true)
       },
     })
-  }
-
-  /** Every cached file is known. */
-  get isComplete(): boolean {
-    return this.#isComplete
   }
 
   /** Looks for what is not known. Resolves when all is, or at the signal; a disk that cannot be read is told of. */
@@ -97,16 +93,10 @@ export class Accounts {
   /** For a scrape. */
   measure(): void {
     const { metrics } = this.#deps
-    const totals = [...this.capacity.totals.values()]
     const area = { area: 'cached' }
-    metrics.storeBytes.set(
-      area,
-      totals.reduce((sum, { bytes }) => sum + bytes, 0),
-    )
-    metrics.storeObjects.set(
-      area,
-      totals.reduce((sum, { blobs }) => sum + blobs, 0),
-    )
+    const { bytes, blobs } = this.capacity.total
+    metrics.storeBytes.set(area, bytes)
+    metrics.storeObjects.set(area, blobs)
   }
 
   close(): void {

@@ -71,7 +71,16 @@ export class Capacity {
 
   /** On disk under their digests; bytes. */
   get cachedBytes(): number {
-    return [...this.totals.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.total.bytes
+  }
+
+  get total(): Total {
+    const sum = { bytes: 0, blobs: 0 }
+    for (const { bytes, blobs } of this.totals.values()) {
+      sum.bytes += bytes
+      sum.blobs += blobs
+    }
+    return sum
   }
 
   /** Undefined when there is no room, and none can be made. */

@@ -5,6 +5,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Algorithm, type Digest, hexOf, isDigest } from '../../oci/digest.ts'
+import { shards } from '../layout.ts'
 import { ifThere } from '../system-error.ts'
 import type { UsageTable } from './usage-table.ts'
 
@@ -18,32 +19,28 @@ export interface CensusDeps {
   readonly signal: AbortSignal
 }
 
-const algorithms: readonly Algorithm[] = ['sha256', 'sha512']
-const prefixes = Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'))
 /** Files looked at in one go. */
 const atOnce = 64
 
 /** Rejects with the signal's reason, or an error of the disk. */
 export async function takeCensus(deps: CensusDeps): Promise<void> {
-  for (const algorithm of algorithms)
-    for (const prefix of prefixes) {
-      deps.signal.throwIfAborted()
-      await countShard(deps, algorithm, prefix)
-    }
+  for (const shard of shards) {
+    deps.signal.throwIfAborted()
+    await countShard(deps, shard)
+  }
 }
 
-async function countShard(deps: CensusDeps, algorithm: Algorithm, prefix: string): Promise<void> {
-  const { folder, table } = deps
-  const names = (await ifThere(readdir(join(folder, algorithm, prefix)))) ?? []
+async function countShard(deps: CensusDeps, shard: string): Promise<void> {
+  const folder = join(deps.folder, shard)
+  const [algorithm = '', prefix = ''] = shard.split('/')
+  const names = (await ifThere(readdir(folder))) ?? []
   deps.signal.throwIfAborted()
   const there = new Set(names.map(name => `${algorithm}:${name}`).filter(isDigest))
-  const rows = new Set(table.shard(algorithm, prefix))
+  const rows = new Set(deps.table.shard(algorithm as Algorithm, prefix))
   const doubtful = [...there, ...rows].filter(digest => !(there.has(digest) && rows.has(digest)))
   for (let at = 0; at < doubtful.length; at += atOnce) {
     deps.signal.throwIfAborted()
-    await Promise.all(
-      doubtful.slice(at, at + atOnce).map(digest => settle(deps, digest, join(folder, algorithm, prefix))),
-    )
+    await Promise.all(doubtful.slice(at, at + atOnce).map(digest => settle(deps, digest, folder)))
   }
 }
 
