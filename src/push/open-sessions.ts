@@ -2,15 +2,24 @@
 
 export class OpenSessions {
   readonly #ids = new Set<string>()
+  /** Not on disk yet, so that a count does not miss them. */
+  readonly #beginning = new Set<string>()
   /** Ended while a count is under way, which may still have seen them. */
   #ended: Set<string> | undefined
 
   get count(): number {
-    return this.#ids.size
+    return this.#ids.size + this.#beginning.size
   }
 
-  begin(id: string): void {
-    this.#ids.add(id)
+  /** Counts from now on; rejects, and counts no more, when `create` does. */
+  async begin(id: string, create: () => Promise<void>): Promise<void> {
+    this.#beginning.add(id)
+    try {
+      await create()
+      this.#ids.add(id)
+    } finally {
+      this.#beginning.delete(id)
+    }
   }
 
   end(id: string): void {
@@ -27,6 +36,6 @@ export class OpenSessions {
     for await (const { id } of stored) found.add(id)
     this.#ended = undefined
     for (const id of before) if (!found.has(id)) this.#ids.delete(id)
-    for (const id of found) if (!ended.has(id)) this.#ids.add(id)
+    for (const id of found) if (!ended.has(id) && !this.#beginning.has(id)) this.#ids.add(id)
   }
 }

@@ -63,15 +63,7 @@ export class Uploads {
     if (this.#open.count >= limits.uploads) throw tooManyOpen(limits.uploads)
     const id = randomUUID()
     const note = { v: 1, ...localKey(local), startedAt: clock.now(), algorithm } as const
-    this.#open.begin(id)
-    try {
-      await store.uploads.create(id, note)
-    } catch (error) {
-      this.#open.end(id)
-      throw error
-    } finally {
-      this.#tellCount()
-    }
+    await this.#open.begin(id, () => store.uploads.create(id, note)).finally(() => this.#tellCount())
     this.#warm.set(id, new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
     return { id, offset: 0 }
   }
