@@ -218,6 +218,7 @@ class Program implements Layover {
       lines: this.#lines,
       metrics: this.#metrics,
       maxConnections: () => this.#config.limits.connections,
+      connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
       answer: exchange => answerRegistry(exchange, this.#current()),
@@ -250,7 +251,7 @@ class Program implements Layover {
       publicPath: publicPathOf(this.#config),
       loopId: this.#loopId,
       limits: () => ({
-        stalledMs: this.#config.limits.stalledMs,
+        pace: this.#config.limits,
         manifestBytes: this.#config.limits.manifest,
         pageLimit: this.#config.limits.page,
       }),

@@ -27,9 +27,11 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     limits: {
       manifest: limits.manifest,
       connections: limits.connections,
+      connectionsPerClient: limits.connectionsPerClient,
       drainMs: limits.drain,
       partialMs: limits.partial,
       stalledMs: limits.stalled,
+      slowest: limits.slowest,
       headersMs: limits.headers,
       pushMemory: limits.pushMemory,
       upload: limits.upload,

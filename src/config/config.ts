@@ -51,12 +51,16 @@ export interface Limits {
   readonly manifest: number
   /** Open connections of clients, per listening address. */
   readonly connections: number
+  /** Open connections of one client's address, per listening address; 0: as many as there may be in all. */
+  readonly connectionsPerClient: number
   /** How long transfers may go on after SIGTERM. */
   readonly drainMs: number
   /** How long the bytes of an unfinished fetch are kept to be continued. */
   readonly partialMs: number
   /** How long a client may take no bytes of an answer, or send none of a body, before it is cut off. */
   readonly stalledMs: number
+  /** Bytes a second that a body has to bring, over each `stalledMs`. */
+  readonly slowest: number
   /** For the headers of a request to arrive. */
   readonly headersMs: number
   /** Bytes of what is being pushed, held in memory. */

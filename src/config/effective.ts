@@ -27,9 +27,11 @@ export function effective(config: Config): unknown {
     limits: {
       manifest: formatSize(limits.manifest),
       connections: limits.connections,
+      connectionsPerClient: limits.connectionsPerClient,
       drain: formatDuration(limits.drainMs),
       partial: formatDuration(limits.partialMs),
       stalled: formatDuration(limits.stalledMs),
+      slowest: formatSize(limits.slowest),
       headers: formatDuration(limits.headersMs),
       pushMemory: formatSize(limits.pushMemory),
       upload: formatSize(limits.upload),

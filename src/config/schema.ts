@@ -103,6 +103,10 @@ const limits = z.strictObject({
   connections: count(1_000_000)
     .default(10_000)
     .meta({ description: 'Open connections of clients, per address listened on, of each server process.' }),
+  connectionsPerClient: z.int().min(0).max(1_000_000).meta({ form: 'number' }).default(0).meta({
+    description:
+      "How many of them one client's address may have; more are closed at once. 0: as many as there may be in all, since an office behind one NAT address is one client, and so is a proxy in front.",
+  }),
   drain: timer({ min: 0 }).prefault('25s').meta({
     description:
       "How long transfers may go on after SIGTERM. Kubernetes' grace period, 30 s as it comes, must be longer.",
@@ -113,6 +117,10 @@ const limits = z.strictObject({
   stalled: timer({ min: 1 }).prefault('2m').meta({
     description:
       'How long a client may take no bytes of an answer, or send none of a push, before it is cut off.',
+  }),
+  slowest: size().prefault('256B').meta({
+    description:
+      'So many bytes a second the body of a push has to bring, over each `limits.stalled`; a slower client is cut off. 0: one byte in that time is enough.',
   }),
   headers: timer({ min: 1 }).prefault('65s').meta({
     description:

@@ -15,20 +15,33 @@ export function assertFramed({ request }: Exchange): void {
   throw new RegistryError('UNSUPPORTED', 'the body may be chunked, and nothing else', { status: 501 })
 }
 
-/** @param stalledMs how long the client may send nothing while we wait for it */
-export function requestBody({ request, response }: Exchange, stalledMs: number): Body {
+/** How fast a client has to send. */
+export interface Pace {
+  /** How long it may send nothing while we wait for it. */
+  readonly stalledMs: number
+  /** Bytes a second, over each `stalledMs`. */
+  readonly slowest: number
+}
+
+export function requestBody({ request, response }: Exchange, { stalledMs, slowest }: Pace): Body {
   const length = request.headers['content-length']
   async function* chunks(): AsyncGenerator<Buffer> {
     if (request.headers.expect !== undefined) response.writeContinue()
+    const least = (slowest * stalledMs) / 1000
     let waiting = true
+    let sent = 0 // since the timer was set
     const timer = setTimeout(() => {
-      if (waiting) request.destroy(new Error(`the client sent no bytes for ${stalledMs} ms`))
+      if (waiting) request.destroy(new Error(`the client sent ${sent} bytes in ${stalledMs} ms`))
+      else sent = least // it was we who took so long
     }, stalledMs).unref()
     try {
       for await (const chunk of request.iterator({ destroyOnReturn: false })) {
         waiting = false
+        sent += (chunk as Buffer).length
         yield chunk as Buffer
         waiting = true
+        if (sent < least) continue
+        sent = 0
         timer.refresh()
       }
     } finally {

@@ -33,6 +33,8 @@ export interface ListenerOptions {
   readonly log: Logger
   readonly answer: RequestListener
   readonly maxConnections: () => number
+  /** Of one address; 0: as many as there may be in all. */
+  readonly connectionsPerClient: () => number
   /** For the headers of a request to arrive. Bodies and answers may take as long as they keep moving. */
   readonly headersMs: () => number
   /** Others listen on the same address, with connections of their own. */
@@ -68,6 +70,8 @@ export class Listener {
   readonly #tls: TlsServer | undefined
   /** All of them: a TLS handshake that goes on is no connection of HTTP's yet. */
   readonly #sockets = new Set<Socket>()
+  /** Connections by the address of their client. */
+  readonly #clients = new Map<string, number>()
   #identity: Identity | undefined
 
   constructor(address: ListenAddress, options: ListenerOptions) {
@@ -85,6 +89,7 @@ export class Listener {
       this.#limit(options)
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
+      this.#count(socket, options.connectionsPerClient())
     })
     this.#server.on('checkContinue', answer) // the answer comes without the body having been asked for
   }
@@ -126,6 +131,20 @@ export class Listener {
   /** Cuts every connection there is. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** One too many of the same client is closed at once. */
+  #count(socket: Socket, most: number): void {
+    const client = socket.remoteAddress
+    if (client === undefined) return // gone already
+    const open = (this.#clients.get(client) ?? 0) + 1
+    this.#clients.set(client, open)
+    socket.once('close', () => {
+      const left = (this.#clients.get(client) ?? 1) - 1
+      if (left === 0) this.#clients.delete(client)
+      else this.#clients.set(client, left)
+    })
+    if (most > 0 && open > most) socket.destroy()
   }
 
   /** As it is now, after a reload. */

@@ -7,7 +7,7 @@ import type { Local, Target } from '../pull/target.ts'
 import type { MountSource } from '../push/mounts.ts'
 import type { Push } from '../push/push.ts'
 import { type Answer, type Headers, noContent } from './answer.ts'
-import { readManifest, requestBody } from './body.ts'
+import { type Pace, readManifest, requestBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 
 /** What a handler of a push is given. */
@@ -21,8 +21,7 @@ export interface PushCall {
   readonly address: string
   /** What a name stands for; undefined where it leads nowhere. */
   readonly find: (name: string) => MountSource | undefined
-  /** How long the client may send no bytes. */
-  readonly stalledMs: number
+  readonly pace: Pace
   /** Bytes of the largest manifest. */
   readonly manifestBytes: number
 }
@@ -38,7 +37,7 @@ export async function answerManifestPut(call: PushCall, text: string): Promise<A
   const tags = tagsIn(query, reference)
   const contentType = request.headers['content-type']
   const { beneath } = call
-  const gathered = await readManifest(requestBody(exchange, call.stalledMs), call.manifestBytes, push.room)
+  const gathered = await readManifest(requestBody(exchange, call.pace), call.manifestBytes, push.room)
   const sent = { reference, tags, contentType, body: gathered.content, beneath }
   const { digest, subject } = await push.manifests.put(local, sent).finally(() => gathered.release())
   facts.digest = digest

@@ -37,7 +37,7 @@ export interface RegistryDeps {
   readonly publicPath: string
   /** Our mark in `CDN-Loop` (RFC 8586). */
   readonly loopId: string
-  readonly limits: () => Pick<PushCall, 'stalledMs' | 'manifestBytes'> & Pick<Call, 'pageLimit'>
+  readonly limits: () => Pick<PushCall, 'pace' | 'manifestBytes'> & Pick<Call, 'pageLimit'>
 }
 
 /** Undefined when the path is none of the distribution API's. */

@@ -22,6 +22,7 @@ export interface EdgeDeps extends Witness {
   /** Others listen on the same addresses, with connections of their own. */
   readonly sharesAddress?: boolean
   readonly maxConnections: () => number
+  readonly connectionsPerClient: () => number
   /** For the headers of a request to arrive. */
   readonly headersMs: () => number
   /** How long a client may take no bytes of an answer. */

@@ -40,9 +40,9 @@ async function answerMount(call: PushCall, digest: Digest): Promise<Answer> {
 }
 
 async function answerWhole(call: PushCall, digest: Digest): Promise<Answer> {
-  const { exchange, local, push, stalledMs } = call
+  const { exchange, local, push, pace } = call
   exchange.facts.digest = digest
-  const session = await push.uploads.push(local, digest, requestBody(exchange, stalledMs))
+  const session = await push.uploads.push(local, digest, requestBody(exchange, pace))
   return session ? accepted(call, session) : created(call, digest)
 }
 
@@ -64,14 +64,14 @@ async function answerClosing(call: PushCall, id: string): Promise<Answer> {
 }
 
 async function chunkOf(call: PushCall, id: string): Promise<Chunk> {
-  const { exchange, stalledMs } = call
+  const { exchange, pace } = call
   const header = exchange.request.headers['content-range']
   const range = header === undefined ? undefined : parseContentRange(header)
   if (header !== undefined && range === undefined) {
     const place = await call.push.uploads.status(call.local, id)
     throw new UploadConflict('Content-Range has to be <first>-<last>, both inclusive', place)
   }
-  return { ...requestBody(exchange, stalledMs), range }
+  return { ...requestBody(exchange, pace), range }
 }
 
 /** `<first>-<last>` (distribution-spec, end-5); what RFC 9110 makes of it is taken too. */

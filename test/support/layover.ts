@@ -117,9 +117,11 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     limits: {
       manifest: 4 * 1024 * 1024,
       connections: 10_000,
+      connectionsPerClient: 0,
       drainMs: 1_000,
       partialMs: 24 * 60 * minute,
       stalledMs: 2 * minute,
+      slowest: 0,
       headersMs: 65_000,
       pushMemory: 64 * 1024 * 1024,
       upload: 100 * 2 ** 30,

@@ -128,6 +128,7 @@ export class ServerProgram {
       metrics: this.#metrics,
       sharesAddress: true,
       maxConnections: () => running.config.limits.connections,
+      connectionsPerClient: () => running.config.limits.connectionsPerClient,
       headersMs: () => running.config.limits.headersMs,
       stalledMs: () => running.config.limits.stalledMs,
       answer: (exchange, draining) =>

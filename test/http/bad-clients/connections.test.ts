@@ -64,6 +64,25 @@ describe('connections without a whole request', () => {
       for (const socket of others) socket.destroy()
     },
   )
+
+  // Each server of several counts its own.
+  test.skipIf(workersOfSuite > 1)(
+    'of one client above limits.connectionsPerClient are closed at once; of another client they are taken, and so are later ones',
+    async () => {
+      await using at = await pushScene({ limits: { connectionsPerClient: 3 } })
+      const known = await dial(at.layover.url)
+      const others = await dialMany(at.layover.url, 6)
+      const closed = () => others.filter(socket => socket.closed).length
+      await vi.waitFor(() => expect(closed()).toBe(4), { timeout: 10_000 })
+      const elsewhere = await dial(at.layover.url, '127.0.0.2')
+      for (const socket of [known, elsewhere]) {
+        socket.write(head('GET /v2/', { connection: 'close' }))
+        expect(statusesIn(await untilClosed(socket))).toEqual([200])
+      }
+      for (const socket of others) socket.destroy()
+      await vi.waitFor(async () => expect((await at.ask('/v2/')).status).toBe(200), { timeout: 10_000 })
+    },
+  )
 })
 
 describe('requests sent ahead', () => {

@@ -57,6 +57,17 @@ describe('bodies that do not end', () => {
     for (const heard of await Promise.all(closed)) expect(heard).not.toContain(' 201 ')
   })
 
+  test('that come more slowly than limits.slowest are cut off though they never stall, and others push meanwhile', async () => {
+    await using at = await pushScene({ limits: { stalledMs: 400, slowest: 1_000 } })
+    const socket = await dial(at.layover.url)
+    const closed = untilClosed(socket)
+    socket.write(head(`PUT /v2/${name}/manifests/v1`, { 'content-length': '3000000' }))
+    const drip = setInterval(() => socket.write('{'), 20)
+    await at.push(bytes(3_000))
+    expect(await closed).not.toContain(' 201 ')
+    clearInterval(drip)
+  })
+
   test.each([
     ['manifests', `PUT /v2/${name}/manifests/v1`, 3 * mib],
     ['blobs', `POST ${uploads}?digest=${digestOf(Buffer.from('never whole'))}`, mib - 1],

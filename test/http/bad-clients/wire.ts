@@ -8,9 +8,10 @@ import { expect } from 'vitest'
 /** However badly the server behaves, a test ends. */
 const patienceMs = 20_000
 
-export async function dial(base: string): Promise<Socket> {
+/** @param from the address of the client, where it is not to be the usual one */
+export async function dial(base: string, from?: string): Promise<Socket> {
   const { hostname, port } = new URL(base)
-  const socket = connect(Number(port), hostname)
+  const socket = connect({ port: Number(port), host: hostname, localAddress: from })
   socket.on('error', () => {}) // a reset is one of the ways to be shown the door
   await once(socket, 'connect')
   return socket

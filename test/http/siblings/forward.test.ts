@@ -19,7 +19,7 @@ const mib = 1024 * 1024
 /** Answers with what was sent. */
 const echo = async (exchange: Exchange, stalledMs = 60_000): Promise<Answer> => {
   const chunks: Buffer[] = []
-  for await (const chunk of requestBody(exchange, stalledMs).chunks) chunks.push(chunk)
+  for await (const chunk of requestBody(exchange, { stalledMs, slowest: 0 }).chunks) chunks.push(chunk)
   return { status: 201, headers: {}, content: { kind: 'buffer', buffer: Buffer.concat(chunks) } }
 }
 

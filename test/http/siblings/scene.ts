@@ -48,6 +48,7 @@ export async function siblings(
     {
       log,
       maxConnections: () => 10_000,
+      connectionsPerClient: () => 0,
       headersMs: () => 65_000,
       answer: (request, response) => {
         const exchange = openExchange(request, response, 'mirror')

@@ -47,9 +47,11 @@ describe('the configuration in force', () => {
       limits: {
         manifest: 4 * 2 ** 20,
         connections: 10_000,
+        connectionsPerClient: 0,
         drainMs: 25_000,
         partialMs: 86_400_000,
         stalledMs: 120_000,
+        slowest: 256,
         headersMs: 65_000,
         pushMemory: 64 * 1024 * 1024,
         upload: 100 * 2 ** 30,

@@ -24,6 +24,7 @@ async function listening({ tls = serverCertificate, ...setting }: Setting = {}) 
     log,
     answer: (_, response) => response.end('hello'),
     maxConnections: () => 100,
+    connectionsPerClient: () => 0,
     headersMs: () => 65_000,
   })
   const bound = await listener.open()
