@@ -1,6 +1,7 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
+import type { Redis } from '../cluster/redis.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { Scrape } from '../edge/pages.ts'
@@ -28,6 +29,8 @@ export interface Surroundings {
   readonly log: Logger
   readonly clock?: Clock
   readonly lookup?: Lookup
+  /** What replicas share, and the index is in; undefined: this one is alone. */
+  readonly redis?: Redis | undefined
   /** Reads the configuration again and takes it over. Resolves with what was wrong. */
   readonly reload?: (() => Promise<Error | undefined>) | undefined
   /** Servers that take the connections of clients; without them this process does. */
@@ -69,6 +72,7 @@ class Program implements Layover {
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
   readonly #upstreams: UpstreamClients
+  readonly #redis: Redis | undefined
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -79,13 +83,14 @@ class Program implements Layover {
   #waiting: readonly string[] = []
 
   constructor(config: Config, surroundings: Surroundings) {
-    const { log, clock = systemClock, lookup = systemLookup, workers, reload } = surroundings
+    const { log, clock = systemClock, lookup = systemLookup, redis, workers, reload } = surroundings
     this.#config = config
     this.#readAgain = reload
     this.#log = log
     this.#lines = new Lines(log)
     this.#clock = clock
     this.#workers = workers
+    this.#redis = redis
     this.#upstreams = new UpstreamClients({
       clock,
       lookup,
@@ -106,6 +111,7 @@ class Program implements Layover {
       lines: this.#lines,
       clock: this.#clock,
       metrics: this.#metrics,
+      redis: this.#redis,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
       stopping: this.#stopping.signal,
@@ -135,9 +141,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store } = before
+    const { admin, store, index } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, limits }
+    this.#config = { ...config, listen, admin, store, index, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now

@@ -1,4 +1,5 @@
 /** Layover in this process, in front of the stand-in internet. */
+import type { Redis } from '../../src/cluster/redis.ts'
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
 import type { Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
@@ -81,7 +82,9 @@ export interface TestLayover extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin'>> {
+interface Setting
+  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index'>> {
+  index?: Config['index']
   admin?: Config['admin']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
@@ -89,6 +92,8 @@ interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen
   hosts?: readonly string[]
   clock: Clock
   lookup: Lookup
+  /** Of the index, if it is there. */
+  redis?: Redis
   /** As the process reads its file again. */
   reload?: () => Promise<Error | undefined>
 }
@@ -108,6 +113,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
     admin: setting.admin,
+    index: setting.index,
     collection: { everyMs: 0, graceMs: 24 * 60 * minute, ...setting.collection },
     capacity: {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
@@ -138,7 +144,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
   const { reload } = setting
-  const start = () => startLayover(config, { log, clock, lookup, workers, reload })
+  const start = () => startLayover(config, { log, clock, lookup, redis: setting.redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {
