@@ -9,13 +9,18 @@ import { createMetrics } from '../observe/metrics.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { openStore } from '../store/store.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { openShared } from './shared.ts'
 
 /** Resolves with the exit code. */
 export async function runReindex(configPath: string, logLevel: LogLevel): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
     const log = createLogger(logLevel)
-    const store = await openStore(config.store.path, { log, metrics: createMetrics() })
+    const store = await openStore(config.store.path, {
+      log,
+      shared: await openShared(config),
+      metrics: createMetrics(),
+    })
     const index = await openSqliteIndex({ path: store.layout.index, clock: systemClock, log })
     const catalog = new Catalog(index, store, systemClock, { strict: true })
     const holdings = new Holdings({ index, store, clock: systemClock, log })
