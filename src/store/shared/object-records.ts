@@ -69,7 +69,7 @@ export class ObjectRecords implements Records {
     const key = this.#key(path)
     await after
     const version = await this.#version(key)
-    const condition = version === absent ? absent : version === undefined ? undefined : { version }
+    const condition = version === undefined ? undefined : conditionOf(version)
     if (!(await this.#put(key, record, condition))) throw changed(key)
   }
 
@@ -120,6 +120,10 @@ async function putIf(bucket: Objects, { key, content, condition }: Write): Promi
     if (condition === absent ? version !== undefined : version !== condition.version) return false
   }
   return bucket.put(key, content, bucket.isConditional ? condition : undefined)
+}
+
+function conditionOf(version: ObjectVersion): Condition {
+  return version === absent ? absent : { version }
 }
 
 function changed(key: string): RegistryError {
