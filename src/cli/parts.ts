@@ -23,6 +23,7 @@ import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
+import { openShared } from './shared.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -68,7 +69,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pinsKnown: () => pins.known,
     stopping,
   }
-  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
+  const shared = await openShared(config())
+  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)

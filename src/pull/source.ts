@@ -1,4 +1,4 @@
-/** Where a flight's bytes come from. Today our own upstream request; a sibling process and another replica fit in here. */
+/** Where a flight's bytes come from: our own upstream request, the object store (shared-source.ts), or another replica. */
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
@@ -13,6 +13,8 @@ export interface Source {
   open(digest: Digest, ask: { first: number; attempt: number; signal: AbortSignal }): Promise<BlobBody>
   /** The source gave the whole blob and it was right: its repository holds it from now on. */
   served(digest: Digest, size: number, anonymous: boolean): Promise<void>
+  /** What it gave does not have the digest. */
+  wrong?(digest: Digest): void
 }
 
 /** The target's own upstream as a source. */
@@ -23,10 +25,12 @@ export function upstreamSource(deps: PullDeps, target: Target): Source {
     name: upstream.registry,
     open: (digest, { first, attempt, signal }) =>
       upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
-    served: (digest, size, anonymous) =>
-      deps.catalog.putBlob(keyOf(target), digest, {
+    async served(digest, size, anonymous) {
+      deps.store.shared?.bytes.offer(digest)
+      await deps.catalog.putBlob(keyOf(target), digest, {
         size,
         isPublic: anonymous && upstream.options.access === 'public',
-      }),
+      })
+    },
   }
 }

@@ -53,6 +53,18 @@ describe('a mistake in the configuration', () => {
         '2:17 admin.listen: expected a loopback address such as 127.0.0.1:8081 or [::1]:8081, or off: whoever reaches the admin API may do everything, since access control is not built yet, found "0.0.0.0:8081"',
       ],
     ],
+    [
+      'a bucket that is none',
+      `${whole}store: {s3: {bucket: A}}\n`,
+      [
+        '2:22 store.s3.bucket: expected the name of a bucket: 3 to 63 lower-case letters, digits and . _ -, found "A"',
+      ],
+    ],
+    [
+      'half a credential',
+      `${whole}store: {s3: {bucket: images, secretAccessKey: x}}\n`,
+      ['2:47 store.s3.secretAccessKey: expected `accessKeyId` beside it'],
+    ],
     ['no upstream', 'hosts: []\n', ['1:1 upstreams: expected a list, found nothing']],
     [
       'an empty list of upstreams',
@@ -78,7 +90,7 @@ describe('a mistake in the configuration', () => {
       'a text instead of keys',
       `store: ./data\n${whole}`,
       [
-        '1:8 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate), found "./data"',
+        '1:8 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate, s3), found "./data"',
       ],
     ],
     ['keys instead of a text', `publicUrl: {a: b}\n${whole}`, ['1:12 publicUrl: expected URL, found keys']],
@@ -86,7 +98,7 @@ describe('a mistake in the configuration', () => {
       'nothing where there should be keys',
       `store:\n${whole}`,
       [
-        '1:7 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate), found nothing',
+        '1:7 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate, s3), found nothing',
       ],
     ],
     [
@@ -329,7 +341,6 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
-    ['store: {s3: {bucket: b}}', '1:13 store.s3'],
     ['replica: {advertise: "http://10.0.0.3:8080", secret: x}', '1:10 replica'],
   ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
     expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
