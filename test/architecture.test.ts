@@ -14,6 +14,7 @@ const rows = [
   ['push', 'collect', 'scrub'],
   ['pull', 'backup'],
   ['index'],
+  ['cluster'],
   ['store'],
   ['upstream'],
   ['observe'],
