@@ -1,5 +1,6 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
+import type { Redis } from '../../src/cluster/redis.ts'
 import type { Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -89,6 +90,7 @@ interface Setting
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
+  redis?: Redis
   clock: Clock
   lookup: Lookup
   /** As the process reads its file again. */
@@ -140,8 +142,8 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const { clock, lookup } = setting
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
-  const { reload } = setting
-  const start = () => startLayover(config, { log, clock, lookup, workers, reload })
+  const { reload, redis } = setting
+  const start = () => startLayover(config, { log, clock, lookup, redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {
