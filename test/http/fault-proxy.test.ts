@@ -9,7 +9,7 @@ import { FaultProxy } from '../support/fault-proxy.ts'
 import { freePort } from '../support/free-port.ts'
 import { isSettled } from '../support/is-settled.ts'
 
-async function listening<S extends Server>(server: S) {
+async function listening(server: Server) {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {

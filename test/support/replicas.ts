@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Daemon } from '../e2e/daemon.ts'
 import { environment } from '../e2e/environment.ts'
+import type { S3Setting } from './backends.ts'
 import { FaultProxy } from './fault-proxy.ts'
 import { freePort } from './free-port.ts'
 
@@ -20,9 +21,7 @@ export interface Shared {
   /** URL of Redis; undefined: each has an index of its own. */
   readonly index?: string
   /** `store.s3`; undefined: each has a store of its own. */
-  readonly s3?: Readonly<{ endpoint: string }> & Readonly<Record<string, unknown>>
-  /** Credentials for it, where they come from the environment. */
-  readonly env?: NodeJS.ProcessEnv
+  readonly s3?: S3Setting
 }
 
 export interface ReplicasOptions extends Shared {
@@ -150,7 +149,7 @@ export class Replica implements AsyncDisposable {
       await writeFile(file, JSON.stringify(this.#configuration(owner), null, 2))
     const daemon = new Daemon(process.execPath, [main, 'serve', '--config', file], {
       cwd: this.home,
-      env: { ...environment(this.home), ...this.#options.env },
+      env: environment(this.home),
     })
     this.#daemons.push(daemon)
     await untilReady(this.url, daemon)
@@ -183,7 +182,7 @@ export class Replica implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     const { fromOthers, toRedis, toS3 } = this.network
-    await Promise.all([fromOthers, toRedis, toS3].map(proxy => proxy?.[Symbol.asyncDispose]()))
+    for (const proxy of [fromOthers, toRedis, toS3]) await proxy?.[Symbol.asyncDispose]()
   }
 
   #configuration(owner: string | undefined) {
