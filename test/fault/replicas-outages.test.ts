@@ -108,7 +108,7 @@ describe('the S3 server', () => {
     await using at = await startReplicas()
     const cached = await warm(at)
     await using pulls = pulling(at, cached)
-    await at.s3?.kill()
+    await at.s3?.stop()
     await pulls.load.more(aWhile)
     const blob = at.blob('cold', 200_000)
     for (const place of [0, 1, 2])
@@ -122,13 +122,13 @@ describe('the S3 server', () => {
     const [first] = at.replicas.urls
     const push = () => pushBundle({ url: first ?? '', name: local }, bundle, 'v1')
     await vi.waitFor(push, healing)
-    await at.s3?.kill()
+    await at.s3?.stop()
     const { body, mediaType } = artifactOf([seededBlob('later', 5_000)]).root
     const headers = { 'content-type': mediaType }
     const refused = await send(at.clients.at(0, `${local}/manifests/v2`), { method: 'PUT', headers, body })
     expect(refused.status).toBe(503)
     expect(refused.headers['retry-after']).toMatch(/^\d+$/)
-    await at.s3?.start()
+    await at.s3?.restart()
     await vi.waitFor(push, healing)
     for (const place of [0, 1, 2])
       expect(await wrongWith(at.clients.at(place, `${local}/manifests/v1`), bundle.digest)).toBe(undefined)

@@ -4,9 +4,10 @@ import { onTestFailed } from 'vitest'
 import { type StoredBlob, seededBlob } from '../fake/bytes.ts'
 import type { Bundle } from '../fake/content.ts'
 import { startInternet } from '../fake/internet.ts'
-import { startRedis, startS3 } from '../support/backends.ts'
 import { Balancer } from '../support/balancer.ts'
+import { startRedis } from '../support/redis-server.ts'
 import { Replicas, type ReplicasOptions } from '../support/replicas.ts'
+import { startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { repository } from './scene.ts'
 
@@ -29,7 +30,7 @@ export async function startReplicas({
   const dir = resources.use(await tempDir())
   const net = resources.use(await startInternet())
   const redis = resources.use(await startRedis(dir.path))
-  const s3 = shares === 'redis and s3' ? resources.use(await startS3(dir.path)) : undefined
+  const s3 = shares === 'redis and s3' ? resources.use(await startS3()) : undefined
   const replicas = resources.use(
     await Replicas.start({
       root: dir.path,
@@ -37,7 +38,7 @@ export async function startReplicas({
       upstreamUrl: net.url('plain.test').replace('plain.test', '127.0.0.1'),
       ...(shares === 'nothing' ? {} : { index: redis.url }),
       ...(shares === 'redis' ? { owner: 0 } : {}),
-      ...(s3 === undefined ? {} : { s3: s3.setting }),
+      ...(s3 === undefined ? {} : { s3 }),
       settings,
     }),
   )

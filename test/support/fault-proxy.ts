@@ -1,133 +1,93 @@
-/** A TCP proxy between two processes: what goes through it passes, waits, is cut off, refused, delayed or slowed, as a test says from moment to moment. */
+/** A proxy in front of a TCP service that lets it fail as networks and services do. */
 import { once } from 'node:events'
-import { createServer, connect, type Server, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Pacer } from '../fake/transmit.ts'
+import { connect, createServer, type Socket } from 'node:net'
 
-export class FaultProxy implements AsyncDisposable {
-  /** On loopback. */
-  readonly port: number
-  /** Taken so far. */
-  connections = 0
-  /** Of both directions. */
-  bytes = 0
-  readonly #target: number
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  /** Undefined: nothing is held. */
-  #gate: PromiseWithResolvers<void> | undefined
-  #delayMs = 0
-  #pacer: Pacer | undefined
+export type Fault =
+  /** All goes through. */
+  | { readonly kind: 'none' }
+  /** Connections are taken, and nothing is ever answered. */
+  | { readonly kind: 'stall' }
+  /** Connections break at once. */
+  | { readonly kind: 'refuse' }
+  /** Connections break after so many bytes of answers. */
+  | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** Connections give no more after so many bytes of answers, and stay. */
+  | { readonly kind: 'freeze'; readonly afterBytes: number }
+  /** Every request is answered so. */
+  | { readonly kind: 'answer'; readonly status: number; readonly body: string }
 
-  private constructor(server: Server, { port, target }: { port: number; target: number }) {
-    this.#server = server
-    this.port = port
-    this.#target = target
-    server.on('connection', socket => this.#take(socket))
+export type FaultProxy = Awaited<ReturnType<typeof startFaultProxy>>
+
+export async function startFaultProxy(port: number) {
+  let fault: Fault = { kind: 'none' }
+  let connections = 0
+  const open = new Set<Socket>()
+  const server = createServer(socket => {
+    connections += 1
+    keep(open, socket)
+    take(socket, fault, () => {
+      const beyond = connect(port, '127.0.0.1')
+      keep(open, beyond)
+      return beyond
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const cut = () => {
+    for (const socket of open) socket.destroy()
   }
-
-  /** @param target a port on loopback; nobody has to listen there yet */
-  static async start(target: number): Promise<FaultProxy> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
-    return new FaultProxy(server, { port: address.port, target })
-  }
-
-  /** Ends whatever is in force; what was held goes on. */
-  async pass(): Promise<void> {
-    this.#delayMs = 0
-    this.#pacer = undefined
-    this.#gate?.resolve()
-    this.#gate = undefined
-    if (this.#server.listening) return
-    this.#server.listen(this.port, '127.0.0.1')
-    await once(this.#server, 'listening')
-  }
-
-  /** Connections are taken and stay, and no byte passes either way: a host that hangs, a cable that is out. */
-  stall(): void {
-    this.#gate ??= Promise.withResolvers()
-  }
-
-  /** Every connection is reset; new ones are as good as before. */
-  cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy()
-  }
-
-  /** Nobody listens here any more: a process that is gone. */
-  async refuse(): Promise<void> {
-    if (!this.#server.listening) return
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    this.cut()
-    await closed
-  }
-
-  /** Whatever is sent arrives so much later. */
-  delay(ms: number): void {
-    this.#delayMs = ms
-  }
-
-  /** Bytes a second, both ways and all connections together. */
-  limit(bytesPerSecond: number): void {
-    this.#pacer = new Pacer(bytesPerSecond)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#gate?.resolve()
-    await this.refuse()
-    this.cut()
-  }
-
-  #take(client: Socket): void {
-    this.connections += 1
-    const target = connect({ port: this.#target, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
-    for (const [socket, other] of [
-      [client, target],
-      [target, client],
-    ] as const) {
-      this.#sockets.add(socket)
-      socket.on('error', () => {}) // `close` follows
-      socket.on('close', () => {
-        this.#sockets.delete(socket)
-        if (socket.readableEnded) other.end()
-        else other.resetAndDestroy() // as it broke here, so there
-      })
-    }
-    void this.#carry(client, target)
-    void this.#carry(target, client)
-  }
-
-  async #carry(from: Socket, to: Socket): Promise<void> {
-    try {
-      for await (const chunk of from.iterator({ destroyOnReturn: false })) {
-        await this.#admit(chunk as Buffer)
-        if (!to.writable) return
-        if (!to.write(chunk as Buffer)) await drained(to)
-      }
-      await this.#gate?.promise // an end is news too
-      to.end()
-    } catch {
-      // it broke, and both ends are told by `close`
-    }
-  }
-
-  async #admit({ length }: Buffer): Promise<void> {
-    if (this.#delayMs > 0) await sleep(this.#delayMs)
-    await this.#pacer?.admit(length)
-    await this.#gate?.promise
-    this.bytes += length
+  return {
+    port: address.port,
+    /** Taken so far. */
+    get connections() {
+      return connections
+    },
+    /** From here on, also for those who are connected. */
+    fail(next: Fault) {
+      fault = next
+      cut()
+    },
+    async [Symbol.asyncDispose]() {
+      cut()
+      server.close()
+      await once(server, 'close')
+    },
   }
 }
 
-async function drained(socket: Socket): Promise<void> {
-  const done = new AbortController()
-  const { signal } = done
-  try {
-    await Promise.race([once(socket, 'drain', { signal }), once(socket, 'close', { signal })])
-  } finally {
-    done.abort()
+function take(socket: Socket, fault: Fault, dial: () => Socket): void {
+  if (fault.kind === 'refuse') {
+    socket.resetAndDestroy()
+    return
   }
+  if (fault.kind === 'stall') {
+    socket.resume()
+    return
+  }
+  if (fault.kind === 'answer') {
+    const { status, body } = fault
+    socket.on('data', () =>
+      socket.end(
+        `HTTP/1.1 ${status} Fault\r\ncontent-type: application/xml\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      ),
+    )
+    return
+  }
+  const beyond = dial()
+  let left = 'afterBytes' in fault ? fault.afterBytes : Number.POSITIVE_INFINITY
+  socket.on('data', (chunk: Buffer) => void beyond.write(chunk))
+  beyond.on('data', (chunk: Buffer) => {
+    if (left > 0) socket.write(chunk.subarray(0, left))
+    left -= chunk.length
+    if (left <= 0 && fault.kind === 'cut') socket.resetAndDestroy()
+  })
+  socket.on('close', () => beyond.destroy())
+  beyond.on('close', () => socket.end())
+}
+
+function keep(open: Set<Socket>, socket: Socket): void {
+  open.add(socket)
+  socket.on('error', () => {}) // it is what the tests are about
+  socket.on('close', () => open.delete(socket))
 }

@@ -1,12 +1,12 @@
-/** Several replicas as processes of their own: what each may reach goes through a proxy that can hang, cut and refuse, and each can be killed, stopped, put to sleep and started again. */
+/** Several replicas as processes of their own: what each reaches, it reaches by a link that can hang and break, and each can be killed, stopped, put to sleep and started again. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Daemon } from '../e2e/daemon.ts'
 import { environment } from '../e2e/environment.ts'
-import type { S3Setting } from './backends.ts'
-import { FaultProxy } from './fault-proxy.ts'
+import { NetworkLink } from './network-link.ts'
 import { freePort } from './free-port.ts'
+import type { S3Service } from './s3.ts'
 
 const startTimeoutMs = 30_000
 const lookAgainMs = 50
@@ -16,12 +16,12 @@ const main = resolve(process.env.LAYOVER_MAIN ?? join(import.meta.dirname, '../.
 /** What the replicas show one another. */
 const secret = 'the replicas of a test know one another by this secret'
 
-/** What they share, as the configuration names it. Proxies stand in front of what is on loopback. */
+/** What they share, as the configuration names it. */
 export interface Shared {
   /** URL of Redis; undefined: each has an index of its own. */
   readonly index?: string
   /** `store.s3`; undefined: each has a store of its own. */
-  readonly s3?: S3Setting
+  readonly s3?: S3Service
 }
 
 export interface ReplicasOptions extends Shared {
@@ -79,15 +79,15 @@ export class Replicas implements AsyncDisposable {
 /** Where a replica reaches others, and others reach it. */
 interface Network {
   /** What the other replicas send to this one. */
-  readonly fromOthers: FaultProxy
+  readonly fromOthers: NetworkLink
   /** Undefined: it has no Redis, or more than one server. */
-  readonly toRedis: FaultProxy | undefined
-  readonly toS3: FaultProxy | undefined
+  readonly toRedis: NetworkLink | undefined
+  readonly toS3: NetworkLink | undefined
 }
 
 export class Replica implements AsyncDisposable {
   readonly name: string
-  /** For clients, past every proxy. */
+  /** For clients, past every link. */
   readonly url: string
   readonly home: string
   readonly network: Network
@@ -113,9 +113,9 @@ export class Replica implements AsyncDisposable {
     await mkdir(home, { recursive: true })
     const port = await freePort()
     const network = {
-      fromOthers: await FaultProxy.start(port),
-      toRedis: await proxyOf(options.index, 'redis:'),
-      toS3: await proxyOf(options.s3?.endpoint, 'http:'),
+      fromOthers: await NetworkLink.start(port),
+      toRedis: await linkTo(options.index, 'redis:'),
+      toS3: options.s3 && (await NetworkLink.start(options.s3.port)),
     }
     return new Replica({ name, home, port }, network, options)
   }
@@ -182,7 +182,7 @@ export class Replica implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
     const { fromOthers, toRedis, toS3 } = this.network
-    for (const proxy of [fromOthers, toRedis, toS3]) await proxy?.[Symbol.asyncDispose]()
+    for (const link of [fromOthers, toRedis, toS3]) await link?.[Symbol.asyncDispose]()
   }
 
   #configuration(owner: string | undefined) {
@@ -194,7 +194,7 @@ export class Replica implements AsyncDisposable {
       store: {
         path: './data',
         minFree: 0,
-        ...(s3 === undefined ? {} : { s3: { ...s3, endpoint: through(s3.endpoint, toS3) } }),
+        ...(s3 === undefined ? {} : { s3: settingOf(s3, toS3) }),
       },
       ...(index === undefined ? {} : { index: through(index, toRedis) }),
       ...(shares ? { replica: { advertise: this.advertised, secret, ...(owner ? { owner } : {}) } } : {}),
@@ -206,16 +206,21 @@ export class Replica implements AsyncDisposable {
 }
 
 /** Undefined: there is nothing to reach, or not at one address. */
-function proxyOf(url: string | undefined, protocol: string): Promise<FaultProxy> | undefined {
+function linkTo(url: string | undefined, protocol: string): Promise<NetworkLink> | undefined {
   if (url === undefined) return undefined
   const parsed = new URL(url)
-  return parsed.protocol === protocol ? FaultProxy.start(Number(parsed.port)) : undefined
+  return parsed.protocol === protocol ? NetworkLink.start(Number(parsed.port)) : undefined
 }
 
-function through(url: string, proxy: FaultProxy | undefined): string {
-  if (proxy === undefined) return url
+function settingOf(service: S3Service, link: NetworkLink | undefined) {
+  const { bucket, region, endpoint, pathStyle, credentials } = service.options({}, link?.port)
+  return { bucket, region, endpoint, pathStyle, ...credentials }
+}
+
+function through(url: string, link: NetworkLink | undefined): string {
+  if (link === undefined) return url
   const { port } = new URL(url)
-  return url.replace(`:${port}`, `:${proxy.port}`)
+  return url.replace(`:${port}`, `:${link.port}`)
 }
 
 async function untilReady(url: string, daemon: Daemon): Promise<void> {

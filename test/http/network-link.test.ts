@@ -1,11 +1,11 @@
-/** The proxy and the balancer that stand between replicas in the tests: they do to connections what they say. */
+/** The links and the balancer that stand between replicas in the tests: they do to connections what they say. */
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { describe, expect, test, vi } from 'vitest'
 import { send } from '../fault/push-crash-send.ts'
 import { Balancer } from '../support/balancer.ts'
-import { FaultProxy } from '../support/fault-proxy.ts'
+import { NetworkLink } from '../support/network-link.ts'
 import { freePort } from '../support/free-port.ts'
 import { isSettled } from '../support/is-settled.ts'
 
@@ -24,17 +24,17 @@ async function listening(server: Server) {
 /** What comes is sent back. */
 async function startEcho() {
   const echo = await listening(createServer(socket => socket.on('error', () => {}).pipe(socket)))
-  const proxy = await FaultProxy.start(echo.port)
+  const link = await NetworkLink.start(echo.port)
   return {
-    proxy,
+    link,
     async [Symbol.asyncDispose]() {
-      await proxy[Symbol.asyncDispose]()
+      await link[Symbol.asyncDispose]()
       await echo[Symbol.asyncDispose]()
     },
   }
 }
 
-async function open({ port }: FaultProxy): Promise<Socket> {
+async function open({ port }: NetworkLink): Promise<Socket> {
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   await once(socket, 'connect')
   return socket
@@ -46,27 +46,27 @@ async function echoed(socket: Socket, text: string): Promise<string> {
   return String((await answer)[0])
 }
 
-describe('a proxy', () => {
+describe('a link', () => {
   test('passes bytes and ends either way', async () => {
     await using at = await startEcho()
-    const socket = await open(at.proxy)
+    const socket = await open(at.link)
     expect(await echoed(socket, 'hello')).toBe('hello')
     socket.end('bye')
     const rest = await socket.toArray()
     expect(Buffer.concat(rest as Buffer[]).toString()).toBe('bye')
-    expect(at.proxy.connections).toBe(1)
+    expect(at.link.connections).toBe(1)
   })
 
   test('that stalls holds what is sent, and takes connections, until it passes again', async () => {
     await using at = await startEcho()
-    const old = await open(at.proxy)
+    const old = await open(at.link)
     expect(await echoed(old, 'before')).toBe('before')
-    at.proxy.stall()
-    const young = await open(at.proxy)
+    at.link.stall()
+    const young = await open(at.link)
     const answers = Promise.all([echoed(old, 'one'), echoed(young, 'two')])
     expect(await isSettled(answers)).toBe(false)
-    expect(at.proxy.bytes).toBe(12) // six bytes there and back
-    await at.proxy.pass()
+    expect(at.link.bytes).toBe(12) // six bytes there and back
+    await at.link.pass()
     expect(await answers).toEqual(['one', 'two'])
     old.destroy()
     young.destroy()
@@ -74,35 +74,35 @@ describe('a proxy', () => {
 
   test('that is cut resets what is open and takes what is new', async () => {
     await using at = await startEcho()
-    const old = await open(at.proxy)
+    const old = await open(at.link)
     expect(await echoed(old, 'x')).toBe('x')
     const failed = once(old, 'error').catch(error => [error])
-    at.proxy.cut()
+    at.link.cut()
     expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' })
-    const young = await open(at.proxy)
+    const young = await open(at.link)
     expect(await echoed(young, 'y')).toBe('y')
     young.destroy()
   })
 
   test('that refuses closes its port, and has the same one when it passes again', async () => {
     await using at = await startEcho()
-    await at.proxy.refuse()
-    await expect(open(at.proxy)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-    await at.proxy.pass()
-    const socket = await open(at.proxy)
+    await at.link.refuse()
+    await expect(open(at.link)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    await at.link.pass()
+    const socket = await open(at.link)
     expect(await echoed(socket, 'x')).toBe('x')
     socket.destroy()
   })
 
   test('delays and slows what goes through it', async () => {
     await using at = await startEcho()
-    const socket = await open(at.proxy)
-    at.proxy.delay(100)
+    const socket = await open(at.link)
+    at.link.delay(100)
     const beganMs = performance.now()
     expect(await echoed(socket, 'x')).toBe('x')
     expect(performance.now() - beganMs).toBeGreaterThan(190) // both ways; a timer may be a little early
-    await at.proxy.pass()
-    at.proxy.limit(1024 * 1024)
+    await at.link.pass()
+    at.link.limit(1024 * 1024)
     const slowMs = performance.now()
     let count = 0
     socket.write(Buffer.alloc(512 * 1024))
