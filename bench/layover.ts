@@ -21,6 +21,8 @@ export interface LayoverOptions {
   /** Name by which clients ask → port of the origin. */
   upstreams: Record<string, number>
   cores: string | undefined
+  /** Keys of `store` besides its path. */
+  store?: Record<string, string | number> | undefined
   /** Undefined: plain HTTP. */
   certificate?: Certificate | undefined
   /** Of `serve`. */
@@ -80,11 +82,11 @@ export async function accepts({
   )
 }
 
-function mainOf({ built }: Pick<LayoverOptions, 'built'>): string {
+export function mainOf({ built }: Pick<LayoverOptions, 'built'>): string {
   return fileURLToPath(new URL(built ? '../dist/main.js' : '../src/main.ts', import.meta.url))
 }
 
-type Settings = Pick<LayoverOptions, 'upstreams' | 'certificate'>
+type Settings = Pick<LayoverOptions, 'upstreams' | 'certificate' | 'store'>
 
 async function writeConfiguration(home: string, address: string, settings: Settings) {
   const store = join(home, 'data')
@@ -95,7 +97,7 @@ async function writeConfiguration(home: string, address: string, settings: Setti
 }
 
 /** `kept` counts as fresh for long, every other tag is asked for each time. */
-function configuration(address: string, store: string, { upstreams, certificate }: Settings): string {
+function configuration(address: string, path: string, { upstreams, certificate, store }: Settings): string {
   const entries = Object.entries(upstreams).map(
     ([registry, port]) => `  - registry: ${registry}
     url: http://127.0.0.1:${port}
@@ -108,7 +110,7 @@ function configuration(address: string, store: string, { upstreams, certificate 
     tls: {cert: "file:${certificate.cert}", key: "file:${certificate.key}"}`
     : `listen: ${address}`
   return `${listening}
-store: {path: ${JSON.stringify(store)}}
+store: ${JSON.stringify({ path, ...store })}
 upstreams:
 ${entries.join('\n')}
 local:

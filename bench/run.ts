@@ -9,6 +9,7 @@ import { print, type RowFigure, save } from './report.ts'
 import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
+import { collection } from './rows/collection.ts'
 import { cuts } from './rows/cuts.ts'
 import { eviction } from './rows/eviction.ts'
 import { firstByte } from './rows/first-byte.ts'
@@ -44,6 +45,7 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   listings,
   eviction,
   'making-room': makingRoom,
+  collection,
 }
 const rows = { ...peerRows, ...ownRows }
 const groups: Readonly<Record<string, readonly string[]>> = {
