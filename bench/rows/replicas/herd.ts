@@ -6,7 +6,8 @@ import { type Group, type Sharing, startGroup } from '../../replicas/group.ts'
 import type { Blob, Site } from '../../site.ts'
 
 const readers = 50
-const size = 200 * MiB
+const usualSize = 200 * MiB
+const quickSize = 20 * MiB
 const rate = 100 * MiB
 const rounds = 3
 const goals = { copies: 1.05, ratio: 1.3 }
@@ -27,6 +28,7 @@ async function herdAt(site: Site, shares: Sharing): Promise<Figure[]> {
 }
 
 async function oneHerd(site: Site, group: Group) {
+  const size = site.quick ? quickSize : usualSize
   const blob = await site.addBlob(size)
   const cold = await readAtAll(site, group, blob)
   for (const layover of group.layovers) await site.settled(layover, blob)

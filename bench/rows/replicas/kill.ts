@@ -6,7 +6,8 @@ import { type Figure, spread } from '../../figure.ts'
 import { type Sharing, startGroup } from '../../replicas/group.ts'
 import type { Blob, Site } from '../../site.ts'
 
-const size = 400 * MiB
+const usualSize = 400 * MiB
+const quickSize = 100 * MiB
 const rate = 100 * MiB
 const readers = 5
 const rounds = 3
@@ -50,6 +51,7 @@ async function oneKill(site: Site, shares: Sharing) {
   await using group = await startGroup(site, { shares })
   const [flying, ...others] = group.layovers
   if (!flying) throw new Error('there is no replica')
+  const size = site.quick ? quickSize : usualSize
   const blob = await site.addBlob(size)
   const read = (url: string) => site.client.call('bulk', { url: url + blob.path, spec: blob.spec, readers })
   const first = read(flying.url)

@@ -1,7 +1,7 @@
 /** One reader of a GiB that lies in S3 and not on the disk: through Layover against straight from that S3 server, in alternating runs. */
 import { existsSync } from 'node:fs'
 import type { Transfer } from '../../bulk.ts'
-import { GiB } from '../../content.ts'
+import { GiB, MiB } from '../../content.ts'
 import { type Figure, median, spread } from '../../figure.ts'
 import { Redis, S3 } from '../../replicas/backends.ts'
 import { startReplica } from '../../replicas/group.ts'
@@ -39,7 +39,7 @@ export async function s3Cold(site: Site): Promise<Figure[]> {
 
 /** A replica that is gone fetched it; another one with an empty disk is asked. */
 async function onePair(site: Site, redis: Redis, s3: S3) {
-  const blob = await site.addBlob(GiB)
+  const blob = await site.addBlob(site.quick ? 100 * MiB : GiB)
   await fetchOnce(site, { redis, s3 }, blob)
   await site.upstreamCost(blob.digest)
   const direct = await site.read(s3.urlOf(keyOf(blob)), blob)
