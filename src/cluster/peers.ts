@@ -193,7 +193,7 @@ export class Peers {
     read: (reply: Dispatcher.ResponseData) => Promise<T>,
   ): Promise<T> {
     const query = new URLSearchParams({ registry, repository, reference, scope, ask })
-    const path = `${replicaPath}manifests?${query}`
+    const path = `${replicaPath}manifests?${query.toString()}`
     const reply = await this.#ask(peer, { path, signal, silenceMs: Math.min(withinMs, silenceMs) })
     try {
       return await read(reply)
@@ -247,7 +247,8 @@ interface Asked {
 }
 
 function blobPath(digest: Digest, { first, scope }: Pick<BlobQuestion, 'first' | 'scope'>): string {
-  return `${replicaPath}blobs/${digest}?${new URLSearchParams({ from: String(first), scope })}`
+  const query = new URLSearchParams({ from: String(first), scope })
+  return `${replicaPath}blobs/${digest}?${query.toString()}`
 }
 
 async function refusal(peer: string, reply: Dispatcher.ResponseData): Promise<Error> {

@@ -28,8 +28,8 @@ async function stubborn(url: string) {
   }
 }
 
-async function peerBytes({ at }: Replicas, place: number): Promise<number> {
-  const { body } = await ask(at(place).url, '/metrics')
+async function peerBytes(replicas: Replicas, place: number): Promise<number> {
+  const { body } = await ask(replicas.at(place).url, '/metrics')
   return Number(/^layover_peer_bytes_total (\d+)$/m.exec(body.toString())?.[1])
 }
 
