@@ -2,10 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
 import type { Redis } from '../cluster/redis.ts'
+import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import type { Answer } from '../edge/answer.ts'
+import type { Exchange } from '../edge/exchange.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
+import { answerReplica } from '../edge/replica.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
@@ -73,6 +77,7 @@ class Program implements Layover {
   readonly #stopping = new AbortController()
   readonly #upstreams: UpstreamClients
   readonly #redis: Redis | undefined
+  readonly #replicas: Replicas | undefined
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -91,7 +96,9 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
+    this.#replicas = this.#openReplicas(redis)
     this.#upstreams = new UpstreamClients({
+      pauses: this.#replicas?.pauses,
       clock,
       lookup,
       loopId: this.#loopId,
@@ -112,6 +119,7 @@ class Program implements Layover {
       clock: this.#clock,
       metrics: this.#metrics,
       redis: this.#redis,
+      replicas: this.#replicas,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
       stopping: this.#stopping.signal,
@@ -127,6 +135,7 @@ class Program implements Layover {
       await this.stop()
       throw error
     }
+    await this.#replicas?.start()
     const { background, store, pins } = started
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
@@ -141,9 +150,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store, index } = before
+    const { admin, store, index, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, index, limits }
+    this.#config = { ...config, listen, admin, store, index, replica, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
@@ -158,11 +167,13 @@ class Program implements Layover {
     if (!started || this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('Layover is stopping'))
     const { drainMs } = this.#config.limits
+    await this.#replicas?.leave()
     const quiet = this.#admin?.close(drainMs)
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
     await started.pull.stop()
+    await this.#replicas?.close()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await this.#upstreams.destroy()
@@ -227,9 +238,24 @@ class Program implements Layover {
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
-      answer: exchange => answerRegistry(exchange, this.#current()),
+      answer: exchange => this.#answerReplica(exchange) ?? answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
+  }
+
+  #openReplicas(redis: Redis | undefined): Replicas | undefined {
+    const { replica } = this.#config
+    if (!replica) return undefined
+    if (redis)
+      return new Replicas(replica, { redis, clock: this.#clock, log: this.#log, metrics: this.#metrics })
+    this.#log.warn('`replica` needs Redis, as `index`: without it this replica is a cache of its own')
+    return undefined
+  }
+
+  #answerReplica(exchange: Exchange): Promise<Answer> | undefined {
+    const signatures = this.#replicas?.signatures
+    const { pull, resolver } = this.#current()
+    return signatures && answerReplica(exchange, { signatures, lent: pull.lent, resolver })
   }
 
   async #scrape(): Promise<Scrape> {

@@ -4,7 +4,7 @@ import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, DiskShare, S3Config, UpstreamConfig } from './config.ts'
+import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
@@ -27,6 +27,7 @@ export function effective(config: Config): unknown {
       ...(store.s3 ? { s3: effectiveBucket(store.s3) } : {}),
     },
     index: index ? effectiveRedis(index) : 'sqlite',
+    ...(config.replica ? { replica: effectiveReplica(config.replica) } : {}),
     limits: {
       manifest: formatSize(limits.manifest),
       connections: limits.connections,
@@ -67,6 +68,15 @@ function effectiveTls({ ca, cert, key }: UpstreamOptions['tls']): object {
     ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
     ...(cert === undefined ? {} : { cert: countCertificates(cert) }),
     ...(key === undefined ? {} : { key: redacted }),
+  }
+}
+
+function effectiveReplica({ advertise, ca, owner }: ReplicaConfig): unknown {
+  return {
+    advertise,
+    secret: redacted,
+    ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    ...(owner === undefined ? {} : { owner }),
   }
 }
 

@@ -9,6 +9,7 @@ const fileKeys = new Set([
   'username',
   'password',
   'sentinelPassword',
+  'secret',
   'token',
   'ca',
   'cert',

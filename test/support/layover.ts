@@ -86,13 +86,17 @@ export interface TestLayover extends AsyncDisposable {
 }
 
 interface Setting
-  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index'>> {
+  extends Overrides<
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica'>
+  > {
   index?: Config['index']
   admin?: Config['admin']
+  replica?: Config['replica']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
+  redis?: Redis
   clock: Clock
   lookup: Lookup
   /** Of the index, if it is there. */
@@ -132,6 +136,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
       minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
     },
+    replica: setting.replica,
     scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {
       manifest: 4 * 1024 * 1024,
@@ -156,8 +161,8 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const { clock, lookup } = setting
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
-  const { reload } = setting
-  const start = () => startLayover(config, { log, clock, lookup, redis: setting.redis, workers, reload })
+  const { reload, redis } = setting
+  const start = () => startLayover(config, { log, clock, lookup, redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {

@@ -63,5 +63,5 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, store: { path: config.store.path }, upstreams, index: undefined }
+  return { ...config, store: { path: config.store.path }, upstreams, index: undefined, replica: undefined }
 }
