@@ -1,7 +1,8 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
-import { Pins } from '../collect/pins.ts'
+
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
+import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'

@@ -1,5 +1,6 @@
 /** The object store as a source of flights: what other replicas have put there need not come from upstream again. */
 import { Readable } from 'node:stream'
+import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type ObjectBody, ObjectsFailure, type ObjectsTrouble } from '../store/objects.ts'
 import type { Shared } from '../store/shared/shared.ts'
@@ -58,6 +59,10 @@ class SharedFirst implements Source {
     return this.#upstream.open(digest, ask)
   }
 
+  confirm(digest: Digest): Promise<BlobEntry> {
+    return this.#upstream.confirm(digest)
+  }
+
   /** The link is there already, unless upstream had to be asked. */
   async served(digest: Digest, size: number, anonymous: boolean): Promise<void> {
     if (this.#isFromUpstream) await this.#upstream.served(digest, size, anonymous)
@@ -93,6 +98,7 @@ export function pushedSource(shared: Shared, repository: string): Source {
         what: 'BLOB_UNKNOWN',
       })
     },
+    confirm: async () => ({ size: undefined, isPublic: false }), // who asks has the record
     served: async () => {},
     wrong: digest => shared.bytes.damaged('pushed', digest),
   }

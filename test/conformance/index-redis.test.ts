@@ -6,7 +6,7 @@ import { openRedisIndex } from '../../src/index/redis/redis-index.ts'
 import type { ExpendableLimits } from '../../src/index/rows/rows.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { type RedisSite, RedisServer, startCluster, until } from '../support/redis.ts'
+import { RedisServer, type RedisSite, startCluster, until } from '../support/redis.ts'
 import { type IndexPlace, indexConformance } from './index.ts'
 import { indexHistories } from './index-history.ts'
 

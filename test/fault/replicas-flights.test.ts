@@ -1,10 +1,10 @@
 /** What many clients of several replicas cost upstream, and who goes on when the replica that fetches is killed. */
 import { describe, expect } from 'vitest'
+import { digestOf } from '../../src/oci/digest.ts'
 import { Containerd } from '../clients/containerd.ts'
 import { testWith } from '../e2e/tools.ts'
 import { seededBlob } from '../fake/bytes.ts'
 import { artifactOf } from '../fake/content.ts'
-import { digestOf } from '../../src/oci/digest.ts'
 import { download, expectWhole, openDownload } from './download.ts'
 import { patiently } from './replicas-load.ts'
 import { backends, startReplicas } from './replicas-scene.ts'

@@ -1,9 +1,9 @@
 /** Replicas are restarted one after the other while clients pull and push through a balancer: nobody loses what he would not ask for again. */
 import { expect, vi } from 'vitest'
+import { digestOf } from '../../src/oci/digest.ts'
 import { testWith } from '../e2e/tools.ts'
 import { readContent, seededBlob } from '../fake/bytes.ts'
 import { artifactOf } from '../fake/content.ts'
-import { digestOf } from '../../src/oci/digest.ts'
 import { pushBundle } from '../http/push-client.ts'
 import { Load, patiently } from './replicas-load.ts'
 import { backends, startReplicas } from './replicas-scene.ts'

@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { type Internet, startInternet } from '../fake/internet.ts'
-import { ask, type AskOptions, hub } from '../http/scene.ts'
+import { type AskOptions, ask, hub } from '../http/scene.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { startTestLayover } from '../support/layover.ts'
 import { startS3 } from '../support/s3.ts'

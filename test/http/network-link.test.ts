@@ -5,9 +5,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { describe, expect, test, vi } from 'vitest'
 import { send } from '../fault/push-crash-send.ts'
 import { Balancer } from '../support/balancer.ts'
-import { NetworkLink } from '../support/network-link.ts'
 import { freePort } from '../support/free-port.ts'
 import { isSettled } from '../support/is-settled.ts'
+import { NetworkLink } from '../support/network-link.ts'
 
 async function listening(server: Server) {
   server.listen(0, '127.0.0.1')

@@ -1,6 +1,7 @@
 /** Layover in this process, in front of the stand-in internet. */
-import type { Redis } from '../../src/cluster/redis.ts'
+
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
+import type { Redis } from '../../src/cluster/redis.ts'
 import type { Config, S3Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -96,7 +97,6 @@ interface Setting
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
-  redis?: Redis
   clock: Clock
   lookup: Lookup
   /** Of the index, if it is there. */

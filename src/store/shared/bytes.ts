@@ -1,7 +1,7 @@
 /** Bytes by digest in the object store: `cached/`, which may lose them, and `pushed/`, which may not. */
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/log.ts'
-import { algorithmOf, type Digest, digestOf, hashFor, digestFrom } from '../../oci/digest.ts'
+import { algorithmOf, type Digest, digestFrom, digestOf, hashFor } from '../../oci/digest.ts'
 import type { StoredBlob } from '../contents.ts'
 import type { ObjectBody, Objects } from '../objects.ts'
 import type { Behind } from './behind.ts'

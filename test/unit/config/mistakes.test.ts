@@ -66,6 +66,7 @@ describe('a mistake in the configuration', () => {
       `${whole}store: {s3: {bucket: images, secretAccessKey: x}}\n`,
       ['2:47 store.s3.secretAccessKey: expected `accessKeyId` beside it'],
     ],
+    [
       'a replica that is at no address, with a secret that is none',
       `${whole}replica: {advertise: "10.0.0.3:8080/x", secret: short}\n`,
       [

@@ -1,9 +1,10 @@
 /** Flights over a real store, filled by sources that do as the test says. */
-import type { BlobEntry } from '../../../src/index/index.ts'
+
 import { randomBytes } from 'node:crypto'
 import { access, readdir } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { Catalog } from '../../../src/index/catalog.ts'
+import type { BlobEntry } from '../../../src/index/index.ts'
 import { createMemoryIndex } from '../../../src/index/rows/memory.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
