@@ -20,6 +20,7 @@ import { makingRoom } from './rows/making-room.ts'
 import { outagesRow } from './rows/outages.ts'
 import { pushOneCore, pushTwoCores } from './rows/push.ts'
 import { pushMemory } from './rows/push-memory.ts'
+import { redisMemory } from './rows/redis-memory.ts'
 import { smallPushes } from './rows/small-pushes.ts'
 import { tail } from './rows/tail.ts'
 import { Site } from './site.ts'
@@ -44,6 +45,7 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   listings,
   eviction,
   'making-room': makingRoom,
+  'redis-memory': redisMemory,
 }
 const rows = { ...peerRows, ...ownRows }
 const groups: Readonly<Record<string, readonly string[]>> = {

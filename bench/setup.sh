@@ -12,7 +12,7 @@ missing() { ! command -v "$1" >/dev/null 2>&1; }
 
 # Debian package : a program that it brings
 packages=
-for pair in nginx-light:nginx docker-registry:docker-registry wrk:wrk openssl:openssl util-linux:taskset; do
+for pair in redis-server:redis-server nginx-light:nginx docker-registry:docker-registry wrk:wrk openssl:openssl util-linux:taskset; do
   if missing "${pair#*:}"; then packages="$packages ${pair%:*}"; fi
 done
 if [ -n "$packages" ]; then
@@ -25,6 +25,7 @@ if [ -n "$packages" ]; then
       # Debian starts what it installs; here only the program is wanted.
       case $package in
         nginx-light) systemctl disable --now nginx >/dev/null 2>&1 ;;
+        redis-server) systemctl disable --now redis-server >/dev/null 2>&1 ;;
         docker-registry) systemctl disable --now docker-registry >/dev/null 2>&1 ;;
       esac
     done
