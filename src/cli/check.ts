@@ -1,7 +1,8 @@
-/** `layover check`: the configuration in effect, without secrets, or every mistake in it. */
+/** `layover check`: the configuration in effect, without secrets, or every mistake in it; and whether its bucket can be used. */
 import { stringify } from 'yaml'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
+import { checkBucket } from './check-bucket.ts'
 
 interface Output {
   write(text: string): unknown
@@ -10,9 +11,13 @@ interface Output {
 /** Resolves with the exit code. */
 export async function runCheck(path: string, out: Output, err: Output): Promise<number> {
   try {
-    const { redacted } = await loadConfig(path)
+    const { config, redacted } = await loadConfig(path)
     out.write(stringify(redacted))
-    return 0
+    const bucket = await checkBucket(config)
+    if (!bucket) return 0
+    if (bucket.isUsable) out.write(`# ${bucket.line}\n`)
+    else err.write(`layover: ${bucket.line}\n`)
+    return bucket.isUsable ? 0 : 1
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     err.write(`${error.message}\n`)
