@@ -23,6 +23,7 @@ import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { Upkeep } from './upkeep.ts'
+import { meetBucket } from './shared.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
@@ -137,6 +138,7 @@ class Program implements Layover {
     }
     await this.#replicas?.start()
     const { background, store, pins } = started
+    background.run(() => meetBucket(store, this.#log))
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
     background.run(() => this.#tidy(started))

@@ -16,6 +16,7 @@ import { type Replica, type SharedScene, sharedScene } from './s3-scene.ts'
 const app = 'local/team/app'
 const pushed = image('pushed', { layers: [200_000] })
 const proxied = image('proxied', { layers: [300_000] })
+const throttled = { kind: 'answer', status: 503, body: '<Error><Code>SlowDown</Code></Error>' } as const
 const patient = { timeout: 20_000, interval: 20 }
 
 async function expectPulled({ ask }: Replica, name: string, reference: string, bundle: Bundle) {
@@ -70,10 +71,10 @@ describe.runIf(hasS3)('what is pushed', () => {
     await using at = await sharedScene()
     const replica = await at.start()
     await pushBundle(replica.to(app), pushed, 'v1')
-    for (const kind of ['refuse', 'stall'] as const) {
-      at.proxy.fail({ kind })
+    for (const fault of [{ kind: 'refuse' }, { kind: 'stall' }, throttled] as const) {
+      at.proxy.fail(fault)
       await expectPulled(replica, app, 'v1', pushed)
-      const blob = await pushBlob(replica.to(app), Buffer.from(`new ${kind}`))
+      const blob = await pushBlob(replica.to(app), Buffer.from(`new ${fault.kind}`))
       expect([blob.status, blob.headers['retry-after']]).toEqual([503, expect.stringMatching(/^[1-9]/)])
       const moved = await pushManifest(replica.to(app), pushed.root, 'v2')
       expect(moved.status).toBe(503)
@@ -177,6 +178,19 @@ describe.runIf(hasS3)('what is proxied', () => {
     ).toBe(true)
     at.proxy.fail({ kind: 'none' })
     await untilShared(at, proxied)
+  })
+
+  test('comes from upstream while the bucket throttles, and from a slow one all the same', async () => {
+    await using at = await warmed()
+    at.proxy.fail(throttled)
+    const second = await at.start()
+    await expectPulled(second, 'library/app', 'latest', proxied)
+    expect(fetches(at).length).toBeGreaterThan(0)
+    at.net.clearRequests()
+    at.proxy.fail({ kind: 'slow', delayMs: 100 })
+    const third = await at.start()
+    await expectPulled(third, 'library/app', 'latest', proxied)
+    expect(fetches(at)).toEqual([])
   })
 
   test('goes on from upstream where the bucket breaks off in the middle', async () => {

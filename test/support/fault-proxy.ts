@@ -13,6 +13,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   /** Connections give no more after so many bytes of answers, and stay. */
   | { readonly kind: 'freeze'; readonly afterBytes: number }
+  /** Every piece of an answer comes so late. */
+  | { readonly kind: 'slow'; readonly delayMs: number }
   /** Every request is answered so. */
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
 
@@ -77,13 +79,18 @@ function take(socket: Socket, fault: Fault, dial: () => Socket): void {
   const beyond = dial()
   let left = 'afterBytes' in fault ? fault.afterBytes : Number.POSITIVE_INFINITY
   socket.on('data', (chunk: Buffer) => void beyond.write(chunk))
+  const delayMs = fault.kind === 'slow' ? fault.delayMs : 0
   beyond.on('data', (chunk: Buffer) => {
+    if (delayMs > 0) {
+      setTimeout(() => socket.write(chunk), delayMs)
+      return
+    }
     if (left > 0) socket.write(chunk.subarray(0, left))
     left -= chunk.length
     if (left <= 0 && fault.kind === 'cut') socket.resetAndDestroy()
   })
   socket.on('close', () => beyond.destroy())
-  beyond.on('close', () => socket.end())
+  beyond.on('close', () => setTimeout(() => socket.end(), delayMs))
 }
 
 function keep(open: Set<Socket>, socket: Socket): void {

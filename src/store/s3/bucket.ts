@@ -27,6 +27,8 @@ import type { S3Options } from './options.ts'
 import { Requests } from './requests.ts'
 import { Transfers } from './transfers.ts'
 
+/** On a slow network more takes longer than a small request may. */
+const smallBytes = 1024 * 1024
 const pageKeys = 1000
 
 export class Bucket implements Objects {
@@ -108,7 +110,7 @@ export class Bucket implements Objects {
   }
 
   put(key: string, content: Buffer, condition?: Condition): Promise<ObjectVersion | false> {
-    return this.#requests.small(`PUT ${key}`, undefined, async abortSignal => {
+    const put = async (abortSignal: AbortSignal) => {
       const command = new PutObjectCommand({
         ...this.#requests.at(key),
         Body: content,
@@ -120,7 +122,10 @@ export class Bucket implements Objects {
         if (!condition || !isRefusal(error)) throw error
         return wasRepeated(error) ? this.#ifOurs(key, content) : false
       }
-    })
+    }
+    return content.length > smallBytes
+      ? this.#requests.long(`PUT ${key}`, undefined, put)
+      : this.#requests.small(`PUT ${key}`, undefined, put)
   }
 
   putFile(key: string, file: ObjectFile): Promise<ObjectVersion | false> {

@@ -85,6 +85,11 @@ export class SharedBytes {
     return this.#deps.tier.use(async bucket => (await bucket.putFile(bytesKey(area, digest), file)) !== false)
   }
 
+  /** What was cached there is what was pushed, too. False when it is not there. */
+  pinCached(digest: Digest): Promise<boolean> {
+    return this.#deps.tier.use(bucket => bucket.copy(bytesKey('cached', digest), bytesKey('pushed', digest)))
+  }
+
   use<T>(task: (objects: Objects) => Promise<T>): Promise<T> {
     return this.#deps.tier.use(task)
   }

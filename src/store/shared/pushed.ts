@@ -61,6 +61,7 @@ export class SharedPushed implements PushedBytes {
       throw Object.assign(new Error(`${path} is gone`), { code: 'ENOENT' })
     }
     try {
+      await this.look(digest) // where nobody answers a client learns of it soon
       if (!(await this.#deps.bytes.putFile('pushed', digest, { file, size: sizeBytes })))
         throw new Error(`${path} does not have the digest ${digest} any more`)
     } finally {
@@ -73,18 +74,13 @@ export class SharedPushed implements PushedBytes {
     const { bytes, cached } = this.#deps
     if (await this.look(digest)) return true
     const stored = await cached.open(digest)
-    if (!stored) return false
     try {
       const there = await bytes.cachedSize(digest)
-      if (there === stored.size) {
-        const copied = await bytes.use(bucket =>
-          bucket.copy(bytesKey('cached', digest), bytesKey('pushed', digest)),
-        )
-        if (copied) return true
-      }
-      return await bytes.putFile('pushed', digest, stored)
+      const isSame = there !== undefined && (!stored || there === stored.size)
+      if (isSame && (await bytes.pinCached(digest))) return true
+      return stored !== undefined && (await bytes.putFile('pushed', digest, stored))
     } finally {
-      stored.file.release()
+      stored?.file.release()
     }
   }
 

@@ -80,6 +80,16 @@ export class Shared {
     )
   }
 
+  /** For messages. */
+  get name(): string {
+    return this.#tier.name
+  }
+
+  /** Whether writes are conditional: known once the object store was usable. */
+  get isConditional(): boolean {
+    return this.#tier.isConditional
+  }
+
   /** Whether the object store can be used. Rejects with ObjectsFailure. */
   assertUsable(): Promise<void> {
     return this.#tier.use(async () => {})

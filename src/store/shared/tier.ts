@@ -26,6 +26,7 @@ export class Tier {
   #settling: Promise<void> | undefined
   #restsUntil = Number.NEGATIVE_INFINITY
   #isFailing = false
+  #isClosed = false
 
   constructor(deps: TierDeps) {
     this.#deps = deps
@@ -34,6 +35,10 @@ export class Tier {
 
   get name(): string {
     return this.#deps.objects.name
+  }
+
+  get isConditional(): boolean {
+    return this.#deps.objects.isConditional
   }
 
   /** It has not just failed. */
@@ -75,6 +80,7 @@ export class Tier {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#deps.objects.close()
   }
 
@@ -95,6 +101,7 @@ export class Tier {
   }
 
   #fails(error: ObjectsFailure): void {
+    if (this.#isClosed) return
     this.#isFailing = true
     this.#restsUntil = this.#deps.clock.monotonic() + restMs
     this.#quiet.say(error.trouble, () =>
