@@ -33,7 +33,7 @@ export interface Surroundings {
   readonly log: Logger
   readonly clock?: Clock
   readonly lookup?: Lookup
-  /** What replicas share; undefined: this one is alone. */
+  /** What replicas share, and the index is in; undefined: this one is alone. */
   readonly redis?: Redis | undefined
   /** Reads the configuration again and takes it over. Resolves with what was wrong. */
   readonly reload?: (() => Promise<Error | undefined>) | undefined
@@ -77,6 +77,7 @@ class Program implements Layover {
   readonly #stopping = new AbortController()
   readonly #upstreams: UpstreamClients
   readonly #replicas: Replicas | undefined
+  readonly #redis: Redis | undefined
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -94,6 +95,7 @@ class Program implements Layover {
     this.#lines = new Lines(log)
     this.#clock = clock
     this.#workers = workers
+    this.#redis = redis
     this.#replicas = this.#openReplicas(redis)
     this.#upstreams = new UpstreamClients({
       pauses: this.#replicas?.pauses,
@@ -116,6 +118,7 @@ class Program implements Layover {
       lines: this.#lines,
       clock: this.#clock,
       metrics: this.#metrics,
+      redis: this.#redis,
       replicas: this.#replicas,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
@@ -147,9 +150,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store, replica } = before
+    const { admin, store, index, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, replica, limits }
+    this.#config = { ...config, listen, admin, store, index, replica, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now

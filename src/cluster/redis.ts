@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { formatRedisAddress } from './redis-address.ts'
 import { connectRedis, type RedisClient, type RedisOptions } from './redis-client.ts'
 import { RedisMessages, type Subscriber } from './redis-messages.ts'
+import { wordsFor } from './redis-words.ts'
 
 export type { RedisClient, RedisOptions, Subscriber }
 
@@ -247,9 +248,7 @@ function readError(error: unknown): { message: string; isRefusal: boolean } {
   const { lastNodeError } = error as { lastNodeError?: Error }
   if (lastNodeError) return readError(lastNodeError)
   const isReply = error.name === 'ReplyError'
-  const message =
-    error.message === '' ? String((error as { code?: unknown }).code ?? error.name) : error.message
-  return { message, isRefusal: isReply && !downReplies.test(error.message) }
+  return { message: wordsFor(error), isRefusal: isReply && !downReplies.test(error.message) }
 }
 
 function runId(info: string): string {

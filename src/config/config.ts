@@ -1,6 +1,7 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
 
 import type { AdminAddress } from '../admin/listen.ts'
+import type { RedisOptions } from '../cluster/redis.ts'
 import type { Pin } from '../collect/pins.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
@@ -15,6 +16,8 @@ export interface Config {
   /** Where the admin API listens besides its socket; undefined: nowhere. */
   readonly admin: AdminAddress | undefined
   readonly store: { readonly path: string }
+  /** Undefined: SQLite, in the store. */
+  readonly index: RedisOptions | undefined
   readonly collection: {
     /** How often garbage of pushed content is collected; 0: never. */
     readonly everyMs: number

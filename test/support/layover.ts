@@ -83,16 +83,20 @@ export interface TestLayover extends AsyncDisposable {
 }
 
 interface Setting
-  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica'>> {
+  extends Overrides<
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica' | 'index'>
+  > {
+  index?: Config['index']
   admin?: Config['admin']
   replica?: Config['replica']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
-  redis?: Redis
   clock: Clock
   lookup: Lookup
+  /** Of the index, if it is there. */
+  redis?: Redis
   /** As the process reads its file again. */
   reload?: () => Promise<Error | undefined>
 }
@@ -112,6 +116,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
     admin: setting.admin,
+    index: setting.index,
     collection: { everyMs: 0, graceMs: 24 * 60 * minute, ...setting.collection },
     capacity: {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
@@ -142,8 +147,8 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const { clock, lookup } = setting
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
-  const { reload, redis } = setting
-  const start = () => startLayover(config, { log, clock, lookup, redis, workers, reload })
+  const { reload } = setting
+  const start = () => startLayover(config, { log, clock, lookup, redis: setting.redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {

@@ -97,8 +97,12 @@ export class RedisIndex implements Index {
   }
 
   get epoch(): string {
-    const era = this.#shelf.era.stamp?.toString('hex') ?? ''
-    return `${this.#stamp.toString('hex')} ${era} ${this.#shelf.losses.count}`
+    return `${this.#stamp.toString('hex')} ${this.era ?? ''} ${this.#shelf.losses.count}`
+  }
+
+  /** Names what Redis keeps until it may have lost some of it; undefined while that is not known. */
+  get era(): string | undefined {
+    return this.#shelf.era.stamp?.toString('hex')
   }
 
   get up(): boolean {
