@@ -1,10 +1,15 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
+import type { Redis } from '../cluster/redis.ts'
+import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import type { Answer } from '../edge/answer.ts'
+import type { Exchange } from '../edge/exchange.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
+import { answerReplica } from '../edge/replica.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
@@ -28,6 +33,8 @@ export interface Surroundings {
   readonly log: Logger
   readonly clock?: Clock
   readonly lookup?: Lookup
+  /** What replicas share; undefined: this one is alone. */
+  readonly redis?: Redis | undefined
   /** Reads the configuration again and takes it over. Resolves with what was wrong. */
   readonly reload?: (() => Promise<Error | undefined>) | undefined
   /** Servers that take the connections of clients; without them this process does. */
@@ -69,6 +76,7 @@ class Program implements Layover {
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
   readonly #upstreams: UpstreamClients
+  readonly #replicas: Replicas | undefined
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -79,14 +87,16 @@ class Program implements Layover {
   #waiting: readonly string[] = []
 
   constructor(config: Config, surroundings: Surroundings) {
-    const { log, clock = systemClock, lookup = systemLookup, workers, reload } = surroundings
+    const { log, clock = systemClock, lookup = systemLookup, redis, workers, reload } = surroundings
     this.#config = config
     this.#readAgain = reload
     this.#log = log
     this.#lines = new Lines(log)
     this.#clock = clock
     this.#workers = workers
+    this.#replicas = this.#openReplicas(redis)
     this.#upstreams = new UpstreamClients({
+      pauses: this.#replicas?.pauses,
       clock,
       lookup,
       loopId: this.#loopId,
@@ -106,6 +116,7 @@ class Program implements Layover {
       lines: this.#lines,
       clock: this.#clock,
       metrics: this.#metrics,
+      replicas: this.#replicas,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
       stopping: this.#stopping.signal,
@@ -121,6 +132,7 @@ class Program implements Layover {
       await this.stop()
       throw error
     }
+    await this.#replicas?.start()
     const { background, store, pins } = started
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
@@ -135,9 +147,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store } = before
+    const { admin, store, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, limits }
+    this.#config = { ...config, listen, admin, store, replica, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
@@ -152,11 +164,13 @@ class Program implements Layover {
     if (!started || this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('Layover is stopping'))
     const { drainMs } = this.#config.limits
+    await this.#replicas?.leave()
     const quiet = this.#admin?.close(drainMs)
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
     await started.pull.stop()
+    await this.#replicas?.close()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await this.#upstreams.destroy()
@@ -221,9 +235,24 @@ class Program implements Layover {
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
-      answer: exchange => answerRegistry(exchange, this.#current()),
+      answer: exchange => this.#answerReplica(exchange) ?? answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
+  }
+
+  #openReplicas(redis: Redis | undefined): Replicas | undefined {
+    const { replica } = this.#config
+    if (!replica) return undefined
+    if (redis)
+      return new Replicas(replica, { redis, clock: this.#clock, log: this.#log, metrics: this.#metrics })
+    this.#log.warn('`replica` needs Redis, as `index`: without it this replica is a cache of its own')
+    return undefined
+  }
+
+  #answerReplica(exchange: Exchange): Promise<Answer> | undefined {
+    const signatures = this.#replicas?.signatures
+    const { pull, resolver } = this.#current()
+    return signatures && answerReplica(exchange, { signatures, lent: pull.lent, resolver })
   }
 
   async #scrape(): Promise<Scrape> {

@@ -1,5 +1,6 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
 import { Pins } from '../collect/pins.ts'
+import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
@@ -31,6 +32,8 @@ export interface PartsDeps {
   readonly lines: Lines
   readonly clock: Clock
   readonly metrics: Metrics
+  /** Undefined: this one is alone. */
+  readonly replicas: Replicas | undefined
   /** Tells the servers, once there are any. */
   readonly changes: () => Changes | undefined
   /** Cached bytes were damaged, and are gone. */
@@ -57,7 +60,7 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, lines, clock, metrics, changes, dropped, stopping } = given
+  const { config, log, lines, clock, metrics, replicas, changes, dropped, stopping } = given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
@@ -89,7 +92,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
   const { completion } = holdings
-  const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
+  const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background, replicas }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })

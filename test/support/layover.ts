@@ -1,5 +1,6 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
+import type { Redis } from '../../src/cluster/redis.ts'
 import type { Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -81,12 +82,15 @@ export interface TestLayover extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin'>> {
+interface Setting
+  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica'>> {
   admin?: Config['admin']
+  replica?: Config['replica']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
   hosts?: readonly string[]
+  redis?: Redis
   clock: Clock
   lookup: Lookup
   /** As the process reads its file again. */
@@ -113,6 +117,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
       minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
     },
+    replica: setting.replica,
     scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {
       manifest: 4 * 1024 * 1024,
@@ -137,8 +142,8 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const { clock, lookup } = setting
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
-  const { reload } = setting
-  const start = () => startLayover(config, { log, clock, lookup, workers, reload })
+  const { reload, redis } = setting
+  const start = () => startLayover(config, { log, clock, lookup, redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {
