@@ -77,8 +77,6 @@ interface Starting {
 
 async function startReplica({ resources, net, place, url, setting }: Starting): Promise<Replica> {
   const { upstreams = (from: Internet) => [plain(from)], secretOf = () => secret, limits } = setting
-  const port = await freePort()
-  const advertise = `http://127.0.0.1:${port}`
   const { hostname: host, port: redisPort } = new URL(url)
   const server = { host, port: Number(redisPort) }
   const redis = await openRedis(
@@ -96,17 +94,35 @@ async function startReplica({ resources, net, place, url, setting }: Starting): 
     { log: createLogger('silent'), clock: systemClock },
   )
   resources.defer(() => redis.close())
-  const layover = await startTestLayover({
-    clock: systemClock,
-    lookup: net.lookup,
-    redis,
-    listen: [{ host: '127.0.0.1', port, role: 'registry', tls: undefined }],
-    replica: { advertise, secret: secretOf(place), ca: undefined, owner: undefined },
-    upstreams: upstreams(net),
-    ...(limits ? { limits } : {}),
-  })
+  const layover = await onFreePort(port =>
+    startTestLayover({
+      clock: systemClock,
+      lookup: net.lookup,
+      redis,
+      listen: [{ host: '127.0.0.1', port, role: 'registry', tls: undefined }],
+      replica: {
+        advertise: `http://127.0.0.1:${port}`,
+        secret: secretOf(place),
+        ca: undefined,
+        owner: undefined,
+      },
+      upstreams: upstreams(net),
+      ...(limits ? { limits } : {}),
+    }),
+  )
   resources.use(layover)
   return { layover, redis, url: layover.url }
+}
+
+/** A port that was free may be somebody's a moment later. */
+async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await start(await freePort())
+    } catch (error) {
+      if (tries === 5 || (error as { code?: string }).code !== 'EADDRINUSE') throw error
+    }
+  }
 }
 
 /** Resolves when each knows of all others. */
