@@ -96,7 +96,7 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
-    this.#replicas = this.#openReplicas(redis)
+    this.#replicas = this.#openReplicas(redis, lookup)
     this.#upstreams = new UpstreamClients({
       pauses: this.#replicas?.pauses,
       clock,
@@ -243,12 +243,16 @@ class Program implements Layover {
     })
   }
 
-  #openReplicas(redis: Redis | undefined): Replicas | undefined {
+  #openReplicas(redis: Redis | undefined, lookup: Lookup): Replicas | undefined {
     const { replica } = this.#config
     if (!replica) return undefined
-    if (redis)
-      return new Replicas(replica, { redis, clock: this.#clock, log: this.#log, metrics: this.#metrics })
-    this.#log.warn('`replica` needs Redis, as `index`: without it this replica is a cache of its own')
+    if (redis) {
+      const deps = { redis, clock: this.#clock, lookup, log: this.#log, metrics: this.#metrics }
+      return new Replicas(replica, deps)
+    }
+    this.#log.warn(
+      '`replica` is set and `index` names no Redis: nothing is shared with other replicas, this one is a cache of its own',
+    )
     return undefined
   }
 

@@ -3,6 +3,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Lookup } from '../runtime/lookup.ts'
 import { type Claim, Claims, type Standing } from './claims.ts'
 import { Members } from './members.ts'
 import { Pauses } from './pauses.ts'
@@ -23,6 +24,7 @@ export interface ReplicasOptions {
 export interface ReplicasDeps {
   readonly redis: Redis
   readonly clock: Clock
+  readonly lookup: Lookup
   readonly log: Logger
   readonly metrics: Metrics
 }
@@ -39,11 +41,14 @@ export class Replicas {
   readonly #advertise: string
   readonly #log: Logger
 
-  constructor({ advertise, secret, ca }: ReplicasOptions, { redis, clock, log, metrics }: ReplicasDeps) {
+  constructor(
+    { advertise, secret, ca }: ReplicasOptions,
+    { redis, clock, lookup, log, metrics }: ReplicasDeps,
+  ) {
     this.#advertise = advertise
     this.#log = log
     this.signatures = new Signatures({ secret, advertise, clock })
-    this.peers = new Peers({ signatures: this.signatures, ca, clock, metrics })
+    this.peers = new Peers({ signatures: this.signatures, ca, clock, lookup, metrics })
     this.members = new Members({ redis, advertise, clock, log })
     this.pauses = new Pauses(redis, clock)
     this.#claims = new Claims({ redis, advertise, clock })
