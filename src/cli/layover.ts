@@ -97,7 +97,7 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
-    this.#replicas = this.#openReplicas(redis)
+    this.#replicas = this.#openReplicas(redis, lookup)
     this.#upstreams = new UpstreamClients({
       pauses: this.#replicas?.pauses,
       clock,
@@ -131,12 +131,12 @@ class Program implements Layover {
     const upkeep = this.#upkeep(started)
     try {
       this.#admin = await this.#openAdmin(started, upkeep)
+      await this.#replicas?.start() // before the first client comes, whose blob another one may have
       await (this.#workers ? this.#startServers(started, this.#workers) : this.#listen(started))
     } catch (error) {
       await this.stop()
       throw error
     }
-    await this.#replicas?.start()
     const { background, store, pins } = started
     background.run(() => meetBucket(store, this.#log))
     background.run(() => pins.refresh())
@@ -245,12 +245,16 @@ class Program implements Layover {
     })
   }
 
-  #openReplicas(redis: Redis | undefined): Replicas | undefined {
+  #openReplicas(redis: Redis | undefined, lookup: Lookup): Replicas | undefined {
     const { replica } = this.#config
     if (!replica) return undefined
-    if (redis)
-      return new Replicas(replica, { redis, clock: this.#clock, log: this.#log, metrics: this.#metrics })
-    this.#log.warn('`replica` needs Redis, as `index`: without it this replica is a cache of its own')
+    if (redis) {
+      const deps = { redis, clock: this.#clock, lookup, log: this.#log, metrics: this.#metrics }
+      return new Replicas(replica, deps)
+    }
+    this.#log.warn(
+      '`replica` is set and `index` names no Redis: nothing is shared with other replicas, this one is a cache of its own',
+    )
     return undefined
   }
 

@@ -1,5 +1,4 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
-
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import { Pins } from '../collect/pins.ts'

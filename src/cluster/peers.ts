@@ -4,7 +4,9 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Lookup } from '../runtime/lookup.ts'
 import { version } from '../runtime/version.ts'
+import { createAddressRule, guardedLookup } from '../upstream/address.ts'
 import type { BlobBody, FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { watch } from '../upstream/watch.ts'
 import { failureHeader, failureIn } from './failures.ts'
@@ -44,6 +46,7 @@ export interface PeersDeps {
   /** PEM; undefined: what Node trusts. */
   readonly ca: string | undefined
   readonly clock: Clock
+  readonly lookup: Lookup
   readonly metrics: Metrics
 }
 
@@ -79,7 +82,11 @@ export class Peers {
     this.#deps = deps
     this.#agent = new Agent({
       connections: maxConnections,
-      connect: { timeout: connectMs, ...(deps.ca === undefined ? {} : { ca: deps.ca }) },
+      connect: {
+        timeout: connectMs,
+        lookup: guardedLookup(deps.lookup, 'own', createAddressRule([])),
+        ...(deps.ca === undefined ? {} : { ca: deps.ca }),
+      },
     })
   }
 

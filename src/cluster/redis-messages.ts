@@ -21,7 +21,6 @@ export class RedisMessages {
   readonly #closing = new AbortController()
   readonly #hears = new Signal()
   #client: RedisClient | undefined
-  #wasReady = false
   #isReady = false
 
   constructor(connect: () => RedisClient, clock: Clock) {
@@ -70,10 +69,9 @@ export class RedisMessages {
 
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
-    if (this.#wasReady) this.#tellLost()
-    this.#wasReady = true
     this.#isReady = true
     this.#hears.fire()
+    this.#tellLost() // the first time too: nobody waited for the channels to be heard
   }
 
   /** What fails now is made up for when the connection is back. */

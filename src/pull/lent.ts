@@ -69,7 +69,12 @@ export class Lent {
     const isAsked = flight.flies(scope)
     try {
       const size = await follower.size()
-      return { size, bytes: follower, isAnonymous: flight.isAnonymous, isEntitled: flight.flies(scope) }
+      // Without the file: a server process that could not read it would ask again, and a signature is good only once.
+      const bytes: Bytes = {
+        read: (target, position) => follower.read(target, position),
+        close: () => follower.close(),
+      }
+      return { size, bytes, isAnonymous: flight.isAnonymous, isEntitled: flight.flies(scope) }
     } catch (error) {
       follower.close()
       if (isAsked && error instanceof UpstreamError) throw error

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { allDone } from '../../src/stream/all-done.ts'
 import { Daemon } from '../e2e/daemon.ts'
 import { environment } from '../e2e/environment.ts'
 import { freePort } from './free-port.ts'
@@ -52,7 +53,7 @@ export class Replicas implements AsyncDisposable {
     for (let place = 0; place < count; place += 1)
       all.push(resources.use(await Replica.prepare(`replica-${place}`, options)))
     const owner = options.owner === undefined ? undefined : all[options.owner]?.advertised
-    await Promise.all(all.map(replica => replica.start(owner)))
+    await allDone(all.map(replica => replica.start(owner)))
     return new Replicas(all, resources.move())
   }
 

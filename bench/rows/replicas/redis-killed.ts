@@ -59,7 +59,7 @@ async function pullsWhile(site: Site, end: (redis: Redis) => Promise<void>): Pro
   })
   await pause((duration / 2) * 1000)
   await end(redis)
-  return pulls
+  return await pulls // the servers end with this function
 }
 
 /** Manifests by tag and blobs at the origin. */

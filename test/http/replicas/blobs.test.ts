@@ -178,18 +178,20 @@ describe('the replica that flies', () => {
 })
 
 describe('a blob that one replica has on its disk', () => {
-  test('comes from there, once upstream has confirmed that the repository holds it', async () => {
+  test('comes from there, for a repository that is known to hold it, or of which upstream confirms it', async () => {
     await using at = await startReplicas()
     await acquainted(at)
-    const blob = blobAt(at, 'on disk', 2 * miB)
+    const blob = blobAt(at, 'on disk', 2 * miB, [repository, 'team/other'])
     expectWhole(await download(blob.urlAt(0)), blob)
     await kept(at, 0, blob)
     const found = await download(blob.urlAt(1))
     expectWhole(found, blob)
     expect(found.headers['cache-status']).toContain('collapsed')
-    expect(at.gets(blob)).toBe(1)
-    expect(at.net.requests({ method: 'HEAD', path })).toHaveLength(1)
+    expect(at.net.requests({ method: 'HEAD', path })).toEqual([])
     expect(await peerBytes(at, 1)).toBe(blob.size)
+    expectWhole(await download(blob.urlAt(2, 'team/other')), blob)
+    expect(at.net.requests({ method: 'HEAD', path })).toHaveLength(1)
+    expect(at.gets(blob)).toBe(1)
   })
 
   test('is not shown to a repository whose upstream does not give it', async () => {

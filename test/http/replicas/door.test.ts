@@ -5,7 +5,7 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { seededBlob } from '../../fake/bytes.ts'
 import { artifactOf } from '../../fake/content.ts'
 import { download, expectWhole } from '../../fault/download.ts'
-import { ask, errorOf } from '../scene.ts'
+import { ask, errorOf, scene } from '../scene.ts'
 import { acquainted, secret, startReplicas } from './scene.ts'
 
 const blob = seededBlob('behind the door', 300_000)
@@ -24,6 +24,25 @@ async function kept() {
 }
 
 const request = { method: 'GET', path, speaksFor: '' }
+
+test('replicas may speak TLS with each other', async () => {
+  await using at = await startReplicas({ count: 2, tls: true })
+  at.net.plain.put('team/app', 'v1', artifactOf([blob]))
+  await acquainted(at)
+  for (const { url } of at.all) {
+    const { status, body } = await ask(url, `/v2/team/app/blobs/${blob.digest}`)
+    expect([status, body.length]).toEqual([200, blob.size])
+  }
+  expect(at.gets(blob)).toBe(1)
+})
+
+test('one that has no Redis says that it is alone', async () => {
+  const replica = { advertise: 'http://127.0.0.1:1', secret, ca: undefined, owner: undefined }
+  await using at = await scene({ replica })
+  expect(at.layover.lines).toContainEqual(
+    expect.objectContaining({ level: 'warn', msg: expect.stringContaining('a cache of its own') }),
+  )
+})
 
 describe('a request for what replicas give each other', () => {
   test('is answered once, when it is signed', async () => {

@@ -5,6 +5,7 @@ import type { UpstreamConfig } from '../../../src/config/config.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import type { StoredBlob } from '../../fake/bytes.ts'
+import { caCertificate, serverCertificate } from '../../fake/certificates.ts'
 import { type Internet, startInternet } from '../../fake/internet.ts'
 import { freePort } from '../../support/free-port.ts'
 import { startTestLayover, type TestLayover } from '../../support/layover.ts'
@@ -19,6 +20,8 @@ export interface ReplicasSetting {
   readonly upstreams?: (net: Internet) => readonly UpstreamConfig[]
   /** Of the replica in this place. */
   readonly secretOf?: (place: number) => string
+  /** They speak TLS with each other. */
+  readonly tls?: boolean
   readonly limits?: Parameters<typeof startTestLayover>[0]['limits']
 }
 
@@ -76,9 +79,12 @@ interface Starting {
 }
 
 async function startReplica({ resources, net, place, url, setting }: Starting): Promise<Replica> {
-  const { upstreams = (from: Internet) => [plain(from)], secretOf = () => secret, limits } = setting
-  const port = await freePort()
-  const advertise = `http://127.0.0.1:${port}`
+  const {
+    upstreams = (from: Internet) => [plain(from)],
+    secretOf = () => secret,
+    tls = false,
+    limits,
+  } = setting
   const { hostname: host, port: redisPort } = new URL(url)
   const server = { host, port: Number(redisPort) }
   const redis = await openRedis(
@@ -96,17 +102,35 @@ async function startReplica({ resources, net, place, url, setting }: Starting): 
     { log: createLogger('silent'), clock: systemClock },
   )
   resources.defer(() => redis.close())
-  const layover = await startTestLayover({
-    clock: systemClock,
-    lookup: net.lookup,
-    redis,
-    listen: [{ host: '127.0.0.1', port, role: 'registry', tls: undefined }],
-    replica: { advertise, secret: secretOf(place), ca: undefined, owner: undefined },
-    upstreams: upstreams(net),
-    ...(limits ? { limits } : {}),
-  })
+  const layover = await onFreePort(port =>
+    startTestLayover({
+      clock: systemClock,
+      lookup: net.lookup,
+      redis,
+      listen: [{ host: '127.0.0.1', port, role: 'registry', tls: tls ? serverCertificate : undefined }],
+      replica: {
+        advertise: tls ? `https://tls.test:${port}` : `http://127.0.0.1:${port}`,
+        secret: secretOf(place),
+        ca: tls ? caCertificate : undefined,
+        owner: undefined,
+      },
+      upstreams: upstreams(net),
+      ...(limits ? { limits } : {}),
+    }),
+  )
   resources.use(layover)
   return { layover, redis, url: layover.url }
+}
+
+/** A port that was free may be somebody's a moment later. */
+async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await start(await freePort())
+    } catch (error) {
+      if (tries === 5 || (error as { code?: string }).code !== 'EADDRINUSE') throw error
+    }
+  }
 }
 
 /** Resolves when each knows of all others. */
