@@ -130,12 +130,12 @@ class Program implements Layover {
     const upkeep = this.#upkeep(started)
     try {
       this.#admin = await this.#openAdmin(started, upkeep)
+      await this.#replicas?.start() // before the first client comes, whose blob another one may have
       await (this.#workers ? this.#startServers(started, this.#workers) : this.#listen(started))
     } catch (error) {
       await this.stop()
       throw error
     }
-    await this.#replicas?.start()
     const { background, store, pins } = started
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))

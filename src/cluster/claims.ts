@@ -10,11 +10,16 @@ import type { Redis } from './redis.ts'
 export const claimMs = 6_000
 const renewEveryMs = 2_000
 
+/** How long it is remembered who did the work last. */
+const rememberedMs = 600_000
+
 /** A claim of ours. */
 export interface Claim {
   readonly isOurs: true
-  /** Never rejects: one that Redis does not hear of expires. */
-  release(): Promise<void>
+  /** Where the replica is reached that did the work lately, and has what came of it unless it was lost since. */
+  readonly doneBy: string | undefined
+  /** Never rejects: one that Redis does not hear of expires. @param isDone the work is done: others need not do it */
+  release(isDone: boolean): Promise<void>
 }
 
 /** A claim of another replica. */
@@ -33,12 +38,15 @@ export interface ClaimsDeps {
   readonly clock: Clock
 }
 
-/** Nil when it is ours now, else what stands there. ARGV: ours, milliseconds, what may be replaced. */
+/**
+ * Whether it is ours now, and what stands or stood there. A word that begins with `=` is no claim: it tells who did the
+ * work. ARGV: ours, milliseconds, what may be replaced.
+ */
 const take = `
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[3] then return held end
+if held and held ~= ARGV[3] and string.sub(held, 1, 1) ~= '=' then return {0, held} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return nil`
+return {1, held or ''}`
 
 /** Also when it is gone, as after a flush. ARGV: ours, milliseconds. */
 const renew = `
@@ -47,9 +55,11 @@ if held and held ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`
 
+/** ARGV: ours, and for work that is done what is remembered, and for how many milliseconds. */
 const release = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) else redis.call('DEL', KEYS[1]) end
+return 1`
 
 export class Claims {
   readonly #deps: ClaimsDeps
@@ -72,15 +82,18 @@ export class Claims {
     const key = this.#key(subject)
     const ours = wordOf({ token: randomBytes(12).toString('base64url'), holder: advertise })
     const replaced = dead ? wordOf(dead) : ''
+    let answer: unknown
     try {
-      const held = await redis.ask(client => client.eval(take, 1, key, ours, claimMs, replaced))
-      if (typeof held === 'string') return standingIn(held)
+      answer = await redis.ask(client => client.eval(take, 1, key, ours, claimMs, replaced))
     } catch {
       return undefined // Redis has logged it
     }
+    const [isOurs, held] = answer as [number, string]
+    if (isOurs === 0) return standingIn(held)
     this.#held.set(key, ours)
     void this.#renewAll()
-    return { isOurs: true, release: () => this.#release(key, ours) }
+    const doneBy = held.startsWith('=') ? held.slice(1) : undefined
+    return { isOurs: true, doneBy, release: isDone => this.#release(key, ours, isDone) }
   }
 
   /** Leaves them to expire. */
@@ -88,9 +101,11 @@ export class Claims {
     this.#stopping.abort()
   }
 
-  async #release(key: string, ours: string): Promise<void> {
+  async #release(key: string, ours: string, isDone: boolean): Promise<void> {
     if (this.#held.get(key) === ours) this.#held.delete(key)
-    await this.#deps.redis.ask(client => client.eval(release, 1, key, ours)).catch(() => {}) // it expires
+    const { redis, advertise } = this.#deps
+    const remembered = isDone ? [`=${advertise}`, rememberedMs] : []
+    await redis.ask(client => client.eval(release, 1, key, ours, ...remembered)).catch(() => {}) // it expires
   }
 
   /** Goes on as long as there are any. */

@@ -8,6 +8,8 @@ export const memberMs = 6_000
 const renewEveryMs = 2_000
 /** More are not looked at. */
 const maxMembers = 256
+/** Told of whoever comes or goes. */
+const channel = 'members'
 
 export interface MembersDeps {
   readonly redis: Redis
@@ -30,6 +32,8 @@ export class Members {
   readonly #deps: MembersDeps
   readonly #stopping = new AbortController()
   #others: readonly string[] = []
+  #renewed: Promise<void> = Promise.resolve()
+  #unsubscribe: (() => void) | undefined
 
   constructor(deps: MembersDeps) {
     this.#deps = deps
@@ -42,15 +46,25 @@ export class Members {
 
   /** Resolves when the others know of us, or Redis is down. */
   async start(): Promise<void> {
+    const { redis } = this.#deps
+    const look = () => void this.#renew()
+    this.#unsubscribe = await redis.subscribe(channel, { heard: look, lost: look })
     await this.#renew()
+    await redis.publish(channel, '').catch(() => {}) // they find us when they look
     void this.#keepOn()
   }
 
   /** The others learn of it at once. */
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.#unsubscribe?.()
+    await this.#renewed
     const { redis, advertise } = this.#deps
-    await redis.ask(client => client.zrem(this.#key, advertise)).catch(() => {}) // it expires
+    const leaving = async () => {
+      await redis.ask(client => client.zrem(this.#key, advertise))
+      await redis.publish(channel, '')
+    }
+    await leaving().catch(() => {}) // it expires
   }
 
   async #keepOn(): Promise<void> {
@@ -61,7 +75,13 @@ export class Members {
     }
   }
 
-  async #renew(): Promise<void> {
+  /** Once more after one that is under way, which may have looked too early. Never rejects. */
+  #renew(): Promise<void> {
+    this.#renewed = this.#renewed.then(() => (this.#stopping.signal.aborted ? undefined : this.#renewNow()))
+    return this.#renewed
+  }
+
+  async #renewNow(): Promise<void> {
     const { redis, advertise } = this.#deps
     try {
       const all = await redis.ask(client => client.eval(renew, 1, this.#key, advertise, memberMs, maxMembers))

@@ -17,7 +17,6 @@ export class RedisMessages {
   readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #closing = new AbortController()
   #client: RedisClient | undefined
-  #wasReady = false
   #isReady = false
 
   constructor(connect: () => RedisClient, clock: Clock) {
@@ -57,9 +56,8 @@ export class RedisMessages {
 
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
-    if (this.#wasReady) this.#tellLost()
-    this.#wasReady = true
     this.#isReady = true
+    this.#tellLost() // the first time too: nobody waited for the channels to be heard
   }
 
   /** What fails now is made up for when the connection is back. */

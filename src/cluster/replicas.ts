@@ -76,15 +76,21 @@ export class Replicas {
     return this.#claims.take(subject, found)
   }
 
-  /** A replica that has the whole blob on its disk. Never rejects. */
-  holderOf(digest: Digest): Promise<string | undefined> {
+  /**
+   * A replica that has the whole blob on its disk, as far as anybody knows. Never rejects.
+   *
+   * @param doneBy has fetched it lately
+   */
+  async holderOf(digest: Digest, doneBy?: string): Promise<string | undefined> {
+    if (doneBy !== undefined && this.members.others.includes(doneBy) && this.peers.trusts(doneBy))
+      return doneBy
     return this.peers.holderOf(digest, this.members.others)
   }
 
   /**
    * The answer to a question that one replica asks for all of them.
    *
-   * @param here asks it ourselves: as the one who does so, or because nobody else can
+   * @param here asks it ourselves: as the one who does so, or because nobody else can; told who did so lately
    * @param there has the replica asked that does. Rejects with a PeerError where its answer is not to be had
    */
   async once<T>(subject: string, question: Once<T>): Promise<T> {
@@ -105,11 +111,14 @@ export class Replicas {
     return here()
   }
 
-  async #claimed<T>(claim: Claim, task: () => Promise<T>): Promise<T> {
+  async #claimed<T>(claim: Claim, task: Once<T>['here']): Promise<T> {
+    let isDone = false
     try {
-      return await task()
+      const result = await task(claim.doneBy)
+      isDone = true
+      return result
     } finally {
-      await claim.release()
+      await claim.release(isDone)
     }
   }
 
@@ -131,7 +140,7 @@ export class Replicas {
 }
 
 export interface Once<T> {
-  readonly here: () => Promise<T>
+  readonly here: (doneBy?: string) => Promise<T>
   readonly there: (holder: string) => Promise<T>
   /** How long a replica is waited for that is there and says nothing. */
   readonly patienceMs: number

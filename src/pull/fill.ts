@@ -49,6 +49,7 @@ class Fill {
   readonly #partial: Partial
   readonly #expectedSize: number | undefined
   readonly #nearer: Nearer | undefined
+  #isKept = false
 
   constructor(deps: PullDeps, { flight, partial, expectedSize }: Filling) {
     this.#deps = deps
@@ -69,7 +70,7 @@ class Fill {
     } catch (error) {
       await this.#giveUp(error)
     } finally {
-      await this.#nearer?.end()
+      await this.#nearer?.end(this.#isKept)
     }
   }
 
@@ -178,6 +179,7 @@ class Fill {
     const { digest } = this.#flight
     try {
       await this.#deps.store.commit(this.#partial)
+      this.#isKept = true
       await source.served(digest, this.#partial.written, this.#flight.isAnonymous)
     } catch (error) {
       this.#deps.log.error({ digest, err: error }, 'a fetched blob could not be stored')

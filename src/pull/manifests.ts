@@ -265,7 +265,8 @@ export class Manifests {
       isLent
         ? this.#ask(target, reference)
         : this.#shared.manifest(target, reference, {
-            here: async () => (await this.#broughtThere(target, reference)) ?? this.#ask(target, reference),
+            here: async doneBy =>
+              (await this.#broughtThere(target, reference, doneBy)) ?? this.#ask(target, reference),
             era: this.#pointers.era(target, reference),
           }),
     )
@@ -289,11 +290,16 @@ export class Manifests {
   }
 
   /** What another replica brought before the claim was ours. */
-  async #broughtThere(target: Target, reference: Reference): Promise<Fetched | undefined> {
+  async #broughtThere(
+    target: Target,
+    reference: Reference,
+    doneBy: string | undefined,
+  ): Promise<Fetched | undefined> {
     const found = this.#deps.replicas && (await this.#listed(target, reference))
     if (!found) return undefined
     const { digest, entry } = found
-    const body = (await this.#cache.read(digest, entry.size)) ?? (await this.#shared.body(digest, entry.size))
+    const body =
+      (await this.#cache.read(digest, entry.size)) ?? (await this.#shared.body(digest, entry.size, doneBy))
     return body && { manifest: manifestOf(found, body), brought: true }
   }
 

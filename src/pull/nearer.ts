@@ -30,7 +30,10 @@ export class Nearer {
   #current: string | undefined
   /** Gave some of the bytes. */
   readonly #givers = new Set<string>()
-  #looked = false
+  /** How often it was looked who has the blob: after the first, whoever fetched it lately is asked like the others. */
+  #looked = 0
+  /** The last look found only who was said to have it. */
+  #wasTold = false
   #failures = 0
   #fruitlessSince: number | undefined
   #isAlone = false
@@ -73,9 +76,9 @@ export class Nearer {
     for (const peer of this.#givers) this.#replicas.peers.distrust(peer)
   }
 
-  /** Others may claim it. */
-  async end(): Promise<void> {
-    await this.#claim?.release()
+  /** Others may claim it. @param isKept it is here */
+  async end(isKept: boolean): Promise<void> {
+    await this.#claim?.release(isKept)
   }
 
   async #peer(): Promise<string | undefined> {
@@ -89,9 +92,11 @@ export class Nearer {
       }
       this.#claim = found
     }
-    if (this.#looked) return undefined
-    this.#looked = true
-    return this.#replicas.holderOf(digest)
+    const doneBy = this.#looked === 0 ? this.#claim?.doneBy : undefined
+    if (this.#looked > 0 && !this.#wasTold) return undefined
+    this.#looked += 1
+    this.#wasTold = doneBy !== undefined
+    return this.#replicas.holderOf(digest, doneBy)
   }
 
   #lent(peer: string, source: Source): Source {

@@ -16,8 +16,8 @@ export interface Fetched {
 }
 
 interface Asking<T> {
-  /** Asks upstream from here. */
-  readonly here: () => Promise<T>
+  /** Asks upstream from here, unless it is known by now; told which replica asked lately. */
+  readonly here: (doneBy?: string) => Promise<T>
   /** From 1 on the question was asked anew here, whatever another replica is asking. */
   readonly era: number
   /** Bound on the whole; undefined: as upstream's time-outs have it. */
@@ -53,11 +53,15 @@ export class SharedQuestions {
   }
 
   /** A manifest's bytes from a replica that has them. Never rejects. */
-  async body(digest: Digest, size: number): Promise<Buffer | undefined> {
+  async body(digest: Digest, size: number, doneBy: string | undefined): Promise<Buffer | undefined> {
     const { replicas, limits } = this.#deps
     if (!replicas || size > limits.manifestBytes) return undefined
-    const peer = await replicas.holderOf(digest)
-    return peer === undefined ? undefined : replicas.peers.readBlob(peer, digest, size)
+    for (const told of new Set([doneBy, undefined])) {
+      const peer = await replicas.holderOf(digest, told)
+      const body = peer === undefined ? undefined : await replicas.peers.readBlob(peer, digest, size)
+      if (body) return body
+    }
+    return undefined
   }
 
   #once<T>(

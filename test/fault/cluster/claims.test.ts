@@ -28,10 +28,23 @@ test('a claim stands until it is given up', async () => {
   if (!ours?.isOurs) throw new Error('the claim was free')
   expect(await second.take('blob x')).toMatchObject({ isOurs: false, holder: a })
   expect(await second.take('blob y')).toMatchObject({ isOurs: true })
-  await ours.release()
+  await ours.release(false)
   expect(await second.take('blob x')).toMatchObject({ isOurs: true })
-  await ours.release() // is not ours any more
+  await ours.release(true) // is not ours any more
   expect(await first.take('blob x')).toMatchObject({ isOurs: false, holder: b })
+  for (const claims of [first, second]) claims.stop()
+})
+
+test('who did the work is remembered, and the claim is free', async () => {
+  const { scene, first, second } = await pair()
+  await using _ = scene
+  const ours = await first.take('blob x')
+  expect(ours).toMatchObject({ isOurs: true, doneBy: undefined })
+  if (ours?.isOurs) await ours.release(true)
+  const next = await second.take('blob x')
+  expect(next).toMatchObject({ isOurs: true, doneBy: a })
+  if (next?.isOurs) await next.release(false)
+  expect(await first.take('blob x')).toMatchObject({ isOurs: true, doneBy: undefined })
   for (const claims of [first, second]) claims.stop()
 })
 
