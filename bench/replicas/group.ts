@@ -65,7 +65,8 @@ export function startReplica(site: Site, options: ReplicaOptions): Promise<Layov
     settings: address => {
       const advertise = `http://${address}`
       const owned = owner === undefined ? {} : { owner: owner === 'itself' ? advertise : owner }
-      return { index: redis.url, replica: { advertise, secret, ...owned }, ...settings }
+      const admin = { listen: 'off' }
+      return { admin, index: redis.url, replica: { advertise, secret, ...owned }, ...settings }
     },
   })
 }
