@@ -47,6 +47,7 @@ export class Replicas implements AsyncDisposable {
     this.#resources = resources
   }
 
+  /** Resolves when they are ready, and know each other. */
   static async start({ count = 3, ...options }: ReplicasOptions): Promise<Replicas> {
     await using resources = new AsyncDisposableStack()
     const all: Replica[] = []
@@ -54,6 +55,7 @@ export class Replicas implements AsyncDisposable {
       all.push(resources.use(await Replica.prepare(`replica-${place}`, options)))
     const owner = options.owner === undefined ? undefined : all[options.owner]?.advertised
     await allDone(all.map(replica => replica.start(owner)))
+    if (options.index !== undefined) await allDone(all.map(replica => replica.knows(count - 1)))
     return new Replicas(all, resources.move())
   }
 
@@ -156,6 +158,16 @@ export class Replica implements AsyncDisposable {
     await untilReady(this.url, daemon)
   }
 
+  /** Resolves when it has so many others. */
+  async knows(others: number): Promise<void> {
+    const bound = AbortSignal.timeout(startTimeoutMs)
+    const known = () => this.lines().findLast(line => line.includes('"msg":"the other replicas"')) ?? '{}'
+    while ((JSON.parse(known()) as { replicas?: readonly string[] }).replicas?.length !== others) {
+      bound.throwIfAborted()
+      await pause(lookAgainMs)
+    }
+  }
+
   /** As a power cut or the kernel's out-of-memory killer ends it. */
   async kill(): Promise<void> {
     const daemon = this.#daemons.at(-1)
@@ -192,6 +204,7 @@ export class Replica implements AsyncDisposable {
     const shares = index !== undefined || s3 !== undefined
     return {
       listen: new URL(this.url).host,
+      admin: { listen: 'off' },
       store: {
         path: './data',
         minFree: 0,
