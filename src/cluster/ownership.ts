@@ -1,0 +1,80 @@
+/** Which replica owns the local namespaces: it alone reads and writes their records (docs/adr/0010). */
+import type { Clock } from '../runtime/clock.ts'
+
+/** What may be done or answered while it holds; asked each time, as the process may have slept meanwhile. */
+export interface Standing {
+  readonly holds: boolean
+}
+
+/** Replicas know of the owner, or of none at the moment. */
+export type Owner =
+  | { readonly kind: 'self'; readonly term: Standing }
+  /** @property url where it advertises itself */
+  | { readonly kind: 'other'; readonly url: string }
+  | { readonly kind: 'none' }
+
+export interface Ownership {
+  /** At this moment. */
+  readonly owner: Owner
+  /** The owner did not answer, or says that it is none: what is known of it is found out anew. */
+  doubt(): void
+  /** Resolves when the owner is another one than before, or may be. Rejects with the signal's reason. */
+  changed(signal: AbortSignal): Promise<void>
+  /** Resolves when leases that an earlier owner gave have ended, which may be before us. */
+  leasesEnded(): Promise<void>
+  /** Gives up what is ours, so that another may begin; goes on telling who it is. Never rejects. */
+  handOver(): Promise<void>
+  /** Never rejects. */
+  stop(): Promise<void>
+}
+
+/** A lease counts for so long from the moment it was asked for. */
+export const leaseMs = 2_000
+/** Who gave it counts longer: clocks do not run at quite the same speed. */
+export const leaseGivenMs = 2_100
+
+const always: Standing = { holds: true }
+const self: Owner = { kind: 'self', term: always }
+
+/** Without replicas everything is ours. */
+export const soleOwnership: Ownership = {
+  owner: self,
+  doubt: () => {},
+  changed: signal => never(signal),
+  leasesEnded: async () => {},
+  handOver: async () => {},
+  stop: async () => {},
+}
+
+/** The owner that the configuration names: there is no other, also while it is down. */
+export function configuredOwnership(owner: string, advertise: string, clock: Clock): Ownership {
+  if (owner !== advertise) return { ...soleOwnership, owner: { kind: 'other', url: owner } }
+  const startedAt = clock.monotonic()
+  let isOver = false
+  const ours: Owner = {
+    kind: 'self',
+    term: {
+      get holds() {
+        return !isOver
+      },
+    },
+  }
+  return {
+    ...soleOwnership,
+    get owner() {
+      return isOver ? { kind: 'none' } : ours
+    },
+    // Of a process before us, which may have been killed a moment ago.
+    leasesEnded: () => clock.sleep(startedAt + leaseGivenMs - clock.monotonic()),
+    async handOver() {
+      isOver = true
+    },
+  }
+}
+
+function never(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error)
+    else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+}
