@@ -141,21 +141,23 @@ export class Election implements Ownership {
     const { clock } = this.#deps
     const { signal } = this.#stopping
     this.#nap = new AbortController()
-    const passed = () => clock.monotonic() - startedAt
+    const left = (ms: number) => Math.max(0, startedAt + ms - clock.monotonic())
     const { kind } = this.owner
     const everyMs = this.#held ? renewEveryMs : kind === 'none' ? lookAgainMs : lookEveryMs
     await clock
-      .sleep(everyMs - passed(), AbortSignal.any([signal, this.#nap.signal]))
-      .catch(() => clock.sleep(lookAgainMs - passed(), signal))
+      .sleep(left(everyMs), AbortSignal.any([signal, this.#nap.signal]))
+      .catch(() => clock.sleep(left(lookAgainMs), signal))
       .catch(() => {}) // the stop ends the loop
   }
 
   async #step(): Promise<void> {
     if (!this.#deps.objects.isConditional) await this.#probe()
+    if (this.#held && this.#isLeaving && !this.#term) return this.#release() // which failed
     if (this.#held) return this.#renew(this.#held)
     await this.#look()
+    if (this.#isLeaving) return
     if (this.#held) return this.#renew(this.#held) // what was sent before has come to be
-    if (!this.#isLeaving && this.#isFree()) await this.#take()
+    if (this.#isFree()) await this.#take()
   }
 
   async #probe(): Promise<void> {
@@ -237,10 +239,10 @@ export class Election implements Ownership {
     const held = this.#held
     this.#endTerm()
     if (!held) return
-    this.#held = undefined
     const claim: Claim = { ...held.claim, renewal: held.claim.renewal + 1, released: true }
     const content = Buffer.from(JSON.stringify(claim))
     await this.#inTime(() => objects.put(key, content, { version: held.version }))
+    this.#held = undefined // also when somebody else has it
     log.info('the local names are given up: another replica may follow')
   }
 

@@ -35,6 +35,7 @@ export const leaseGivenMs = 2_100
 
 const always: Standing = { holds: true }
 const self: Owner = { kind: 'self', term: always }
+const none: Owner = { kind: 'none' }
 
 /** Without replicas everything is ours. */
 export const soleOwnership: Ownership = {
@@ -62,10 +63,10 @@ export function configuredOwnership(owner: string, advertise: string, clock: Clo
   return {
     ...soleOwnership,
     get owner() {
-      return isOver ? { kind: 'none' } : ours
+      return isOver ? none : ours
     },
     // Of a process before us, which may have been killed a moment ago.
-    leasesEnded: () => clock.sleep(startedAt + leaseGivenMs - clock.monotonic()),
+    leasesEnded: () => clock.sleep(Math.max(0, startedAt + leaseGivenMs - clock.monotonic())),
     async handOver() {
       isOver = true
     },
