@@ -13,6 +13,7 @@ export function fixedChanges(before: Config, after: Config): string[] {
     ...(listensThere ? [] : ['listen']),
     ...(isDeepStrictEqual(before.admin, after.admin) ? [] : ['admin']),
     ...(storesThere ? [] : ['store']),
+    ...(isDeepStrictEqual(before.replica, after.replica) ? [] : ['replica']),
     ...(before.limits.memory === after.limits.memory ? [] : ['limits.memory']),
   ]
 }

@@ -135,9 +135,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store } = before
+    const { admin, store, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, limits }
+    this.#config = { ...config, listen, admin, store, replica, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now

@@ -3,7 +3,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
 
 /** Of a request between replicas: `v1 <milliseconds since the epoch> <nonce> <mac>`. */
-export const signatureHeader = 'layover-signature'
+export const signatureHeader = 'replica-signature'
 
 /** How far the clocks of two replicas may be apart, the way of a request included. */
 export const toleranceMs = 60_000

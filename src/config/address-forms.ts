@@ -56,6 +56,13 @@ export function parsePublicUrl(text: string): string {
   return withoutSlash(url)
 }
 
+/** Where replicas speak to each other: an address, without a path. */
+export function parseReplicaUrl(text: string): string {
+  const url = parseHttpUrl(text, 'http://10.0.0.3:8080')
+  if (url.username === '' && url.password === '' && url.pathname === '/') return url.origin
+  throw new FormInvalid('a URL such as http://10.0.0.3:8080, without a user, a password or a path')
+}
+
 /** A user and a password may stand in it: there is no other place for them. */
 export function parseProxyUrl(text: string): string {
   return parseHttpUrl(text, 'http://proxy.corp.example:3128').href

@@ -24,6 +24,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     collection: { everyMs: file.store.collectEvery, graceMs: file.store.grace },
     capacity: { maxBytes: file.store.maxSize ?? Number.POSITIVE_INFINITY, minFree: file.store.minFree },
     scrub: { everyMs: file.store.scrubEvery, bytesPerSecond: file.store.scrubRate },
+    replica: file.replica && { ca: undefined, owner: undefined, ...file.replica },
     limits: {
       manifest: limits.manifest,
       connections: limits.connections,

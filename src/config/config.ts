@@ -33,10 +33,24 @@ export interface Config {
     /** 0: no limit. */
     readonly bytesPerSecond: number
   }
+  /** Undefined: one replica alone. */
+  readonly replica: ReplicaConfig | undefined
   readonly limits: Limits
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
   readonly local: readonly LocalNamespace[]
+}
+
+/** One of several that work as one. */
+export interface ReplicaConfig {
+  /** Origin at which the others reach it. */
+  readonly advertise: string
+  /** The same for all. */
+  readonly secret: string
+  /** PEM; undefined: what Node trusts. */
+  readonly ca: string | undefined
+  /** Origin of the one that owns the local namespaces. */
+  readonly owner: string | undefined
 }
 
 /** So many bytes of a disk, and such a share of it. */

@@ -2,7 +2,7 @@
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, DiskShare, UpstreamConfig } from './config.ts'
+import type { Config, DiskShare, ReplicaConfig, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
@@ -24,6 +24,7 @@ export function effective(config: Config): unknown {
       scrubRate: formatSize(scrub.bytesPerSecond),
     },
     index: 'sqlite',
+    ...(config.replica ? { replica: effectiveReplica(config.replica) } : {}),
     limits: {
       manifest: formatSize(limits.manifest),
       connections: limits.connections,
@@ -42,6 +43,15 @@ export function effective(config: Config): unknown {
     },
     upstreams: config.upstreams.map(effectiveUpstream),
     local: config.local.map(effectiveLocal),
+  }
+}
+
+function effectiveReplica({ advertise, ca, owner }: ReplicaConfig): unknown {
+  return {
+    advertise,
+    secret: redacted,
+    ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    ...(owner === undefined ? {} : { owner }),
   }
 }
 

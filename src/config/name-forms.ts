@@ -61,6 +61,13 @@ export function parseToken(text: string): string {
   return text
 }
 
+/** Shorter ones can be guessed from one signature. */
+export function parseReplicaSecret(text: string): string {
+  if (text.length < 16)
+    throw new FormInvalid('a secret of at least 16 characters, such as `openssl rand -hex 32` gives')
+  return text
+}
+
 /** The content of a credentials file. */
 export function parseUserAndPassword(text: string): { username: string; password: string } {
   const [, username = '', password = ''] = /^([^:]+):(.+)$/.exec(text) ?? []

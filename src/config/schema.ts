@@ -1,12 +1,20 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
-import { FormInvalid, parseAdminListen, parseHost, parseListen, parsePublicUrl } from './address-forms.ts'
+import {
+  FormInvalid,
+  parseAdminListen,
+  parseHost,
+  parseListen,
+  parsePublicUrl,
+  parseReplicaUrl,
+} from './address-forms.ts'
 import type { DiskShare } from './config.ts'
 import {
   parseCertificates,
   parseLocalPattern,
   parseNamespaceName,
   parsePrivateKey,
+  parseReplicaSecret,
   parseTagPattern,
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
@@ -94,6 +102,24 @@ const store = z.strictObject({
   s3: notYet(s3)
     .optional()
     .meta({ form: 'keys', description: 'A tier that replicas share; the disk becomes its cache.' }),
+})
+
+const replica = z.strictObject({
+  advertise: text('URL', parseReplicaUrl).meta({
+    description: 'Where other replicas reach this one, at a registry address. **Required.**',
+  }),
+  secret: text('text or `file:`', parseReplicaSecret).meta({
+    description:
+      'What replicas know each other by: the same for all of them, at least 16 characters. It never travels. **Required.**',
+  }),
+  ca: text('PEM or `file:`', parseCertificates).optional().meta({
+    fallback: 'what Node trusts',
+    description: 'Certificates that vouch for the replicas where `advertise` is https.',
+  }),
+  owner: text('URL', parseReplicaUrl).optional().meta({
+    description:
+      'The `advertise` of the replica that owns the local namespaces, where the replicas share no store.',
+  }),
 })
 
 const limits = z.strictObject({
@@ -245,12 +271,11 @@ export const configSchema = z.strictObject({
     .meta({
       description: '`sqlite`, or `redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`.',
     }),
-  replica: notYet(
-    z.strictObject({
-      advertise: plain('URL').meta({ description: 'Where other replicas reach this one.' }),
-      secret: plain('text or `file:`').meta({ description: 'What replicas know each other by.' }),
-    }),
-  ).optional(),
+  replica: replica.optional().meta({
+    form: 'keys',
+    fallback: 'one replica alone',
+    description: 'Several replicas that share Redis, and fetch each object once for all of them.',
+  }),
   limits: limits.prefault({}),
   upstreams: list(upstream)
     .min(1)

@@ -81,8 +81,10 @@ export interface TestLayover extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-interface Setting extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin'>> {
+interface Setting
+  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica'>> {
   admin?: Config['admin']
+  replica?: Config['replica']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
@@ -113,6 +115,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
       minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
     },
+    replica: setting.replica,
     scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {
       manifest: 4 * 1024 * 1024,

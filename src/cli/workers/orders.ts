@@ -63,5 +63,5 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, upstreams }
+  return { ...config, upstreams, replica: undefined }
 }

@@ -29,7 +29,8 @@ const inListener = (tls: string) => `listeners: [{address: "0.0.0.0:443", tls: $
 const pair = ({ cert, key }: { cert: string; key: string }) =>
   `cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)}`
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
-const allowedAtTop = 'listen, listeners, hosts, publicUrl, admin, store, index, limits, upstreams, local'
+const allowedAtTop =
+  'listen, listeners, hosts, publicUrl, admin, store, index, replica, limits, upstreams, local'
 const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
@@ -51,6 +52,14 @@ describe('a mistake in the configuration', () => {
       `${whole}admin: {listen: "0.0.0.0:8081"}\n`,
       [
         '2:17 admin.listen: expected a loopback address such as 127.0.0.1:8081 or [::1]:8081, or off: whoever reaches the admin API may do everything, since access control is not built yet, found "0.0.0.0:8081"',
+      ],
+    ],
+    [
+      'a replica that is at no address, with a secret that is none',
+      `${whole}replica: {advertise: "10.0.0.3:8080/x", secret: short}\n`,
+      [
+        '2:22 replica.advertise: expected a URL such as http://10.0.0.3:8080, found "10.0.0.3:8080/x"',
+        '2:49 replica.secret: expected a secret of at least 16 characters, such as `openssl rand -hex 32` gives',
       ],
     ],
     ['no upstream', 'hosts: []\n', ['1:1 upstreams: expected a list, found nothing']],
@@ -331,7 +340,6 @@ describe('a mistake in the configuration', () => {
   test.each([
     ['store: {s3: {bucket: b}}', '1:13 store.s3'],
     ['index: redis://redis.test', '1:8 index'],
-    ['replica: {advertise: "http://10.0.0.3:8080", secret: x}', '1:10 replica'],
   ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
     expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
   })
