@@ -43,3 +43,4 @@ go_tool crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 go_tool regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 go_tool helm helm.sh/helm/v3/cmd/helm@v3.22.0
 go_tool registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+go_tool versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0

@@ -130,16 +130,18 @@ export interface Objects {
   /** Within the object store, whatever the size. False when there is nothing at `from`. */
   copy(from: string, to: string): Promise<boolean>
 
-  /** Done when nothing is there any more, also when nothing was. */
-  remove(key: string): Promise<void>
+  /**
+   * Done when nothing is there any more, also when nothing was. Resolves with false when another version stands there,
+   * and nothing happened.
+   *
+   * @param version undefined: whatever is there
+   */
+  remove(key: string, version?: ObjectVersion): Promise<boolean>
 
   list(prefix: string, ask?: ListAsk): Promise<ObjectPage>
 
   /** Aborts what an earlier process began to write in parts and never finished. Resolves with how many. */
   reap(olderThanMs: number, now: number): Promise<number>
-
-  /** A URL under which anybody may read the object for a while. */
-  presign(key: string, lifeMs: number): Promise<string>
 
   /** Ends what is under way. */
   close(): void

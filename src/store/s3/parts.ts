@@ -1,0 +1,77 @@
+/** What is written in parts: visible under its key when all of them are there, and gone without a trace when it fails. */
+import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import { ObjectsFailure, type ObjectVersion } from '../objects.ts'
+
+const maxParts = 9_000
+const mebibyte = 1024 * 1024
+
+export interface Parts {
+  readonly count: number
+  /** Resolves with the version of the part, whose number begins at 1. Parts are begun in their order. */
+  readonly put: (uploadId: string, number: number) => Promise<string | undefined>
+  readonly atOnce: number
+  /** Asked when all parts are there. */
+  readonly isRight?: (() => boolean | Promise<boolean>) | undefined
+}
+
+/** Bytes of each part, so that there are not too many. */
+export function partBytes(size: number, usual: number): number {
+  return Math.max(usual, Math.ceil(size / maxParts / mebibyte) * mebibyte)
+}
+
+/** Resolves with false where it was not right. */
+export async function putInParts(
+  client: S3Client,
+  at: { readonly Bucket: string; readonly Key: string },
+  { count, put, atOnce, isRight = () => true }: Parts,
+): Promise<ObjectVersion | false> {
+  const { UploadId } = await client.send(new CreateMultipartUploadCommand(at))
+  if (UploadId === undefined) throw new ObjectsFailure('broken', 'an upload in parts was begun without an id')
+  try {
+    const parts = await putAll(count, atOnce, async number => ({
+      PartNumber: number,
+      ETag: await put(UploadId, number),
+    }))
+    if (!(await isRight())) {
+      await client.send(new AbortMultipartUploadCommand({ ...at, UploadId }))
+      return false
+    }
+    const command = new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload: { Parts: parts } })
+    return (await client.send(command)).ETag ?? ''
+  } catch (error) {
+    await client.send(new AbortMultipartUploadCommand({ ...at, UploadId })).catch(() => {}) // reaped later
+    throw error
+  }
+}
+
+/** So many at once; the first failure is told when those under way have ended. */
+async function putAll(
+  count: number,
+  atOnce: number,
+  put: (number: number) => Promise<CompletedPart>,
+): Promise<CompletedPart[]> {
+  const done: CompletedPart[] = []
+  let next = 1
+  let failed = false
+  const work = async () => {
+    while (next <= count && !failed) {
+      const number = next
+      next += 1
+      try {
+        done[number - 1] = await put(number)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    }
+  }
+  const results = await Promise.allSettled(Array.from({ length: Math.min(atOnce, count) }, work))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+  return done
+}

@@ -1,0 +1,94 @@
+/** A real S3 service over a folder (versitygw), with a bucket and credentials of its own. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import type { S3Options } from '../../src/store/s3/options.ts'
+import { tempDir } from './temp-dir.ts'
+
+const credentials = { accessKeyId: 'layover', secretAccessKey: 'layover-secret' }
+const tools = process.env.LAYOVER_TOOLS ?? join(homedir(), '.cache/layover-tools/bin')
+const command = [tools, ...(process.env.PATH ?? '').split(delimiter), join(homedir(), 'go/bin')]
+  .map(folder => join(folder, 'versitygw'))
+  .find(path => existsSync(path))
+
+/** Whether `test/setup.sh` could install it; in CI it has to. */
+export const hasS3 = command !== undefined || process.env.CI !== undefined
+
+export type S3Service = Awaited<ReturnType<typeof startS3>>
+
+export async function startS3() {
+  if (command === undefined) throw new Error('versitygw is not installed: run test/setup.sh')
+  const dir = await tempDir()
+  const bucket = 'layover'
+  await mkdir(dir.join(bucket))
+  const port = await freePort()
+  const { accessKeyId, secretAccessKey } = credentials
+  const args = ['--access', accessKeyId, '--secret', secretAccessKey, '--port', `127.0.0.1:${port}`]
+  const start = async () => {
+    const child = spawn(command, [...args, '--keep-alive', '--quiet', 'posix', dir.path], { stdio: 'ignore' })
+    const ended = once(child, 'exit')
+    await accepting(port, child)
+    return {
+      async stop() {
+        child.kill('SIGKILL')
+        await ended
+      },
+    }
+  }
+  let running = await start()
+  return {
+    port,
+    /** Where an object lies. */
+    path: (key: string) => dir.join(bucket, key),
+    /** @param at another port, of a proxy in front */
+    options: (given: Partial<S3Options> = {}, at = port): S3Options => ({
+      bucket,
+      region: 'us-east-1',
+      endpoint: `http://127.0.0.1:${at}`,
+      prefix: '',
+      pathStyle: true,
+      credentials,
+      ca: undefined,
+      timeouts: { connectMs: 1_000, requestMs: 10_000, idleMs: 10_000 },
+      connections: 64,
+      ...given,
+    }),
+    stop: () => running.stop(),
+    async restart() {
+      running = await start()
+    },
+    async [Symbol.asyncDispose]() {
+      await running.stop()
+      await dir[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+async function accepting(port: number, child: { readonly exitCode: number | null }): Promise<void> {
+  for (let tries = 0; tries < 400; tries += 1) {
+    const socket = connect(port, '127.0.0.1')
+    const is = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'error').then(() => false),
+    ]).catch(() => false)
+    socket.destroy()
+    if (is) return
+    if (child.exitCode !== null) break
+    await new Promise(resolve => setTimeout(resolve, 25))
+  }
+  throw new Error('versitygw does not listen')
+}
