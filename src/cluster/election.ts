@@ -143,7 +143,8 @@ export class Election implements Ownership {
     this.#nap = new AbortController()
     const left = (ms: number) => Math.max(0, startedAt + ms - clock.monotonic())
     const { kind } = this.owner
-    const everyMs = this.#held ? renewEveryMs : kind === 'none' ? lookAgainMs : lookEveryMs
+    const lookMs = kind === 'none' ? lookAgainMs : lookEveryMs
+    const everyMs = this.#held ? renewEveryMs : lookMs
     await clock
       .sleep(left(everyMs), AbortSignal.any([signal, this.#nap.signal]))
       .catch(() => clock.sleep(left(lookAgainMs), signal))
