@@ -187,6 +187,12 @@ export interface Index {
   markIncomplete(key: RepositoryKey, what: Whole): Promise<void>
 
   /**
+   * A new epoch begins: what was put for local repositories so far counts as unknown, and every mark of theirs is void.
+   * To be called when this process becomes the one that writes their records: others wrote them before.
+   */
+  renew(): void
+
+  /**
    * Puts what was written so far where a restart finds it, and a reader in another process.
    *
    * @returns false when it could not, or some of it was lost: then `shared` says what readers may still use

@@ -198,6 +198,32 @@ export function localEntries(withIndex: WithIndex) {
     },
   )
 
+  withIndex('what was put of a local repository before a new epoch was begun is unknown', async index => {
+    const { epoch } = index
+    const what = ['tags', 'manifests', 'blobs', 'referrers'] as const
+    await index.putTag(app, tag('t'), tagged('m'))
+    await index.putManifest(app, digest('m'), manifestEntry())
+    await index.putBlob(app, digest('b'), { size: 1, isPublic: false })
+    await index.putReferrer(app, digest('s'), referrer('r'))
+    for (const each of what) await index.markComplete(app, each)
+    await index.putTag(alpine, tag('t'), tagged('m'))
+    index.renew()
+    expect(index.epoch).not.toBe(epoch)
+    expect(await index.tag(app, tag('t'))).toEqual(unknown)
+    expect(await index.tag(app, tag('none'))).toEqual(unknown)
+    expect(await index.manifest(app, digest('m'))).toEqual(unknown)
+    expect(await index.blob(app, digest('b'))).toEqual(unknown)
+    expect(await index.tags(app, everything)).toEqual(unknown)
+    expect(await index.referrers(app, digest('s'), everything)).toEqual(unknown)
+    expect(await index.tag(alpine, tag('t'))).toEqual(present(tagged('m')))
+    for (const each of what) await index.markComplete(app, each, epoch)
+    expect(await index.tags(app, everything)).toEqual(unknown)
+    await index.putTag(app, tag('u'), tagged('m'))
+    await index.markComplete(app, 'tags')
+    expect(await index.tags(app, everything)).toEqual(present(['u']))
+    expect(await index.tag(app, tag('t'))).toEqual({ answer: 'absent' })
+  })
+
   withIndex('a mark of an earlier epoch is void', async (index, place) => {
     const { epoch } = index
     await index.flush()

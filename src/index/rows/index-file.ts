@@ -32,8 +32,7 @@ const life = { scope: 'life', name: 'epoch' } as const
 export const inMemory = ':memory:'
 
 export class IndexFile {
-  /** The name of a life without lost rows: it goes on only after a clean close. */
-  readonly epoch: string
+  #epoch: string
   readonly #path: string
   readonly #inode: number
   readonly #db: DatabaseSync
@@ -46,7 +45,7 @@ export class IndexFile {
     try {
       prepareSchema(this.#db)
       this.#statements = prepare(this.#db)
-      this.epoch = this.#beginLife()
+      this.#epoch = this.#beginLife()
       this.#inode = inodeOf(path)
       this.#db.exec(
         `PRAGMA busy_timeout = 0; ${path === inMemory ? `PRAGMA max_page_count = ${memoryPages}` : ''}`,
@@ -55,6 +54,15 @@ export class IndexFile {
       this.#db.close()
       throw error
     }
+  }
+
+  /** The name of a life without lost rows: it goes on only after a clean close. */
+  get epoch(): string {
+    return this.#epoch
+  }
+
+  renew(): void {
+    this.#epoch = randomUUID()
   }
 
   get isPersistent(): boolean {

@@ -1,4 +1,5 @@
 /** The index in memory: it keeps the promises of the others for as long as the process lives. */
+import { randomUUID } from 'node:crypto'
 import { RowIndex } from './row-index.ts'
 import { defaultExpendable, type ExpendableLimits, type NamedValue, type Row, type Rows } from './rows.ts'
 
@@ -7,7 +8,7 @@ export function createMemoryIndex(limits: ExpendableLimits = defaultExpendable):
 }
 
 class MemoryRows implements Rows {
-  readonly epoch = 'memory'
+  epoch = 'memory'
   readonly up = true
   readonly isShared = false
   readonly #scopes = new Map<string, Map<string, Row>>()
@@ -43,6 +44,10 @@ class MemoryRows implements Rows {
     const names = this.#scopes.get(scope)
     names?.delete(name)
     if (names?.size === 0) this.#scopes.delete(scope)
+  }
+
+  renew(): void {
+    this.epoch = randomUUID()
   }
 
   async share(): Promise<void> {}

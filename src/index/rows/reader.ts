@@ -69,6 +69,10 @@ class ReaderRows implements Rows {
     this.put()
   }
 
+  renew(): void {
+    this.put()
+  }
+
   async share(): Promise<void> {}
 
   async flush(): Promise<boolean> {

@@ -230,6 +230,10 @@ export class RowIndex implements Index {
     this.#marks.drop(key, what)
   }
 
+  renew(): void {
+    this.#rows.renew()
+  }
+
   async share(): Promise<IndexState | undefined> {
     await this.#rows.share()
     return this.shared

@@ -28,6 +28,8 @@ export interface Rows {
   atOnce<T>(task: () => T): T
   put(scope: string, name: string, row: Row): void
   drop(scope: string, name: string): void
+  /** Begins a new epoch; the rows stay. */
+  renew(): void
   /** Whether everything that was written before is where other processes find it. */
   flush(): Promise<boolean>
   /** As `flush`, but tries no more than once. */

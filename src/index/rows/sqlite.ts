@@ -108,6 +108,10 @@ class SqliteRows implements Rows {
     return this.isShared && this.epoch === epoch
   }
 
+  renew(): void {
+    this.#file.renew()
+  }
+
   async share(): Promise<void> {
     await this.#commit()
   }
