@@ -86,6 +86,7 @@ function upstreamMetrics({ counter, gauge, histogram }: Instruments) {
       'status',
     ),
     upstreamBytes: counter('layover_upstream_bytes_total', 'Body bytes received from upstreams', 'upstream'),
+    peerBytes: counter('layover_peer_bytes_total', 'Body bytes received from other replicas'),
     upstreamSeconds: histogram(
       'layover_upstream_duration_seconds',
       "Time until upstream's headers",

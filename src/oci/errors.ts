@@ -29,6 +29,10 @@ const statusByCode = {
 
 export type ErrorCode = keyof typeof statusByCode
 
+export function isErrorCode(text: unknown): text is ErrorCode {
+  return typeof text === 'string' && Object.hasOwn(statusByCode, text)
+}
+
 export interface ErrorOptions {
   /** Overrides the status that the code implies. */
   status?: number

@@ -87,8 +87,9 @@ export class Transport {
     const { url, subject, signal, bulk, body } = request
     const agent = this.#agents.for(url, { bulk })
     const count = (bytes: number) => this.#metrics.upstreamBytes.inc({ upstream: subject.upstream }, bytes)
+    const named = (error: Error) => translate(error, subject, { host: url.host, phase: 'body' })
     try {
-      const answer = await agent.compose(watch(subject, url.host, count)).request({
+      const answer = await agent.compose(watch({ named, count })).request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: request.method,

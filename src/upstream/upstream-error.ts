@@ -76,6 +76,10 @@ export class UpstreamError extends RegistryError {
   }
 }
 
+export function isUpstreamFailure(text: unknown): text is UpstreamFailure {
+  return typeof text === 'string' && Object.hasOwn(answers, text)
+}
+
 /** Upstream's own word that there is nothing. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof UpstreamError && error.absent

@@ -1,22 +1,17 @@
 /** Looks on while undici hands over an answer: counts its bytes and names its errors, without a stream in between. */
 import type { Dispatcher } from 'undici'
-import { type Subject, translate } from './failure.ts'
 
 /** Metrics are told of this many bytes at a time. */
 const reportBytes = 1024 * 1024
 
-export function watch(
-  subject: Subject,
-  host: string,
-  count: (bytes: number) => void,
-): Dispatcher.DispatcherComposeInterceptor {
-  return dispatch => (options, handler) => dispatch(options, new Watch(handler, { subject, host, count }))
+export function watch(onlooker: Onlooker): Dispatcher.DispatcherComposeInterceptor {
+  return dispatch => (options, handler) => dispatch(options, new Watch(handler, onlooker))
 }
 
 interface Onlooker {
-  subject: Subject
-  host: string
-  count: (bytes: number) => void
+  /** What an error in the body is called. */
+  readonly named: (error: Error) => Error
+  readonly count: (bytes: number) => void
 }
 
 class Watch implements Dispatcher.DispatchHandler {
@@ -58,8 +53,7 @@ class Watch implements Dispatcher.DispatchHandler {
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
     this.#report()
-    const { subject, host } = this.#about
-    const named = this.#inBody ? translate(error, subject, { host, phase: 'body' }) : error
+    const named = this.#inBody ? this.#about.named(error) : error
     this.#handler.onResponseError?.(controller, named)
   }
 

@@ -1,0 +1,121 @@
+/** This replica among the others: what they do for each other instead of asking upstream twice. */
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { type Claim, Claims, type Standing } from './claims.ts'
+import { Members } from './members.ts'
+import { PeerError } from './peer-error.ts'
+import { Peers } from './peers.ts'
+import type { Redis } from './redis.ts'
+import { Signatures } from './signature.ts'
+
+export interface ReplicasOptions {
+  /** Origin at which the others reach us. */
+  readonly advertise: string
+  /** The same for all. */
+  readonly secret: string
+  /** PEM; undefined: what Node trusts. */
+  readonly ca: string | undefined
+}
+
+export interface ReplicasDeps {
+  readonly redis: Redis
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** How often the same other replica is tried that has given nothing. */
+const maxTries = 2
+
+export class Replicas {
+  readonly signatures: Signatures
+  readonly peers: Peers
+  readonly members: Members
+  readonly #claims: Claims
+  readonly #advertise: string
+  readonly #log: Logger
+
+  constructor({ advertise, secret, ca }: ReplicasOptions, { redis, clock, log, metrics }: ReplicasDeps) {
+    this.#advertise = advertise
+    this.#log = log
+    this.signatures = new Signatures({ secret, advertise, clock })
+    this.peers = new Peers({ signatures: this.signatures, ca, clock, metrics })
+    this.members = new Members({ redis, advertise, clock, log })
+    this.#claims = new Claims({ redis, advertise, clock })
+  }
+
+  start(): Promise<void> {
+    return this.members.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#claims.stop()
+    await this.members.stop()
+    await this.peers.close()
+  }
+
+  /**
+   * Ours, or whose; undefined: Redis does not say. A claim of ours that stands from before a restart is taken anew.
+   *
+   * @param dead as for `Claims.take`
+   */
+  async claim(subject: string, dead?: Standing): Promise<Claim | Standing | undefined> {
+    const found = await this.#claims.take(subject, dead)
+    if (!found || found.isOurs || found.holder !== this.#advertise) return found
+    return this.#claims.take(subject, found)
+  }
+
+  /** A replica that has the whole blob on its disk. Never rejects. */
+  holderOf(digest: Digest): Promise<string | undefined> {
+    return this.peers.holderOf(digest, this.members.others)
+  }
+
+  /**
+   * The answer to a question that one replica asks for all of them.
+   *
+   * @param here asks it ourselves: as the one who does so, or because nobody else can
+   * @param there has the replica asked that does. Rejects with a PeerError where its answer is not to be had
+   */
+  async once<T>(subject: string, { here, there, patienceMs }: Once<T>): Promise<T> {
+    let dead: Standing | undefined
+    for (let tries = 0, since = performance.now(); ; ) {
+      const found = await this.claim(subject, dead)
+      if (!found) return here()
+      if (found.isOurs) {
+        try {
+          return await here()
+        } finally {
+          await found.release()
+        }
+      }
+      try {
+        return await there(found.holder)
+      } catch (error) {
+        if (!(error instanceof PeerError)) throw error
+        this.complain(error)
+        tries += error.failure === 'silent' ? 0 : 1
+        if (tries >= maxTries || performance.now() - since >= patienceMs) return here()
+        dead = isOver(error) ? found : undefined
+      }
+    }
+  }
+
+  /** What an operator can do something about. */
+  complain(error: PeerError): void {
+    if (error.failure === 'refused') this.#log.warn({ err: error }, 'another replica does not answer us')
+  }
+}
+
+export interface Once<T> {
+  readonly here: () => Promise<T>
+  readonly there: (holder: string) => Promise<T>
+  /** How long a replica is waited for that is there and says nothing. */
+  readonly patienceMs: number
+}
+
+/** Its claim stands for nothing: the holder is gone, or started anew. */
+export function isOver({ failure }: PeerError): boolean {
+  return failure === 'dead' || failure === 'absent'
+}
