@@ -2,7 +2,7 @@
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, DiskShare, ReplicaConfig, UpstreamConfig } from './config.ts'
+import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
@@ -22,6 +22,7 @@ export function effective(config: Config): unknown {
       ...(capacity.minFree ? { minFree: formatShare(capacity.minFree) } : {}),
       scrubEvery: formatDuration(scrub.everyMs),
       scrubRate: formatSize(scrub.bytesPerSecond),
+      ...(store.s3 ? { s3: effectiveBucket(store.s3) } : {}),
     },
     index: 'sqlite',
     ...(config.replica ? { replica: effectiveReplica(config.replica) } : {}),
@@ -134,6 +135,21 @@ function connection(options: UpstreamOptions): object {
     ...(tls.cert === undefined ? {} : { cert: countCertificates(tls.cert) }),
     ...(tls.key === undefined ? {} : { key: redacted }),
     ...(proxy === undefined ? {} : { proxy: redactUser(proxy) }),
+  }
+}
+
+function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucket }: S3Config): unknown {
+  return {
+    ...bucket,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(prefix === '' ? {} : { prefix }),
+    ...(credentials ? { accessKeyId: credentials.accessKeyId, secretAccessKey: redacted } : {}),
+    ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    timeouts: {
+      connect: formatDuration(timeouts.connectMs),
+      request: formatDuration(timeouts.requestMs),
+      idle: formatDuration(timeouts.idleMs),
+    },
   }
 }
 

@@ -8,7 +8,17 @@ import { notYetMark } from './values.ts'
 type Issue = z.core.$ZodIssue
 
 /** Values under these keys are never quoted. */
-const secretKeys = new Set<PropertyKey>(['credentials', 'ca', 'cert', 'key', 'clientCa', 'secret', 'proxy'])
+const secretKeys = new Set<PropertyKey>([
+  'credentials',
+  'ca',
+  'cert',
+  'key',
+  'clientCa',
+  'secret',
+  'proxy',
+  'accessKeyId',
+  'secretAccessKey',
+])
 
 /** Of one mapping: whoever has more has another kind of file. */
 const mostUnknown = 100

@@ -34,6 +34,11 @@ export const shards: readonly string[] = ['sha256', 'sha512'].flatMap(algorithm 
   Array.from({ length: 256 }, (_, nth) => `${algorithm}/${nth.toString(16).padStart(2, '0')}`),
 )
 
+/** The one that the digest's bytes belong into. */
+export function shardOf(digest: Digest): string {
+  return `${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}`
+}
+
 /** For maps. A space stands in no registry and in no name. */
 export function keyText({ registry, repository }: RepositoryKey): string {
   return `${registry} ${repository}`
@@ -176,7 +181,6 @@ export class Layout {
   }
 
   #content(area: 'cached' | 'pushed', digest: Digest): string {
-    const hex = hexOf(digest)
-    return `${this.#areas[area]}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}`
+    return `${this.#areas[area]}/${shardOf(digest)}/${hexOf(digest)}`
   }
 }

@@ -17,8 +17,9 @@ import { Life, type Span } from './life.ts'
 import { openLayout } from './open.ts'
 import { type Partial, removePartial } from './partial.ts'
 import { type Beginning, Partials } from './partials.ts'
-import { Pushed } from './pushed.ts'
-import { Records, type StoredRecord } from './records.ts'
+import { Pushed, type PushedBytes } from './pushed.ts'
+import { diskNames, type RecordNames } from './names.ts'
+import { DiskRecords, type Records, type StoredRecord } from './records.ts'
 import { Unreadable } from './unreadable.ts'
 import { UploadFiles } from './upload.ts'
 
@@ -72,8 +73,10 @@ interface Opened {
 export class Store implements ReadableContents {
   readonly layout: Layout
   readonly records: Records
+  /** What lies in the folders of the records. */
+  readonly names: RecordNames
   /** What local repositories hold. */
-  readonly pushed: Pushed
+  readonly pushed: PushedBytes
   readonly uploads: UploadFiles
   /** When what was written is not surely on the disk: it is looked at before it is given. Undefined: all is. */
   readonly doubtful: Span | undefined
@@ -111,9 +114,15 @@ export class Store implements ReadableContents {
     const { capacity } = this
     this.#cached = new Cached({ contents, unreadable: this.#unreadable, capacity, uses: this.#uses })
     this.#pushedBytes = contentsOf('pushed')
-    this.records = new Records(files, log)
-    this.pushed = new Pushed({ files, contents: this.#pushedBytes, cached: this.#cached })
-    this.uploads = new UploadFiles({ layout, pushed: this.#pushedBytes })
+    this.records = new DiskRecords(files, log)
+    this.names = diskNames
+    this.pushed = new Pushed({
+      files,
+      contents: this.#pushedBytes,
+      cached: this.#cached,
+      folder: layout.pushedBytes,
+    })
+    this.uploads = new UploadFiles({ layout, pushed: this.pushed })
     this.#partials = new Partials(layout, { files, cached: this.#cached, capacity, left })
   }
 

@@ -52,7 +52,7 @@ export type Report =
   /** Cached bytes were asked for. */
   | { readonly kind: 'used'; readonly digests: readonly Digest[] }
 
-/** Servers talk to no upstream: they are not told any secret. */
+/** Servers talk to no upstream and to no bucket: they are not told any secret. */
 export function forServers(config: Config): Config {
   const upstreams = config.upstreams.map(upstream => ({
     ...upstream,
@@ -63,5 +63,5 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, upstreams, replica: undefined }
+  return { ...config, store: { path: config.store.path }, upstreams, replica: undefined }
 }

@@ -114,7 +114,7 @@ export class Holdings {
 
   /** Whether it holds anything at all. */
   exists(key: RepositoryKey): Promise<boolean> {
-    return holdsAny(this.#deps.store.layout, key)
+    return holdsAny(this.#deps.store, key)
   }
 
   /** In byte order, as all listings. @throws RegistryError UNAVAILABLE (503) while the index is being completed */

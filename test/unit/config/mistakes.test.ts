@@ -62,6 +62,17 @@ describe('a mistake in the configuration', () => {
         '2:49 replica.secret: expected a secret of at least 16 characters, such as `openssl rand -hex 32` gives',
       ],
     ],
+      'a bucket that is none',
+      `${whole}store: {s3: {bucket: A}}\n`,
+      [
+        '2:22 store.s3.bucket: expected the name of a bucket: 3 to 63 lower-case letters, digits and . _ -, found "A"',
+      ],
+    ],
+    [
+      'half a credential',
+      `${whole}store: {s3: {bucket: images, secretAccessKey: x}}\n`,
+      ['2:47 store.s3.secretAccessKey: expected `accessKeyId` beside it'],
+    ],
     ['no upstream', 'hosts: []\n', ['1:1 upstreams: expected a list, found nothing']],
     [
       'an empty list of upstreams',
@@ -87,7 +98,7 @@ describe('a mistake in the configuration', () => {
       'a text instead of keys',
       `store: ./data\n${whole}`,
       [
-        '1:8 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate), found "./data"',
+        '1:8 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate, s3), found "./data"',
       ],
     ],
     ['keys instead of a text', `publicUrl: {a: b}\n${whole}`, ['1:12 publicUrl: expected URL, found keys']],
@@ -95,7 +106,7 @@ describe('a mistake in the configuration', () => {
       'nothing where there should be keys',
       `store:\n${whole}`,
       [
-        '1:7 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate), found nothing',
+        '1:7 store: expected keys (path, maxSize, minFree, collectEvery, grace, scrubEvery, scrubRate, s3), found nothing',
       ],
     ],
     [
@@ -338,7 +349,6 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
-    ['store: {s3: {bucket: b}}', '1:13 store.s3'],
     ['index: redis://redis.test', '1:8 index'],
   ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
     expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
