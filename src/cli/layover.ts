@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
+import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
@@ -153,12 +155,15 @@ class Program implements Layover {
     this.#stopping.abort(new Error('Layover is stopping'))
     const { drainMs } = this.#config.limits
     const quiet = this.#admin?.close(drainMs)
+    started.edge.leave()
+    await started.replica?.handOver() // while others still reach us
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
     await started.pull.stop()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
+    await started.replica?.stop()
     await this.#upstreams.destroy()
     await started.index.close()
     started.store.close()
@@ -188,6 +193,7 @@ class Program implements Layover {
     const start = (): Order & { kind: 'start' } => ({
       kind: 'start',
       config: this.#configOfServers(),
+      sharesLocalNames: started.replica !== undefined,
       inlet,
       index: started.index.shared,
       doubtful: started.store.doubtful,
@@ -211,7 +217,7 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, hotPath }: Parts): Edge {
+  #edge({ store, hotPath, replica }: Parts): Edge {
     return createEdge({
       hotPath,
       log: this.#log,
@@ -221,7 +227,8 @@ class Program implements Layover {
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
-      answer: exchange => answerRegistry(exchange, this.#current()),
+      asItsClients: exchange => asItsClients(exchange, replica?.signatures),
+      answer: exchange => replica?.answer(exchange) ?? answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
   }
@@ -241,8 +248,9 @@ class Program implements Layover {
     return this.#registry
   }
 
-  #assemble({ pull, push, inventory, hotPath }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory, hotPath, replica }: Started): RegistryDeps {
     return {
+      localNames: replica?.names ?? ownLocalNames,
       pull,
       push,
       inventory,
@@ -275,6 +283,7 @@ class Program implements Layover {
       log: this.#log,
       metrics: this.#metrics,
       signal: this.#stopping.signal,
+      mayCollect: () => parts.replica === undefined || parts.replica.ownership.owner.kind === 'self',
       policyOf: key => namespaceOf(key, this.#current().resolver),
       quarantined: digest => {
         parts.answers.clear() // whoever gave it

@@ -18,10 +18,13 @@ import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
+import { openBucket } from '../store/s3/open.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
+import { openReplica, type Replica } from './replica.ts'
+import { publicPathOf } from './resolver.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -51,6 +54,8 @@ export interface Parts {
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  /** Undefined: one alone. */
+  readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
   readonly cachedChanged: (key: RepositoryKey) => Promise<void>
 }
@@ -68,10 +73,16 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const changing = (key: RepositoryKey) => changes()?.begin(key)
-  const changed = (key: RepositoryKey) => {
-    answers.drop(key)
-    return changes()?.end(key)
+  const hotPath = new HotPath({ answers, clock, metrics, lines })
+  const replica = await openReplicaOf(given, { answers, hotPath, index })
+  const changing = async (key: RepositoryKey) => {
+    answers.changing(key)
+    await Promise.all([replica?.begin(key), changes()?.begin(key)])
+  }
+  const changed = async (key: RepositoryKey) => {
+    answers.changed(key)
+    replica?.end(key)
+    await changes()?.end(key)
   }
   const tagChanged = async (key: RepositoryKey) => {
     await changing(key)
@@ -81,7 +92,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pins.changed(key)
     return tagChanged(key)
   }
-  const holdings = new Holdings({ index, store, clock, log, changing, changed })
+  const owned = replica ? { owned: replica.owned } : {}
+  const holdings = new Holdings({ index, store, clock, log, changing, changed, ...owned })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
@@ -99,8 +111,26 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  const hotPath = new HotPath({ ...deps, answers, lines })
-  return { ...deps, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+  return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+/** Undefined where there is one replica alone. */
+async function openReplicaOf(
+  { config, log, clock }: PartsDeps,
+  { answers, hotPath, index }: { answers: HotAnswers; hotPath: HotPath; index: Index },
+): Promise<Replica | undefined> {
+  const { replica, store } = config()
+  if (!replica) return undefined
+  return openReplica(replica, {
+    clock,
+    log,
+    answers,
+    hotPath,
+    objects: store.s3 && (await openBucket(store.s3)),
+    publicPath: () => publicPathOf(config()),
+    begun: async () => index.renew(),
+    putAway: async () => {},
+  })
 }
 
 /** Read each time, so that a reload takes effect at once. */

@@ -4,7 +4,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Objects, ObjectVersion } from '../store/objects.ts'
 import { Signal } from '../stream/signal.ts'
-import { leaseGivenMs, type Owner, type Ownership } from './ownership.ts'
+import { leaseGivenMs, type Owner, type Ownership, type Standing } from './ownership.ts'
 import { momentOf, Term } from './term.ts'
 
 export interface ElectionDeps {
@@ -89,6 +89,10 @@ export class Election implements Ownership {
     if (!claim || claim.released || claim.id === this.#id || claim.url === this.#deps.advertise)
       return { kind: 'none' }
     return { kind: 'other', url: claim.url }
+  }
+
+  get term(): Standing | undefined {
+    return this.#term
   }
 
   doubt(): void {

@@ -14,8 +14,10 @@ export type Owner =
   | { readonly kind: 'none' }
 
 export interface Ownership {
-  /** At this moment. */
+  /** At this moment: whom requests are for. */
   readonly owner: Owner
+  /** In which records may be written here; it runs on for a while when this replica takes no more requests. */
+  readonly term: Standing | undefined
   /** The owner did not answer, or says that it is none: what is known of it is found out anew. */
   doubt(): void
   /** Resolves when the owner is another one than before, or may be. Rejects with the signal's reason. */
@@ -28,18 +30,26 @@ export interface Ownership {
   stop(): Promise<void>
 }
 
+/**
+ * In which records of local names may be written.
+ *
+ * @throws RegistryError UNAVAILABLE (503) when it is not for us to write them
+ */
+export type Owned = () => Standing
+
 /** A lease counts for so long from the moment it was asked for. */
 export const leaseMs = 2_000
 /** Who gave it counts longer: clocks do not run at quite the same speed. */
 export const leaseGivenMs = 2_100
 
-const always: Standing = { holds: true }
+export const always: Standing = { holds: true }
 const self: Owner = { kind: 'self', term: always }
 const none: Owner = { kind: 'none' }
 
 /** Without replicas everything is ours. */
 export const soleOwnership: Ownership = {
   owner: self,
+  term: always,
   doubt: () => {},
   changed: signal => never(signal),
   leasesEnded: async () => {},
@@ -48,26 +58,33 @@ export const soleOwnership: Ownership = {
 }
 
 /** The owner that the configuration names: there is no other, also while it is down. */
-export function configuredOwnership(owner: string, advertise: string, clock: Clock): Ownership {
-  if (owner !== advertise) return { ...soleOwnership, owner: { kind: 'other', url: owner } }
+export function configuredOwnership(
+  owner: string,
+  advertise: string,
+  { clock, leaving }: { clock: Clock; leaving: () => Promise<void> },
+): Ownership {
+  if (owner !== advertise) return { ...soleOwnership, owner: { kind: 'other', url: owner }, term: undefined }
   const startedAt = clock.monotonic()
+  let isLeaving = false
   let isOver = false
-  const ours: Owner = {
-    kind: 'self',
-    term: {
-      get holds() {
-        return !isOver
-      },
+  const term: Standing = {
+    get holds() {
+      return !isOver
     },
   }
+  const ours: Owner = { kind: 'self', term }
   return {
     ...soleOwnership,
     get owner() {
-      return isOver ? none : ours
+      return isLeaving ? none : ours
     },
+    term,
     // Of a process before us, which may have been killed a moment ago.
     leasesEnded: () => clock.sleep(Math.max(0, startedAt + leaseGivenMs - clock.monotonic())),
     async handOver() {
+      if (isLeaving) return
+      isLeaving = true
+      await leaving()
       isOver = true
     },
   }

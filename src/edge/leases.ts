@@ -10,7 +10,8 @@ import { notOwnerHeader } from './replica-origin.ts'
 
 /**
  * `GET ?holder=<process>&session=<id>`: what the owner has to say. `POST ?session=<id>` with `&ask=<number>`: a lease is
- * wanted, with `&done=<number>`: what was told under that number has been taken in.
+ * wanted, with `&done=<number>`: what was told under that number has been taken in,
+ * with `&leave=1`: nothing is answered from memory any more.
  */
 export const leasesPath = '/_replica/leases'
 
@@ -69,6 +70,7 @@ export class Leases {
     const [ask, done] = [query.get('ask'), query.get('done')]
     if (done !== null) session.done(Number(done))
     if (ask !== null) session.ask(Number(ask))
+    if (query.get('leave') !== null) session.leave()
     return { status: 204, headers: {}, content: noContent }
   }
 

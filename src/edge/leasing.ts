@@ -33,6 +33,8 @@ export class Leasing {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #lease: Lease | undefined
+  /** Tells the owner that nothing is answered by its leave any more. */
+  #parting: (() => Promise<void>) | undefined
 
   constructor(deps: LeasingDeps) {
     this.#deps = deps
@@ -45,6 +47,7 @@ export class Leasing {
   }
 
   async stop(): Promise<void> {
+    await this.#parting?.()
     this.#stopping.abort(new Error('Layover is stopping'))
     await this.#running
   }
@@ -79,6 +82,10 @@ export class Leasing {
       const reply = await headOf(inner)
       if (reply.statusCode !== 200) throw new Error(`the owner answers ${reply.statusCode}`)
       this.#lease = lease
+      this.#parting = () => {
+        lease.end()
+        return this.#say(url, `session=${session}&leave=1`)
+      }
       void this.#keep(lease, { url, session, inner, signal: over.signal })
       for await (const line of createInterface(reply)) {
         const done = lease.take(JSON.parse(line) as Told)
@@ -87,6 +94,7 @@ export class Leasing {
     } finally {
       lease.end()
       this.#lease = undefined
+      this.#parting = undefined
       over.abort()
       inner.destroy()
       this.#stopping.signal.removeEventListener('abort', stop)

@@ -38,6 +38,7 @@ export function handOn(exchange: Exchange, { inner, waits }: HandOn): Promise<In
       reject(error)
     })
     inner.once('response', reply => {
+      reply.once('close', () => response.off('close', leave))
       request.unpipe(inner) // whatever more the client sends, nobody is going to read
       const told = reply.headers[factsHeader]
       if (told !== undefined) Object.assign(facts, readFacts(String(told)))

@@ -210,7 +210,7 @@ describe('an election', () => {
 describe('a configured owner', () => {
   test('is the one that it says, and waits for leases that it gave before it started', async () => {
     const clock = new FakeClock()
-    const ours = configuredOwnership('http://a', 'http://a', clock)
+    const ours = configuredOwnership('http://a', 'http://a', { clock, leaving: async () => {} })
     expect(ours.owner.kind).toBe('self')
     let isOver = false
     void ours.leasesEnded().then(() => {
@@ -221,14 +221,17 @@ describe('a configured owner', () => {
     clock.advance(leaseGivenMs)
     await ours.leasesEnded()
     expect(isOver).toBe(true)
-    expect(configuredOwnership('http://a', 'http://b', clock).owner).toEqual({
+    expect(configuredOwnership('http://a', 'http://b', { clock, leaving: async () => {} }).owner).toEqual({
       kind: 'other',
       url: 'http://a',
     })
   })
 
   test('is none once it stops', async () => {
-    const ours = configuredOwnership('http://a', 'http://a', new FakeClock())
+    const ours = configuredOwnership('http://a', 'http://a', {
+      clock: new FakeClock(),
+      leaving: async () => {},
+    })
     const { owner } = ours
     await ours.handOver()
     expect(ours.owner.kind).toBe('none')

@@ -1,0 +1,14 @@
+/** A port on loopback for a program that must be told one before it starts. */
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+
+/** Free at this moment; nothing keeps it so. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port is free')
+  return address.port
+}
