@@ -34,6 +34,7 @@ export class Lease implements Standing {
   readonly #asked = new Map<number, Moment>()
   readonly #changing: RepositoryKey[] = []
   #count = 0
+  #done = 0
   #isKnown = false
   #usedAt: number
   #heardAt: number
@@ -83,6 +84,11 @@ export class Lease implements Standing {
     return this.#deps.clock.monotonic() - this.#heardAt
   }
 
+  /** Number of the last change that was taken in. */
+  get done(): number {
+    return this.#done
+  }
+
   /** Number of a question that is sent now. */
   ask(): number {
     this.#count += 1
@@ -93,6 +99,12 @@ export class Lease implements Standing {
   /** Resolves at once with the number of the change that the owner waits to hear of, if it does. */
   take(told: Told): number | undefined {
     this.#heardAt = this.#deps.clock.monotonic()
+    const done = this.#obey(told)
+    if (done !== undefined) this.#done = done
+    return done
+  }
+
+  #obey(told: Told): number | undefined {
     switch (told.kind) {
       case 'known':
         for (const key of told.changing) this.#begin(key)

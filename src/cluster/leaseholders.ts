@@ -125,10 +125,13 @@ export class Session {
     holder.tell({ kind: 'granted', ask })
   }
 
-  /** It has forgotten what it had of what changes. */
+  /** It has taken in everything up to that number: a word that got lost is made up for by the next. */
   done(change: number): void {
-    this.#owed.get(change)?.()
-    this.#owed.delete(change)
+    for (const [number, heard] of this.#owed) {
+      if (number > change) continue
+      this.#owed.delete(number)
+      heard()
+    }
   }
 
   /** Resolves with its word, or at the end of its lease. */

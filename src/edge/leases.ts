@@ -10,7 +10,7 @@ import { notOwnerHeader } from './replica-origin.ts'
 
 /**
  * `GET ?holder=<process>&session=<id>`: what the owner has to say. `POST ?session=<id>` with `&ask=<number>`: a lease is
- * wanted, with `&done=<number>`: what was told under that number has been taken in,
+ * wanted, with `&done=<number>`: what was told up to that number has been taken in,
  * with `&leave=1`: nothing is answered from memory any more.
  */
 export const leasesPath = '/_replica/leases'

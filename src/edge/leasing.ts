@@ -108,7 +108,7 @@ export class Leasing {
       const isAnother = owner.kind === 'other' && owner.url !== url
       if (lease.silentMs > silentMs) lease.giveUp()
       if (isAnother || lease.silence.aborted) return void inner.destroy(new Error('there is another owner'))
-      void this.#say(url, `session=${session}&ask=${lease.ask()}`)
+      void this.#say(url, `session=${session}&done=${lease.done}&ask=${lease.ask()}`)
       await clock.sleep(soonestMs, signal).catch(() => {}) // it is over
       const everyMs = lease.idleMs < wantedMs ? renewEveryMs : greetEveryMs
       const nap = clock.sleep(everyMs - soonestMs, signal).catch(() => {}) // it is over
