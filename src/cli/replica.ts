@@ -99,6 +99,7 @@ export class Replica {
       ownership,
       forward: this.#forward,
       lease: () => this.#leasing.lease,
+      silence: () => this.#leasing.silence,
     })
   }
 

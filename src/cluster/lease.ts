@@ -37,16 +37,13 @@ export class Lease implements Standing {
   #done = 0
   #isKnown = false
   #usedAt: number
-  #heardAt: number
   readonly #wanted = new Signal()
-  readonly #silence = new AbortController()
 
   constructor(deps: LeaseDeps) {
     this.#deps = deps
     const never = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }
     this.#term = new Term(deps.clock, leaseMs, never)
     this.#usedAt = deps.clock.monotonic()
-    this.#heardAt = this.#usedAt
   }
 
   get holds(): boolean {
@@ -56,11 +53,6 @@ export class Lease implements Standing {
   /** The owner has said that it tells us of changes. */
   get isKnown(): boolean {
     return this.#isKnown
-  }
-
-  /** Aborted when the owner has said nothing for so long that nobody should wait for it. */
-  get silence(): AbortSignal {
-    return this.#silence.signal
   }
 
   /** Somebody asked for what may be kept under it. */
@@ -79,11 +71,6 @@ export class Lease implements Standing {
     return this.#deps.clock.monotonic() - this.#usedAt
   }
 
-  /** Since the owner last said anything, in milliseconds. */
-  get silentMs(): number {
-    return this.#deps.clock.monotonic() - this.#heardAt
-  }
-
   /** Number of the last change that was taken in. */
   get done(): number {
     return this.#done
@@ -98,7 +85,6 @@ export class Lease implements Standing {
 
   /** Resolves at once with the number of the change that the owner waits to hear of, if it does. */
   take(told: Told): number | undefined {
-    this.#heardAt = this.#deps.clock.monotonic()
     const done = this.#obey(told)
     if (done !== undefined) this.#done = done
     return done
@@ -127,12 +113,6 @@ export class Lease implements Standing {
   end(): void {
     this.#term.end()
     for (const key of this.#changing.splice(0)) this.#deps.remembered.changed(key)
-  }
-
-  /** The owner says nothing. */
-  giveUp(): void {
-    this.end()
-    this.#silence.abort(new Error('the owner of local names says nothing'))
   }
 
   #begin(key: RepositoryKey): void {

@@ -33,12 +33,22 @@ export class Leasing {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #lease: Lease | undefined
+  #heardAt: number
+  #silence = new AbortController()
   /** Tells the owner that nothing is answered by its leave any more. */
   #parting: (() => Promise<void>) | undefined
 
   constructor(deps: LeasingDeps) {
     this.#deps = deps
+    this.#heardAt = deps.clock.monotonic()
     this.#running = this.#run()
+  }
+
+  /** Aborted while the owner says nothing: nobody waits for its answers then. */
+  get silence(): AbortSignal {
+    if (this.#deps.clock.monotonic() - this.#heardAt > silentMs)
+      this.#silence.abort(new Error('the owner says nothing'))
+    return this.#silence.signal
   }
 
   /** Known to the owner, whether or not it holds at the moment. */
@@ -57,6 +67,7 @@ export class Leasing {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       const { owner } = ownership
+      void this.silence // whoever waits hears of it
       if (owner.kind !== 'other') {
         await ownership.changed(signal).catch(() => {}) // the stop ends the loop
         continue
@@ -81,6 +92,7 @@ export class Leasing {
     try {
       const reply = await headOf(inner)
       if (reply.statusCode !== 200) throw new Error(`the owner answers ${reply.statusCode}`)
+      this.#heard()
       this.#lease = lease
       this.#parting = () => {
         lease.end()
@@ -88,6 +100,7 @@ export class Leasing {
       }
       void this.#keep(lease, { url, session, inner, signal: over.signal })
       for await (const line of createInterface(reply)) {
+        this.#heard()
         const done = lease.take(JSON.parse(line) as Told)
         if (done !== undefined) void this.#say(url, `session=${session}&done=${done}`)
       }
@@ -106,14 +119,18 @@ export class Leasing {
     while (!signal.aborted) {
       const { owner } = ownership
       const isAnother = owner.kind === 'other' && owner.url !== url
-      if (lease.silentMs > silentMs) lease.giveUp()
-      if (isAnother || lease.silence.aborted) return void inner.destroy(new Error('there is another owner'))
+      if (isAnother || this.silence.aborted) return void inner.destroy(new Error('it is not asked any more'))
       void this.#say(url, `session=${session}&done=${lease.done}&ask=${lease.ask()}`)
       await clock.sleep(soonestMs, signal).catch(() => {}) // it is over
       const everyMs = lease.idleMs < wantedMs ? renewEveryMs : greetEveryMs
       const nap = clock.sleep(everyMs - soonestMs, signal).catch(() => {}) // it is over
       await Promise.race([nap, lease.wanted()])
     }
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#deps.clock.monotonic()
+    if (this.#silence.signal.aborted) this.#silence = new AbortController()
   }
 
   /** What gets lost is asked again, or ends the lease. */

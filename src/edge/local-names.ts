@@ -17,6 +17,8 @@ export interface LocalNamesDeps {
   readonly hotPath: HotPath
   /** By whose leave the owner's answers are kept; undefined: they are not. */
   readonly lease: () => Lease | undefined
+  /** Aborted while the owner says nothing. */
+  readonly silence: () => AbortSignal
   readonly publicPath: () => string
 }
 
@@ -124,8 +126,7 @@ export class SharedLocalNames implements LocalNames {
       gone.abort()
     }
     watch().catch(() => {}) // nobody waits any more
-    const silence = this.#deps.lease()?.silence
-    return silence ? AbortSignal.any([gone.signal, silence]) : gone.signal
+    return AbortSignal.any([gone.signal, this.#deps.silence()])
   }
 
   /** Resolves when there may be another owner, or soon. */

@@ -4,6 +4,7 @@ import { digestOf } from '../../../src/oci/digest.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import type { StoredManifest } from '../../fake/content.ts'
 import { freePort } from '../../support/free-port.ts'
+import { startPausingProxy } from '../../support/pausing-proxy.ts'
 import { startTestLayover, type TestLayover } from '../../support/layover.ts'
 import { type Sending, send } from '../push/scene.ts'
 import type { Answered } from '../scene.ts'
@@ -25,16 +26,17 @@ export type Replicas = Awaited<ReturnType<typeof startReplicas>>
 export async function startReplicas(count: number, { each, ...setting }: Setting = {}) {
   const ports: number[] = []
   while (ports.length < count) ports.push(await freePort())
+  const proxy = await startPausingProxy(ports[0] ?? 0)
   const start = (nth: number): Promise<TestLayover> =>
     startTestLayover({
       upstreams: [],
       ...setting,
       listen: [{ host: '127.0.0.1', port: ports[nth] ?? 0, role: 'registry', tls: undefined }],
       replica: {
-        advertise: addressOf(ports[nth]),
+        advertise: addressOf(nth === 0 ? proxy.port : ports[nth]),
         secret,
         ca: undefined,
-        owner: addressOf(ports[0]),
+        owner: addressOf(proxy.port),
         ...each?.(nth, ports),
       },
       clock: systemClock,
@@ -45,6 +47,8 @@ export async function startReplicas(count: number, { each, ...setting }: Setting
   const at = {
     all,
     ports,
+    /** The way of the others to the owner. */
+    proxy,
     url: (nth: number) => addressOf(ports[nth]),
     ask: (nth: number, path: string, sending?: Sending) => send(at.url(nth), path, sending),
     push: (nth: number, body: Buffer, repository = name) =>
@@ -64,6 +68,7 @@ export async function startReplicas(count: number, { each, ...setting }: Setting
     told: (nth: number, msg: string) => all[nth]?.lines.filter(line => line.msg === msg) ?? [],
     async [Symbol.asyncDispose]() {
       for (const one of all.toReversed()) await one[Symbol.asyncDispose]()
+      await proxy[Symbol.asyncDispose]()
     },
   }
   return at
