@@ -10,6 +10,7 @@ import { nowMs } from './monotonic.ts'
 import { pushAll } from './pushing.ts'
 import { replay } from './replay.ts'
 import { letGo, stall } from './stalling.ts'
+import { steady } from './steady.ts'
 
 /** Nothing that is asked here should take longer; an answer that does is no answer. */
 const longestMs = 60_000
@@ -34,6 +35,7 @@ export const calls = {
   putMany,
   drain,
   replay,
+  steady,
   stall,
   letGo,
 

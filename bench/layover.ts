@@ -21,6 +21,12 @@ export interface LayoverOptions {
   /** Name by which clients ask → port of the origin. */
   upstreams: Record<string, number>
   cores: string | undefined
+  /** Keys of `store` besides its path. */
+  store?: Readonly<Record<string, unknown>> | undefined
+  /** How long tags other than `kept` count as fresh; default: each is asked for each time. */
+  fresh?: string | undefined
+  /** Further keys of the configuration, by the `host:port` that it listens on. */
+  settings?: ((address: string) => Readonly<Record<string, unknown>>) | undefined
   /** Undefined: plain HTTP. */
   certificate?: Certificate | undefined
   /** Of `serve`. */
@@ -80,11 +86,11 @@ export async function accepts({
   )
 }
 
-function mainOf({ built }: Pick<LayoverOptions, 'built'>): string {
+export function mainOf({ built }: Pick<LayoverOptions, 'built'>): string {
   return fileURLToPath(new URL(built ? '../dist/main.js' : '../src/main.ts', import.meta.url))
 }
 
-type Settings = Pick<LayoverOptions, 'upstreams' | 'certificate'>
+type Settings = Pick<LayoverOptions, 'upstreams' | 'certificate' | 'store' | 'fresh' | 'settings'>
 
 async function writeConfiguration(home: string, address: string, settings: Settings) {
   const store = join(home, 'data')
@@ -94,12 +100,13 @@ async function writeConfiguration(home: string, address: string, settings: Setti
   return { store, file }
 }
 
-/** `kept` counts as fresh for long, every other tag is asked for each time. */
-function configuration(address: string, store: string, { upstreams, certificate }: Settings): string {
+/** `kept` counts as fresh for long. */
+function configuration(address: string, path: string, options: Settings): string {
+  const { upstreams, certificate, store, fresh = '0s', settings } = options
   const entries = Object.entries(upstreams).map(
     ([registry, port]) => `  - registry: ${registry}
     url: http://127.0.0.1:${port}
-    tags: [{match: kept, fresh: 1h}, {match: "*", fresh: 0s}]`,
+    tags: [{match: kept, fresh: 1h}, {match: "*", fresh: ${fresh}}]`,
   )
   const listening = certificate
     ? `listeners:
@@ -108,10 +115,12 @@ function configuration(address: string, store: string, { upstreams, certificate 
     tls: {cert: "file:${certificate.cert}", key: "file:${certificate.key}"}`
     : `listen: ${address}`
   return `${listening}
-store: {path: ${JSON.stringify(store)}}
+store: ${JSON.stringify({ path, ...store })}
 upstreams:
 ${entries.join('\n')}
 local:
   - match: local/**
-`
+${Object.entries(settings?.(address) ?? {})
+  .map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+  .join('')}`
 }

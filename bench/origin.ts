@@ -95,7 +95,13 @@ export const calls = {
     return manifest
   },
 
-  /** Everything since the last call. */
+  /** Body bytes of it handed to the kernel since the log was taken. */
+  sentOf(digest: string): number {
+    const sent = log.filter(exchange => exchange.digest === digest).flatMap(exchange => exchange.sent)
+    return sent.reduce((total, { bytes }) => total + bytes, 0)
+  },
+
+  /** Everything since the last call. What is under way is not told any further. */
   takeLog(): Exchange[] {
     const taken = log
     log = []

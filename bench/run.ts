@@ -1,4 +1,4 @@
-/** The figures that Layover is measured by: `node bench/run.ts [--built] [--quick] [--dir folder] [row…]`. */
+/** The figures that Layover is measured by: `node bench/run.ts [--built] [--quick] [--dir folder] [--nodes number] [row…]`. */
 import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { print, type RowFigure, save } from './report.ts'
 import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
+import { collection } from './rows/collection.ts'
 import { cuts } from './rows/cuts.ts'
 import { eviction } from './rows/eviction.ts'
 import { firstByte } from './rows/first-byte.ts'
@@ -20,6 +21,13 @@ import { makingRoom } from './rows/making-room.ts'
 import { outagesRow } from './rows/outages.ts'
 import { pushOneCore, pushTwoCores } from './rows/push.ts'
 import { pushMemory } from './rows/push-memory.ts'
+import { clusterHerd } from './rows/replicas/herd.ts'
+import { clusterKill } from './rows/replicas/kill.ts'
+import { clusterNodes } from './rows/replicas/nodes.ts'
+import { redisKilled } from './rows/replicas/redis-killed.ts'
+import { redisManifest } from './rows/replicas/redis-manifest.ts'
+import { s3Cached } from './rows/replicas/s3-cached.ts'
+import { s3Cold } from './rows/replicas/s3-cold.ts'
 import { smallPushes } from './rows/small-pushes.ts'
 import { tail } from './rows/tail.ts'
 import { Site } from './site.ts'
@@ -44,20 +52,33 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   listings,
   eviction,
   'making-room': makingRoom,
+  collection,
 }
-const rows = { ...peerRows, ...ownRows }
+const replicaRows: typeof ownRows = {
+  'cluster-herd': clusterHerd,
+  'cluster-nodes': clusterNodes,
+  'cluster-kill': clusterKill,
+  'redis-killed': redisKilled,
+  'redis-manifest': redisManifest,
+  's3-cached': s3Cached,
+  's3-cold': s3Cold,
+}
+const rows = { ...peerRows, ...ownRows, ...replicaRows }
 const groups: Readonly<Record<string, readonly string[]>> = {
   peers: Object.keys(peerRows),
   figures: Object.keys(ownRows),
+  replicas: Object.keys(replicaRows),
 }
-const usage = `npm run bench -- [--quick] [--dir folder] [row…]
+const usage = `npm run bench -- [--quick] [--dir folder] [--nodes number] [row…]
 
   --quick   one short round of each: whether it works, not how fast it is
   --built   what is shipped, built first (npm run bench says it)
   --dir     a folder on the disk that counts; default ${tmpdir()}
+  --nodes   of cluster-nodes; default 300
 
 Rows: ${Object.keys(rows).join(', ')}
-\`peers\` are those beside nginx and other registries, \`figures\` the others; without a row all are run.
+\`peers\` are those beside nginx and other registries, \`replicas\` need
+redis-server and versitygw, \`figures\` are the others; without a row all are run.
 `
 
 const { values: options, positionals } = parseArgs({
@@ -66,6 +87,7 @@ const { values: options, positionals } = parseArgs({
     built: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     dir: { type: 'string', default: tmpdir() },
+    nodes: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
@@ -79,6 +101,8 @@ function wanted(): string[] | undefined {
   const names = positionals.flatMap(name => groups[name] ?? name)
   const unknown = names.filter(name => !(name in rows))
   const wrong = unknown.length > 0 ? [`no such row: ${unknown.join(', ')}; see --help`] : lacks()
+  if (options.nodes !== undefined && !/^[1-9]\d{0,4}$/.test(options.nodes))
+    wrong.push(`--nodes: expected a number up to 99999, got ${options.nodes}`)
   if (wrong.length === 0) return names.length > 0 ? names : Object.keys(rows)
   for (const line of wrong) console.error(`bench: ${line}`)
   process.exitCode = 2
@@ -87,7 +111,9 @@ function wanted(): string[] | undefined {
 
 /** A row that breaks is a figure that was missed; the others still run. */
 async function run(name: string): Promise<Figure[]> {
-  const site = await Site.open(options.dir, { built: options.built, quick: options.quick })
+  const { built, quick } = options
+  const nodes = options.nodes === undefined ? undefined : Number(options.nodes)
+  const site = await Site.open(options.dir, { built, quick, nodes })
   try {
     return (await rows[name]?.(site)) ?? []
   } catch (error) {

@@ -19,7 +19,9 @@ export interface Launch {
   home: string
   url: string
   /** Answers 200 once it serves. */
-  readyPath: string
+  readyPath?: string
+  /** Of a server that does not speak HTTP. */
+  isReady?: () => Promise<boolean>
   /** As `taskset` takes them; undefined: every core. */
   cores: string | undefined
   env?: Record<string, string>
@@ -31,7 +33,8 @@ export interface Launched {
   bootMs: number
 }
 
-export async function launch({ command, home, url, readyPath, cores, env }: Launch): Promise<Launched> {
+export async function launch({ command, home, url, cores, env, ...launch }: Launch): Promise<Launched> {
+  const { readyPath = '/', isReady = async () => (await statusOf(url + readyPath)) === 200 } = launch
   await mkdir(home, { recursive: true })
   await using log = await open(join(home, 'log'), 'a')
   const [program, ...args] = cores === undefined ? command : ['taskset', '-c', cores, ...command]
@@ -41,7 +44,7 @@ export async function launch({ command, home, url, readyPath, cores, env }: Laun
     stdio: ['ignore', log.fd, log.fd],
     env: { ...process.env, ...env },
   })
-  await untilReady(child, url + readyPath, home)
+  await untilReady(child, isReady, home)
   return { child, url, bootMs: nowMs() - startedMs }
 }
 
@@ -75,14 +78,29 @@ export class Server implements Measurable, AsyncDisposable {
     return memoryOfTree(this.#process.pid ?? 0)
   }
 
+  /** As the kernel's out-of-memory killer ends it. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL')
+  }
+
+  /** It keeps its connections, and does nothing. */
+  sleep(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#kill)
+    this.#process.kill('SIGCONT') // one that sleeps would not end
+    const late = setTimeout(this.#kill, stopTimeoutMs)
+    await this.#end('SIGTERM')
+    clearTimeout(late)
+  }
+
+  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     const ended = once(this.#process, 'exit')
-    this.#process.kill('SIGTERM')
-    const late = setTimeout(this.#kill, stopTimeoutMs)
+    this.#process.kill(signal)
     await ended
-    clearTimeout(late)
   }
 }
 
@@ -106,10 +124,10 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
-async function untilReady(child: ChildProcess, url: string, home: string): Promise<void> {
+async function untilReady(child: ChildProcess, isReady: () => Promise<boolean>, home: string): Promise<void> {
   const deadlineMs = nowMs() + startTimeoutMs
   while (nowMs() < deadlineMs && child.exitCode === null) {
-    if ((await statusOf(url)) === 200) return
+    if (await isReady()) return
     await pause(2)
   }
   child.kill()

@@ -12,7 +12,7 @@ missing() { ! command -v "$1" >/dev/null 2>&1; }
 
 # Debian package : a program that it brings
 packages=
-for pair in nginx-light:nginx docker-registry:docker-registry wrk:wrk openssl:openssl util-linux:taskset; do
+for pair in nginx-light:nginx docker-registry:docker-registry wrk:wrk openssl:openssl util-linux:taskset redis-server:redis-server; do
   if missing "${pair#*:}"; then packages="$packages ${pair%:*}"; fi
 done
 if [ -n "$packages" ]; then
@@ -26,6 +26,7 @@ if [ -n "$packages" ]; then
       case $package in
         nginx-light) systemctl disable --now nginx >/dev/null 2>&1 ;;
         docker-registry) systemctl disable --now docker-registry >/dev/null 2>&1 ;;
+        redis-server) systemctl disable --now redis-server >/dev/null 2>&1 ;;
       esac
     done
   else
@@ -33,16 +34,19 @@ if [ -n "$packages" ]; then
   fi
 fi
 
-if missing registry; then
+# go_tool <program> <module@version>
+go_tool() {
+  if ! missing "$1"; then return; fi
   if missing go; then
-    say "cannot install distribution 3: needs Go (https://go.dev/dl)"
-  else
-    version=github.com/distribution/distribution/v3/cmd/registry@v3.1.2
-    say "building $version"
-    mkdir -p "$tools"
-    GOBIN=$tools CGO_ENABLED=0 go install "$version" || say "cannot install distribution 3: go install $version failed"
+    say "cannot install $1: needs Go (https://go.dev/dl)"
+    return
   fi
-fi
+  say "building $2"
+  mkdir -p "$tools"
+  GOBIN=$tools CGO_ENABLED=0 go install "$2" || say "cannot install $1: go install $2 failed"
+}
+go_tool registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+go_tool versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 for program in zot angos; do
   if missing "$program"; then say "$program is not on PATH and is left out"; fi

@@ -29,17 +29,20 @@ export class Site implements AsyncDisposable {
   readonly built: boolean
   /** One short round of everything: whether it works, not how fast it is. */
   readonly quick: boolean
+  /** Of a cluster that starts; undefined: as many as the row says. */
+  readonly nodes: number | undefined
   readonly #root: string
   readonly #port: Promise<number>
   readonly #remove = () => rmSync(this.#root, { recursive: true, force: true })
   #paths = 0
   #seed = 0
 
-  private constructor(root: string, { built, quick }: SiteOptions) {
+  private constructor(root: string, { built, quick, nodes }: SiteOptions) {
     this.#root = root
     process.on('exit', this.#remove)
     this.built = built
     this.quick = quick
+    this.nodes = nodes
     this.#port = this.origin.call('listen', undefined)
   }
 
@@ -130,6 +133,7 @@ export class Site implements AsyncDisposable {
 interface SiteOptions {
   built: boolean
   quick: boolean
+  nodes?: number | undefined
 }
 
 type StartOptions = Partial<Omit<LayoverOptions, 'built'>>

@@ -45,6 +45,15 @@ export function makeTrace({ seed, nodes, images, imagesPerNode }: TraceOptions):
   return { sizes, images: made, nodes: pulls }
 }
 
+/** The same order for the same seed. */
+export function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const random = randomFrom(seed)
+  return items
+    .map(item => ({ item, at: random() }))
+    .toSorted((one, other) => one.at - other.at)
+    .map(({ item }) => item)
+}
+
 /** Mulberry32: small, and the same on every machine. */
 function randomFrom(seed: number): () => number {
   let state = seed

@@ -1,4 +1,4 @@
-/** Holds Layover against the official suite of the distribution specification: `npm run conformance [-- --results folder]`. */
+/** Holds Layover against the official suite of the distribution specification: `npm run conformance [-- --results folder] [--replicas 3]`. */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,17 +6,31 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Bundle, multiArchImage, signatureOf } from '../test/e2e/image.ts'
 import { Layover } from '../test/e2e/layover.ts'
+import type { Registry } from '../test/e2e/origin.ts'
 import { publish } from '../test/e2e/publish.ts'
+import { Balancer } from '../test/support/balancer.ts'
+import { startRedis } from '../test/support/redis-server.ts'
+import { Replicas } from '../test/support/replicas.ts'
+import { startS3 } from '../test/support/s3.ts'
 
 const suite = 'conformance'
 const suiteTimeoutMs = 10 * 60_000
 const upstreamRepository = 'team/app'
 const tag = '1.0'
+const localNames = ['local/**', 'team/**']
+/** Beyond that a machine does nothing but start them. */
+const mostReplicas = 20
 /** Everything that the specification and its drafts offer, optional or not. */
 const every = 1032
 const readOnly = 10
 /** Of the tests that did not pass. */
 const mostNamed = 50
+
+/** What is held against the suite. */
+interface Subject {
+  readonly address: string
+  readonly local: Registry
+}
 
 interface Profile {
   readonly name: string
@@ -24,7 +38,7 @@ interface Profile {
   readonly passed: number
 }
 
-function profiles(registry: Layover, mirror: Layover, image: Bundle): readonly Profile[] {
+function profiles(registry: Subject, mirror: Registry, image: Bundle): readonly Profile[] {
   const dev = { OCI_VERSION: 'dev', OCI_DATA_SPARSE: 'true' }
   return [
     ...[1, 2, 3].map(run => ({
@@ -48,7 +62,7 @@ const stable = {
 }
 
 /** New ones for each run: the suite judges whole repositories. */
-function repositories({ local }: Layover, run: string) {
+function repositories({ local }: Subject, run: string) {
   return {
     OCI_REGISTRY: local.address,
     OCI_REPO1: `${local.namespace}${run}/one`,
@@ -57,7 +71,7 @@ function repositories({ local }: Layover, run: string) {
 }
 
 /** Without the filter the suite crashes on names that it may not push to. */
-function proxied({ address, namespace }: Layover, { root, blobs }: Bundle) {
+function proxied({ address, namespace }: Registry, { root, blobs }: Bundle) {
   return {
     OCI_VERSION: '1.1',
     OCI_API_PUSH: 'false',
@@ -123,13 +137,28 @@ function countOf(said: string, status: string): number | undefined {
   return count === undefined ? undefined : Number(count)
 }
 
+async function startRegistry(root: string, count: number): Promise<Subject & AsyncDisposable> {
+  if (count === 1) return Layover.start(root, nowhere, { name: 'registry', local: localNames })
+  await using started = new AsyncDisposableStack()
+  const redis = started.use(await startRedis(root))
+  const s3 = started.use(await startS3())
+  const settings = { local: localNames.map(match => ({ match })) }
+  const options = { root, count, upstreamUrl: `http://${nowhere.address}`, index: redis.url, s3, settings }
+  const replicas = started.use(await Replicas.start(options))
+  const { address } = started.use(await Balancer.start(replicas.urls))
+  const running = started.move()
+  return {
+    address,
+    local: { address, namespace: 'local/' },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
+}
+
+const nowhere = { address: '127.0.0.1:1' }
+
 /** A registry with its local names, and a mirror in front of what was pushed to it. */
-async function runAll(root: string, results: string): Promise<boolean> {
-  const nowhere = { address: '127.0.0.1:1' }
-  await using registry = await Layover.start(root, nowhere, {
-    name: 'registry',
-    local: ['local/**', 'team/**'],
-  })
+async function runAll(root: string, results: string, replicas: number): Promise<boolean> {
+  await using registry = await startRegistry(root, replicas)
   await using mirror = await Layover.start(root, registry, { name: 'mirror', local: [] })
   const image = multiArchImage()
   const upstream = { address: registry.address, namespace: '' }
@@ -147,10 +176,22 @@ async function runAll(root: string, results: string): Promise<boolean> {
   return good
 }
 
-const { values } = parseArgs({ options: { results: { type: 'string' } } })
+function countOfReplicas(text: string): number {
+  const count = Number(text)
+  if (Number.isInteger(count) && count >= 1 && count <= mostReplicas) return count
+  throw new Error(`--replicas: expected a number from 1 to ${mostReplicas}, got ${text}`)
+}
+
+const { values } = parseArgs({
+  options: { results: { type: 'string' }, replicas: { type: 'string', default: '1' } },
+})
 const root = await mkdtemp(join(tmpdir(), 'layover-conformance-'))
 try {
-  const good = await runAll(root, resolve(values.results ?? join(root, 'results')))
+  const good = await runAll(
+    root,
+    resolve(values.results ?? join(root, 'results')),
+    countOfReplicas(values.replicas),
+  )
   if (!good) process.exitCode = 1
 } catch (error) {
   console.error(`conformance: ${error instanceof Error ? error.message : String(error)}`)

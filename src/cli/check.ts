@@ -1,17 +1,41 @@
 /** `layover check`: the configuration in effect, without secrets, or every mistake in it. */
 import { stringify } from 'yaml'
+import { openRedis, RedisDown, type RedisOptions } from '../cluster/redis.ts'
+import { formatRedisAddress } from '../cluster/redis-address.ts'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
+import { createLogger } from '../observe/log.ts'
+import { systemClock } from '../runtime/clock.ts'
+
+/** Writes as the index does, what goes at once. */
+const tryIt = `return redis.call('SET', KEYS[1], '', 'PX', 1)`
 
 interface Output {
   write(text: string): unknown
 }
 
+/** Whether it can be used, in words. That it cannot is no mistake of the configuration: a registry starts without it. */
+async function aboutRedis(options: RedisOptions): Promise<string> {
+  const redis = await openRedis(options, { log: createLogger('silent'), clock: systemClock })
+  const where = `index: ${formatRedisAddress(options.address)}`
+  try {
+    await redis.servers()
+    await redis.ask(client => client.eval(tryIt, 1, redis.key('check')))
+    return `${where} answers`
+  } catch (error) {
+    if (!(error instanceof RedisDown)) throw error
+    return `${where} cannot be used: ${redis.trouble ?? error.message}`
+  } finally {
+    await redis.close()
+  }
+}
+
 /** Resolves with the exit code. */
 export async function runCheck(path: string, out: Output, err: Output): Promise<number> {
   try {
-    const { redacted } = await loadConfig(path)
+    const { config, redacted } = await loadConfig(path)
     out.write(stringify(redacted))
+    if (config.index) err.write(`${await aboutRedis(config.index)}\n`)
     return 0
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

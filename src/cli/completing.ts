@@ -6,10 +6,14 @@ import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { localRegistry } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
+import type { Life } from './index-place.ts'
 
 export interface CompletingDeps {
   readonly store: Store
   readonly catalog: Catalog
+  readonly life: Life
+  /** Others use the index too: it is whole as long as they find it so. */
+  readonly isShared: boolean
   readonly holdings: Holdings
   readonly clock: Clock
   readonly log: Logger
@@ -25,7 +29,7 @@ const pace = { records: 128, pauseMs: 50 }
 export class Completing {
   readonly #deps: CompletingDeps
   /** Of the index when it was whole. */
-  #epoch: string | undefined
+  #life: string | undefined
 
   constructor(deps: CompletingDeps) {
     this.#deps = deps
@@ -33,10 +37,10 @@ export class Completing {
 
   /** Resolves when the signal ends it; never rejects. */
   async run(): Promise<void> {
-    const { clock, signal, catalog } = this.#deps
-    const { epoch } = catalog.index
+    const { clock, signal, catalog, isShared, life } = this.#deps
+    const begun = life()
     const known = await catalog.index.repositories(localRegistry, { last: undefined, limit: 0 })
-    if (known.answer !== 'unknown') this.#epoch = epoch
+    if (isShared || known.answer !== 'unknown') this.#life = begun
     while (!signal.aborted) {
       await clock.sleep(everyMs, signal).catch(() => {}) // the stop ends the loop
       if (!signal.aborted) await this.#ifLost()
@@ -45,9 +49,10 @@ export class Completing {
 
   /** An index in memory, for want of a disk, is not filled ahead of need. */
   async #ifLost(): Promise<void> {
-    const { catalog, signal, log } = this.#deps
-    const { epoch, up } = catalog.index
-    if (!up || epoch === this.#epoch) return
+    const { catalog, isShared, signal, log } = this.#deps
+    const life = this.#deps.life()
+    if (isShared) this.#life ??= life // what was lost while nothing was known is found as it is asked for
+    if (!catalog.index.up || life === this.#life) return
     try {
       const failed = (error: unknown) =>
         log.error({ err: error }, 'a part of the index could not be completed')
@@ -57,7 +62,7 @@ export class Completing {
       if (signal.aborted || error instanceof IndexLost) return // at its next turn
       log.error({ err: error }, 'the index could not be completed: it is, in parts, as they are asked for')
     }
-    this.#epoch = epoch
+    this.#life = life
   }
 
   #pacing(): () => Promise<void> {

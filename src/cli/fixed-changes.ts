@@ -12,6 +12,7 @@ export function fixedChanges(before: Config, after: Config): string[] {
   return [
     ...(listensThere ? [] : ['listen']),
     ...(isDeepStrictEqual(before.admin, after.admin) ? [] : ['admin']),
+    ...(isDeepStrictEqual(before.index, after.index) ? [] : ['index']),
     ...(storesThere ? [] : ['store']),
     ...(isDeepStrictEqual(before.replica, after.replica) ? [] : ['replica']),
     ...(before.limits.memory === after.limits.memory ? [] : ['limits.memory']),

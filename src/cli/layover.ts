@@ -1,11 +1,16 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
+import type { Redis } from '../cluster/redis.ts'
+import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import type { Answer } from '../edge/answer.ts'
+import type { Exchange } from '../edge/exchange.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
+import { answerReplica } from '../edge/replica.ts'
 import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
@@ -30,6 +35,8 @@ export interface Surroundings {
   readonly log: Logger
   readonly clock?: Clock
   readonly lookup?: Lookup
+  /** What replicas share, and the index is in; undefined: this one is alone. */
+  readonly redis?: Redis | undefined
   /** Reads the configuration again and takes it over. Resolves with what was wrong. */
   readonly reload?: (() => Promise<Error | undefined>) | undefined
   /** Servers that take the connections of clients; without them this process does. */
@@ -71,6 +78,8 @@ class Program implements Layover {
   readonly #loopId = randomBytes(8).toString('hex')
   readonly #stopping = new AbortController()
   readonly #upstreams: UpstreamClients
+  readonly #replicas: Replicas | undefined
+  readonly #redis: Redis | undefined
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -81,14 +90,17 @@ class Program implements Layover {
   #waiting: readonly string[] = []
 
   constructor(config: Config, surroundings: Surroundings) {
-    const { log, clock = systemClock, lookup = systemLookup, workers, reload } = surroundings
+    const { log, clock = systemClock, lookup = systemLookup, redis, workers, reload } = surroundings
     this.#config = config
     this.#readAgain = reload
     this.#log = log
     this.#lines = new Lines(log)
     this.#clock = clock
     this.#workers = workers
+    this.#redis = redis
+    this.#replicas = this.#openReplicas(redis)
     this.#upstreams = new UpstreamClients({
+      pauses: this.#replicas?.pauses,
       clock,
       lookup,
       loopId: this.#loopId,
@@ -108,6 +120,8 @@ class Program implements Layover {
       lines: this.#lines,
       clock: this.#clock,
       metrics: this.#metrics,
+      redis: this.#redis,
+      replicas: this.#replicas,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
       stopping: this.#stopping.signal,
@@ -123,6 +137,7 @@ class Program implements Layover {
       await this.stop()
       throw error
     }
+    await this.#replicas?.start()
     const { background, store, pins } = started
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
@@ -137,9 +152,9 @@ class Program implements Layover {
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store, replica } = before
+    const { admin, store, index, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, replica, limits }
+    this.#config = { ...config, listen, admin, store, index, replica, limits }
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
@@ -154,6 +169,7 @@ class Program implements Layover {
     if (!started || this.#stopping.signal.aborted) return
     this.#stopping.abort(new Error('Layover is stopping'))
     const { drainMs } = this.#config.limits
+    await this.#replicas?.leave()
     const quiet = this.#admin?.close(drainMs)
     started.edge.leave()
     await started.replica?.handOver() // while others still reach us
@@ -161,6 +177,7 @@ class Program implements Layover {
     await started.edge.drain(drainMs)
     await quiet
     await started.pull.stop()
+    await this.#replicas?.close()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await started.replica?.stop()
@@ -228,9 +245,27 @@ class Program implements Layover {
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
       asItsClients: exchange => asItsClients(exchange, replica?.signatures),
-      answer: exchange => replica?.answer(exchange) ?? answerRegistry(exchange, this.#current()),
+      answer: exchange =>
+        replica?.answer(exchange) ??
+        this.#answerReplica(exchange) ??
+        answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
+  }
+
+  #openReplicas(redis: Redis | undefined): Replicas | undefined {
+    const { replica } = this.#config
+    if (!replica) return undefined
+    if (redis)
+      return new Replicas(replica, { redis, clock: this.#clock, log: this.#log, metrics: this.#metrics })
+    this.#log.warn('`replica` needs Redis, as `index`: without it this replica is a cache of its own')
+    return undefined
+  }
+
+  #answerReplica(exchange: Exchange): Promise<Answer> | undefined {
+    const signatures = this.#replicas?.signatures
+    const { pull, resolver } = this.#current()
+    return signatures && answerReplica(exchange, { signatures, lent: pull.lent, resolver })
   }
 
   async #scrape(): Promise<Scrape> {

@@ -1,5 +1,7 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
 import { Pins } from '../collect/pins.ts'
+import type { Redis } from '../cluster/redis.ts'
+import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
@@ -9,7 +11,6 @@ import type { Index } from '../index/index.ts'
 import { Holdings } from '../index/local/holdings.ts'
 import { Repositories } from '../index/repositories.ts'
 import { Revisions } from '../index/revisions.ts'
-import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -22,6 +23,7 @@ import { openBucket } from '../store/s3/open.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
+import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
 import { openReplica, type Replica } from './replica.ts'
 import { publicPathOf } from './resolver.ts'
@@ -34,6 +36,10 @@ export interface PartsDeps {
   readonly lines: Lines
   readonly clock: Clock
   readonly metrics: Metrics
+  /** Where the index is; undefined: in the store. */
+  readonly redis: Redis | undefined
+  /** Undefined: this one is alone. */
+  readonly replicas: Replicas | undefined
   /** Tells the servers, once there are any. */
   readonly changes: () => Changes | undefined
   /** Cached bytes were damaged, and are gone. */
@@ -45,6 +51,7 @@ export interface PartsDeps {
 export interface Parts {
   readonly store: Store
   readonly index: Index
+  readonly life: Life
   readonly catalog: Catalog
   readonly holdings: Holdings
   readonly pins: Pins
@@ -62,7 +69,7 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, lines, clock, metrics, changes, dropped, stopping } = given
+  const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping } = given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
@@ -70,7 +77,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     stopping,
   }
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
-  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+  const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
   const hotPath = new HotPath({ answers, clock, metrics, lines })
@@ -101,7 +108,19 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
   const { completion } = holdings
-  const deps = { store, index, catalog, holdings, completion, clock, log, metrics, background }
+  const deps = {
+    store,
+    index,
+    life,
+    catalog,
+    holdings,
+    completion,
+    clock,
+    log,
+    metrics,
+    background,
+    replicas,
+  }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })

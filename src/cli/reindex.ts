@@ -1,14 +1,15 @@
 /** `layover reindex`: the index made anew from the store's records. */
+import { openRedis } from '../cluster/redis.ts'
 import { loadConfig } from '../config/load.ts'
 import { Catalog } from '../index/catalog.ts'
 import { Holdings } from '../index/local/holdings.ts'
 import { rebuildIndex } from '../index/reindex.ts'
-import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { openStore } from '../store/store.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { openIndex } from './index-place.ts'
 
 /** Resolves with the exit code. */
 export async function runReindex(configPath: string, logLevel: LogLevel): Promise<number> {
@@ -16,11 +17,14 @@ export async function runReindex(configPath: string, logLevel: LogLevel): Promis
     const { config } = await loadConfig(configPath)
     const log = createLogger(logLevel)
     const store = await openStore(config.store.path, { log, metrics: createMetrics() })
-    const index = await openSqliteIndex({ path: store.layout.index, clock: systemClock, log })
+    const deps = { log, clock: systemClock }
+    const redis = config.index && (await openRedis(config.index, deps))
+    const { index } = await openIndex({ store, redis, ...deps })
     const catalog = new Catalog(index, store, systemClock, { strict: true })
     const holdings = new Holdings({ index, store, clock: systemClock, log })
     const counted = await rebuildIndex({ store, catalog, holdings })
     await index.close()
+    await redis?.close()
     store.close()
     log.info(counted, 'index rebuilt')
     return 0

@@ -1,11 +1,13 @@
 /** `layover serve`: the registry as a process, with its signals. */
 import { once } from 'node:events'
 import { AdminUnusable } from '../admin/listen.ts'
+import { openRedis, type Redis } from '../cluster/redis.ts'
 import type { Config } from '../config/config.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts'
 import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
 import { isServer, runServer, serverProcesses } from './workers/spawn.ts'
@@ -20,6 +22,7 @@ export async function runServe(
   const watching = Promise.withResolvers<ConfigWatcher>()
   let loaded: LoadedConfig
   let layover: Layover
+  let redis: Redis | undefined
   try {
     loaded = await loadConfig(configPath)
   } catch (error) {
@@ -28,18 +31,23 @@ export async function runServe(
     return 2
   }
   try {
+    const { index } = loaded.config
+    redis = index && (await openRedis(index, { log, clock: systemClock }))
     layover = await startLayover(loaded.config, {
       log,
+      redis,
       reload: async () => (await watching.promise).reload(),
       workers: workers > 1 ? { count: workers, spawn: serverProcesses(log) } : undefined,
     })
   } catch (error) {
     process.stderr.write(`layover: ${startFailure(error)}\n`)
+    await redis?.close()
     return 1
   }
   const stopped = untilStopped({ layover, loaded, log, watching: watching.resolve }) // takes signals before anybody is told that it listens
   announce(log, layover, loaded.config)
   await stopped
+  await redis?.close()
   return 0
 }
 

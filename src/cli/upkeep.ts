@@ -17,7 +17,7 @@ import type { Parts } from './parts.ts'
 import { Scrubbing } from './scrubbing.ts'
 
 export interface UpkeepDeps
-  extends Pick<Parts, 'store' | 'pins' | 'catalog' | 'holdings' | 'push' | 'background'> {
+  extends Pick<Parts, 'store' | 'pins' | 'catalog' | 'life' | 'holdings' | 'push' | 'background'> {
   /** In force at the moment. */
   readonly config: () => Config
   readonly clock: Clock
@@ -71,7 +71,8 @@ export class Upkeep {
   /** Resolves when the signal ends it; never rejects. */
   async run(): Promise<void> {
     const { background, clock, signal } = this.#deps
-    background.run(() => new Completing(this.#deps).run())
+    const isShared = this.#deps.config().index !== undefined
+    background.run(() => new Completing({ ...this.#deps, isShared }).run())
     while (!signal.aborted) {
       await this.#reap()
       await this.#deps.pins.refresh()

@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { createUpstream } from '../upstream/client.ts'
+import type { SharedPauses } from '../upstream/rate-limit.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 export interface UpstreamClientsDeps {
@@ -14,6 +15,8 @@ export interface UpstreamClientsDeps {
   readonly loopId: string
   readonly log: Logger
   readonly metrics: Metrics
+  /** Undefined: there are no other replicas. */
+  readonly pauses: SharedPauses | undefined
 }
 
 /** How long a replaced upstream still begins requests for those who came before the reload. */

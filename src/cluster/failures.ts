@@ -38,10 +38,13 @@ export function failureIn(text: string): UpstreamError | undefined {
   })
 }
 
-function parse(text: string): ToldFailure | undefined {
+/** Of a replica that may be of another version. */
+type Told = Readonly<Record<keyof ToldFailure, unknown>>
+
+function parse(text: string): Told | undefined {
   try {
-    return (JSON.parse(text) as ToldFailure | null) ?? undefined
+    return (JSON.parse(text) as Told | null) ?? undefined
   } catch {
-    return undefined // a replica of another version
+    return undefined // no JSON
   }
 }

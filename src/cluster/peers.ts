@@ -2,7 +2,7 @@
 import { Agent, type Dispatcher } from 'undici'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isDigest } from '../oci/digest.ts'
+import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { version } from '../runtime/version.ts'
 import type { BlobBody, FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
@@ -85,11 +85,7 @@ export class Peers {
 
   /** Bytes from `first` on, of what the replica has or is fetching; it fetches nothing for us. */
   async openBlob(peer: string, digest: Digest, { first, scope, signal }: BlobQuestion): Promise<PeerBlob> {
-    const query = new URLSearchParams({ from: String(first), scope })
-    const reply = await this.#ask(peer, {
-      path: `${replicaPath}blobs/${digest}?${query}`,
-      signal,
-    })
+    const reply = await this.#ask(peer, { path: blobPath(digest, { first, scope }), signal })
     const from = numberIn(reply, peerHeaders.first)
     if (from === undefined) throw await nonsense(peer, reply)
     return {
@@ -129,15 +125,33 @@ export class Peers {
   getManifest(
     peer: string,
     question: ManifestQuestion,
-    limits: AskLimits & { maxBytes: number },
+    limits: AskLimits & { maxBytes: number; wanted: Digest | undefined },
   ): Promise<FetchedManifest> {
     return this.#manifest(peer, question, { ...limits, ask: 'get' }, async reply => {
       const digest = String(reply.headers['docker-content-digest'])
       if (!isDigest(digest)) throw await nonsense(peer, reply)
       const mediaType = String(reply.headers['content-type'])
       const anonymous = reply.headers[peerHeaders.anonymous] === '1'
-      return { body: await bytesOf(reply, limits.maxBytes), digest, mediaType, anonymous }
+      const body = await bytesOf(reply, limits.maxBytes)
+      if (digest !== (limits.wanted ?? digest)) throw this.#lie(peer, limits.wanted ?? digest)
+      this.#assertRight(peer, digest, body)
+      return { body, digest, mediaType, anonymous }
     })
+  }
+
+  /** A small blob, whole and checked. Undefined: not so many bytes, or not in time. Never rejects. */
+  async readBlob(peer: string, digest: Digest, size: number): Promise<Buffer | undefined> {
+    try {
+      const path = blobPath(digest, { first: 0, scope: '' })
+      const body = await bytesOf(
+        await this.#ask(peer, { path, signal: AbortSignal.timeout(silenceMs) }),
+        size,
+      )
+      this.#assertRight(peer, digest, body)
+      return body
+    } catch {
+      return undefined // it is to be had elsewhere
+    }
   }
 
   /** It gave wrong bytes. */
@@ -151,6 +165,15 @@ export class Peers {
 
   close(): Promise<void> {
     return this.#agent.destroy()
+  }
+
+  #assertRight(peer: string, digest: Digest, body: Buffer): void {
+    if (digestOf(body, algorithmOf(digest)) !== digest) throw this.#lie(peer, digest)
+  }
+
+  #lie(peer: string, digest: Digest): PeerError {
+    this.distrust(peer)
+    return new PeerError('refused', `${peer} gave bytes that do not have the digest ${digest}`)
   }
 
   async #has(peer: string, digest: Digest, signal: AbortSignal): Promise<string> {
@@ -170,7 +193,7 @@ export class Peers {
     read: (reply: Dispatcher.ResponseData) => Promise<T>,
   ): Promise<T> {
     const query = new URLSearchParams({ registry, repository, reference, scope, ask })
-    const path = `${replicaPath}manifests?${query}`
+    const path = `${replicaPath}manifests?${query.toString()}`
     const reply = await this.#ask(peer, { path, signal, silenceMs: Math.min(withinMs, silenceMs) })
     try {
       return await read(reply)
@@ -221,6 +244,11 @@ interface Asked {
   readonly path: string
   readonly signal: AbortSignal | undefined
   readonly silenceMs?: number
+}
+
+function blobPath(digest: Digest, { first, scope }: Pick<BlobQuestion, 'first' | 'scope'>): string {
+  const query = new URLSearchParams({ from: String(first), scope })
+  return `${replicaPath}blobs/${digest}?${query.toString()}`
 }
 
 async function refusal(peer: string, reply: Dispatcher.ResponseData): Promise<Error> {

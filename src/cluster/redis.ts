@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { formatRedisAddress } from './redis-address.ts'
 import { connectRedis, type RedisClient, type RedisOptions } from './redis-client.ts'
 import { RedisMessages, type Subscriber } from './redis-messages.ts'
+import { wordsFor } from './redis-words.ts'
 
 export type { RedisClient, RedisOptions, Subscriber }
 
@@ -48,7 +49,11 @@ export interface Redis {
   ask<T>(task: (client: RedisClient) => Promise<T>): Promise<T>
   /** The prefix, and the parts after it with `:` between them. Parts in `{…}` decide the hash slot of a Cluster. */
   key(...parts: readonly string[]): string
-  /** Names the running servers, all masters of a Cluster: another answer means a restart, a fail-over or another shape. */
+  /**
+   * Names the running servers, all masters of a Cluster: another answer means a restart, a fail-over or another shape.
+   *
+   * @throws RedisDown when one does not answer within 250 ms
+   */
   servers(): Promise<string>
   /** Resolves when the channel is heard, or Redis is down: then it is as soon as it can be. Ends what it returns. */
   subscribe(channel: string, subscriber: Subscriber): Promise<() => void>
@@ -113,21 +118,13 @@ class SharedRedis implements Redis {
     if (!this.#isConnected || this.#isResting || this.#isTried)
       throw new RedisDown(`Redis is down: ${this.#trouble ?? 'it does not answer'}`)
     this.#isTried = this.#isDoubtful
-    const answered = new AbortController()
-    const late = this.#deps.clock.sleep(askMs, answered.signal).then(
-      () => Promise.reject(new RedisDown(`Redis did not answer within ${askMs} ms`)),
-      () => new Promise<never>(() => {}),
-    )
-    const asked = task(this.#client)
-    asked.catch(() => {}) // told below, unless it comes too late
     try {
-      const answer = await Promise.race([asked, late])
+      const answer = await this.#inTime(task(this.#client))
       this.#sayUp()
       return answer
     } catch (error) {
       throw this.#failed(error)
     } finally {
-      answered.abort()
       this.#isTried = false
     }
   }
@@ -136,12 +133,16 @@ class SharedRedis implements Redis {
     return this.#options.prefix + parts.join(':')
   }
 
-  servers(): Promise<string> {
-    return this.ask(async client => {
-      const nodes = client instanceof Cluster ? client.nodes('master') : [client]
-      const ids = await Promise.all(nodes.map(async node => runId(await node.info('server'))))
-      return ids.sort().join(' ')
-    })
+  async servers(): Promise<string> {
+    if (!this.#isConnected) throw new RedisDown('Redis is down')
+    const client = this.#client
+    const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+    try {
+      const ids = nodes.map(async node => runId(await node.info('server')))
+      return (await this.#inTime(Promise.all(ids))).sort().join(' ')
+    } catch (error) {
+      throw new RedisDown('not every server answers', { cause: error }) // the others may all the same
+    }
   }
 
   subscribe(channel: string, subscriber: Subscriber): Promise<() => void> {
@@ -167,6 +168,20 @@ class SharedRedis implements Redis {
     return this.#deps.clock.monotonic() < this.#downUntil
   }
 
+  async #inTime<T>(asked: Promise<T>): Promise<T> {
+    asked.catch(() => {}) // told to who waits, unless it comes too late
+    const answered = new AbortController()
+    const late = this.#deps.clock.sleep(askMs, answered.signal).then(
+      () => Promise.reject(new RedisDown(`Redis did not answer within ${askMs} ms`)),
+      () => asked,
+    )
+    try {
+      return await Promise.race([asked, late])
+    } finally {
+      answered.abort()
+    }
+  }
+
   #watch(client: RedisClient): void {
     client.on('ready', () => {
       this.#downUntil = 0
@@ -174,19 +189,21 @@ class SharedRedis implements Redis {
       this.#sayUp()
     })
     client.on('error', (error: Error) => this.#noteTrouble(error))
-    if (!(client instanceof Cluster)) {
-      client.on('close', () => this.#lostConnection())
-      return
-    }
-    client.on('+node', (node: Client) => node.on('close', () => this.#lostConnection()))
-    client.on('-node', () => this.#lostConnection())
-    client.on('node error', (error: Error) => this.#noteTrouble(error))
     client.on('close', () => this.#lostConnection())
+    if (!(client instanceof Cluster)) return
+    client.on('+node', (node: Client) => {
+      node.once('ready', () => node.on('close', () => this.#lostNode()))
+    })
+    client.on('node error', (error: Error) => this.#noteTrouble(error))
+  }
+
+  #lostNode(): void {
+    this.#incarnation += 1
   }
 
   #lostConnection(): void {
     this.#incarnation += 1
-    if (this.#client.status === 'ready' || this.#isClosed) return // a Cluster that misses a node
+    if (this.#isClosed) return
     this.#first.resolve()
     this.#sayDown(this.#trouble ?? 'the connection was closed')
   }
@@ -194,7 +211,10 @@ class SharedRedis implements Redis {
   #failed(error: unknown): Error {
     if (error instanceof RedisRefused) return error
     const { message, isRefusal } = readError(error)
-    if (isRefusal) return new RedisRefused(message, { cause: error })
+    if (isRefusal) {
+      this.#sayUp()
+      return new RedisRefused(message, { cause: error })
+    }
     this.#trouble = message
     this.#isDoubtful = true
     this.#downUntil = this.#deps.clock.monotonic() + downMs
@@ -228,9 +248,7 @@ function readError(error: unknown): { message: string; isRefusal: boolean } {
   const { lastNodeError } = error as { lastNodeError?: Error }
   if (lastNodeError) return readError(lastNodeError)
   const isReply = error.name === 'ReplyError'
-  const message =
-    error.message === '' ? String((error as { code?: unknown }).code ?? error.name) : error.message
-  return { message, isRefusal: isReply && !downReplies.test(error.message) }
+  return { message: wordsFor(error), isRefusal: isReply && !downReplies.test(error.message) }
 }
 
 function runId(info: string): string {

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Claim, Claims, type Standing } from './claims.ts'
 import { Members } from './members.ts'
+import { Pauses } from './pauses.ts'
 import { PeerError } from './peer-error.ts'
 import { Peers } from './peers.ts'
 import type { Redis } from './redis.ts'
@@ -33,6 +34,7 @@ export class Replicas {
   readonly signatures: Signatures
   readonly peers: Peers
   readonly members: Members
+  readonly pauses: Pauses
   readonly #claims: Claims
   readonly #advertise: string
   readonly #log: Logger
@@ -43,16 +45,23 @@ export class Replicas {
     this.signatures = new Signatures({ secret, advertise, clock })
     this.peers = new Peers({ signatures: this.signatures, ca, clock, metrics })
     this.members = new Members({ redis, advertise, clock, log })
+    this.pauses = new Pauses(redis, clock)
     this.#claims = new Claims({ redis, advertise, clock })
   }
 
-  start(): Promise<void> {
-    return this.members.start()
+  /** Resolves when the others know of us, or Redis is down. */
+  async start(): Promise<void> {
+    await Promise.all([this.members.start(), this.pauses.start()])
   }
 
-  async stop(): Promise<void> {
+  /** The others ask us for nothing new. */
+  leave(): Promise<void> {
+    return this.members.stop()
+  }
+
+  async close(): Promise<void> {
     this.#claims.stop()
-    await this.members.stop()
+    this.pauses.stop()
     await this.peers.close()
   }
 
@@ -78,27 +87,40 @@ export class Replicas {
    * @param here asks it ourselves: as the one who does so, or because nobody else can
    * @param there has the replica asked that does. Rejects with a PeerError where its answer is not to be had
    */
-  async once<T>(subject: string, { here, there, patienceMs }: Once<T>): Promise<T> {
+  async once<T>(subject: string, question: Once<T>): Promise<T> {
+    const { here } = question
+    const since = performance.now()
     let dead: Standing | undefined
-    for (let tries = 0, since = performance.now(); ; ) {
+    for (let tries = 0; tries < maxTries; ) {
       const found = await this.claim(subject, dead)
       if (!found) return here()
-      if (found.isOurs) {
-        try {
-          return await here()
-        } finally {
-          await found.release()
-        }
-      }
-      try {
-        return await there(found.holder)
-      } catch (error) {
-        if (!(error instanceof PeerError)) throw error
-        this.complain(error)
-        tries += error.failure === 'silent' ? 0 : 1
-        if (tries >= maxTries || performance.now() - since >= patienceMs) return here()
-        dead = isOver(error) ? found : undefined
-      }
+      if (found.isOurs) return this.#claimed(found, here)
+      const given = await this.#given(found, question)
+      if ('value' in given) return given.value
+      const { failure } = given
+      dead = isOver(failure) ? found : undefined
+      if (failure.failure !== 'silent') tries += 1
+      else if (performance.now() - since >= question.patienceMs) break
+    }
+    return here()
+  }
+
+  async #claimed<T>(claim: Claim, task: () => Promise<T>): Promise<T> {
+    try {
+      return await task()
+    } finally {
+      await claim.release()
+    }
+  }
+
+  async #given<T>({ holder }: Standing, { there }: Once<T>): Promise<{ value: T } | { failure: PeerError }> {
+    try {
+      if (this.peers.trusts(holder)) return { value: await there(holder) }
+      return { failure: new PeerError('refused', `${holder} gave wrong bytes lately`) }
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.complain(error)
+      return { failure: error }
     }
   }
 

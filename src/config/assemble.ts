@@ -1,5 +1,6 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
 import type { AdminAddress } from '../admin/listen.ts'
+import type { RedisOptions } from '../cluster/redis.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
@@ -22,6 +23,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     publicUrl: file.publicUrl,
     admin: adminAddress(file),
     store: { path: resolvePath(file.store.path), s3: file.store.s3 && bucketOf(file.store.s3) },
+    index: redisOptions(file),
     collection: { everyMs: file.store.collectEvery, graceMs: file.store.grace },
     capacity: { maxBytes: file.store.maxSize ?? Number.POSITIVE_INFINITY, minFree: file.store.minFree },
     scrub: { everyMs: file.store.scrubEvery, bytesPerSecond: file.store.scrubRate },
@@ -54,6 +56,11 @@ function listenAddresses({ listen, listeners }: ConfigFile): ListenAddress[] {
     role,
     tls: tls && { cert: tls.cert, key: tls.key },
   }))
+}
+
+function redisOptions({ index }: ConfigFile): RedisOptions | undefined {
+  const { url: address, ca, cert, key, ...rest } = index
+  return address && { address, ...rest, tls: tlsOf({ ca, cert, key }) }
 }
 
 /** The key that is not there is another one than `off`. */
@@ -124,12 +131,17 @@ function upstreamOptions(entry: UpstreamEntry, urls: UpstreamUrl[]): UpstreamOpt
     },
     concurrency: entry.concurrency,
     http2: entry.http2,
-    tls: {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    },
+    tls: tlsOf({ ca, cert, key }),
     proxy: entry.proxy,
+  }
+}
+
+/** What is undefined is left out. */
+function tlsOf({ ca, cert, key }: Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>) {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   }
 }
 

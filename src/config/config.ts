@@ -1,6 +1,7 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
 
 import type { AdminAddress } from '../admin/listen.ts'
+import type { RedisOptions } from '../cluster/redis.ts'
 import type { Pin } from '../collect/pins.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
@@ -20,6 +21,8 @@ export interface Config {
     /** Undefined: the disk is all there is. */
     readonly s3?: S3Config | undefined
   }
+  /** Undefined: SQLite, in the store. */
+  readonly index: RedisOptions | undefined
   readonly collection: {
     /** How often garbage of pushed content is collected; 0: never. */
     readonly everyMs: number

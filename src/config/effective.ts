@@ -1,4 +1,6 @@
 /** The configuration in force in the form of its file, for people: complete, and without secrets. */
+import type { RedisOptions } from '../cluster/redis.ts'
+import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
@@ -8,7 +10,7 @@ import { formatDuration, formatSize } from './quantity.ts'
 const redacted = '<redacted>'
 
 export function effective(config: Config): unknown {
-  const { publicUrl, admin, store, collection, capacity, scrub, limits } = config
+  const { publicUrl, admin, store, index, collection, capacity, scrub, limits } = config
   return {
     ...listening(config.listen),
     hosts: config.hosts,
@@ -24,7 +26,7 @@ export function effective(config: Config): unknown {
       scrubRate: formatSize(scrub.bytesPerSecond),
       ...(store.s3 ? { s3: effectiveBucket(store.s3) } : {}),
     },
-    index: 'sqlite',
+    index: index ? effectiveRedis(index) : 'sqlite',
     ...(config.replica ? { replica: effectiveReplica(config.replica) } : {}),
     limits: {
       manifest: formatSize(limits.manifest),
@@ -53,6 +55,28 @@ function effectiveReplica({ advertise, ca, owner }: ReplicaConfig): unknown {
     secret: redacted,
     ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
     ...(owner === undefined ? {} : { owner }),
+  }
+}
+
+function effectiveRedis({ address, prefix, tls = {}, ...users }: RedisOptions): unknown {
+  const username = users.username ?? address.username
+  const password = users.password ?? address.password
+  const { sentinelPassword } = users
+  return {
+    url: formatRedisAddress(address),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: redacted }),
+    ...(sentinelPassword === undefined ? {} : { sentinelPassword: redacted }),
+    prefix,
+    ...effectiveTls(tls),
+  }
+}
+
+function effectiveTls({ ca, cert, key }: UpstreamOptions['tls']): object {
+  return {
+    ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    ...(cert === undefined ? {} : { cert: countCertificates(cert) }),
+    ...(key === undefined ? {} : { key: redacted }),
   }
 }
 
@@ -131,9 +155,7 @@ function connection(options: UpstreamOptions): object {
     },
     concurrency: { fills: concurrency.fills, bandwidth: formatSize(concurrency.bandwidth) },
     http2: options.http2,
-    ...(tls.ca === undefined ? {} : { ca: countCertificates(tls.ca) }),
-    ...(tls.cert === undefined ? {} : { cert: countCertificates(tls.cert) }),
-    ...(tls.key === undefined ? {} : { key: redacted }),
+    ...effectiveTls(tls),
     ...(proxy === undefined ? {} : { proxy: redactUser(proxy) }),
   }
 }

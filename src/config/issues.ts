@@ -16,6 +16,7 @@ const secretKeys = new Set<PropertyKey>([
   'clientCa',
   'secret',
   'proxy',
+  'index',
   'accessKeyId',
   'secretAccessKey',
 ])

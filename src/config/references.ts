@@ -9,6 +9,7 @@ const fileKeys = new Set([
   'username',
   'password',
   'secret',
+  'sentinelPassword',
   'token',
   'ca',
   'cert',

@@ -26,7 +26,10 @@ const entry = z.object({
 
 const identity = z.object({ cert: maybe(z.string()), key: maybe(z.string()) })
 
+const redis = z.object({ url: maybe(z.string()), ca: maybe(z.string()), ...identity.shape })
+
 const loose = z.object({
+  index: maybe(redis),
   listen: z.unknown().optional(),
   listeners: list(z.object({ tls: maybe(identity) })),
   hosts: list(z.string()),
@@ -37,19 +40,20 @@ const loose = z.object({
 type Entry = z.output<typeof entry>
 
 export function breaches(raw: unknown): Breach[] {
-  const { listen, listeners, hosts, upstreams, local } = loose.parse(raw)
+  const { index, listen, listeners, hosts, upstreams, local } = loose.parse(raw)
   const entries = [...upstreams.entries()].filter((pair): pair is [number, Entry] => pair[1] !== undefined)
   const registries = entries.map(([, upstream]) => upstream)
   return [
     ...listenedTwice(listen, listeners),
     ...unusableIdentities(listeners),
+    ...(index ? unusableTls(index) : []),
     ...ambiguousNames(hosts, entries),
     ...secondDefaults(entries),
     ...entries.flatMap(([at, upstream]) => [
       ...misnamedHub(at, upstream),
       ...mixedForms(at, upstream),
       ...sharedByAccident(at, upstream),
-      ...brokenIdentity(at, upstream),
+      ...brokenIdentity(['upstreams', at], upstream),
       ...prefixedPatterns(at, upstream),
       ...shortPatterns(at, upstream),
     ]),
@@ -135,9 +139,18 @@ function sharedByAccident(at: number, { credentials, urls = [], allow, shareWith
   return [{ path, message }]
 }
 
-function brokenIdentity(at: number, { cert, key }: Entry): Breach[] {
+function unusableTls(index: z.output<typeof redis>): Breach[] {
+  const isTls = index.url === undefined || index.url.startsWith('rediss')
+  const message = 'expected a url that begins with rediss: without TLS nobody looks at it'
+  const idle = (['ca', 'cert', 'key'] as const).filter(name => !isTls && index[name] !== undefined)
+  return idle.length > 0
+    ? idle.map(name => ({ path: ['index', name], message }))
+    : brokenIdentity(['index'], index)
+}
+
+function brokenIdentity(at: Path, { cert, key }: z.output<typeof identity>): Breach[] {
   const present = cert === undefined ? 'key' : 'cert'
-  const path = ['upstreams', at, present]
+  const path = [...at, present]
   if ((cert === undefined) !== (key === undefined)) {
     return [
       {

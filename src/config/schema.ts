@@ -9,6 +9,7 @@ import {
   parseReplicaUrl,
 } from './address-forms.ts'
 import type { DiskShare } from './config.ts'
+import { index } from './index-schema.ts'
 import {
   parseCertificates,
   parseLocalPattern,
@@ -261,11 +262,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   store: store.prefault({}),
-  index: notYet(text('`sqlite` or URL', parseIndex), { what: 'Redis', unless: value => value === 'sqlite' })
-    .prefault('sqlite')
-    .meta({
-      description: '`sqlite`, or `redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`.',
-    }),
+  index,
   replica: replica.optional().meta({
     form: 'keys',
     fallback: 'one replica alone',
@@ -280,13 +277,6 @@ export const configSchema = z.strictObject({
 
 export type ConfigFile = z.output<typeof configSchema>
 export type LocalEntry = z.output<typeof local>
-
-function parseIndex(given: string): string {
-  if (given === 'sqlite' || /^redis(?:s|\+sentinel|\+cluster)?:\/\/./.test(given)) return given
-  throw new FormInvalid(
-    'sqlite, or a URL that begins with redis://, rediss://, redis+sentinel:// or redis+cluster://',
-  )
-}
 
 function parseShare(given: string): DiskShare {
   const bytes = parseSize(given)

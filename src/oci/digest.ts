@@ -54,6 +54,11 @@ export function digestOf(content: Uint8Array, algorithm: Algorithm = 'sha256'): 
   return digestFrom(algorithm, createHash(algorithm).update(content))
 }
 
+/** @param hash of the algorithm's length */
+export function digestFromBytes(algorithm: Algorithm, hash: Buffer): Digest {
+  return `${algorithm}:${hash.toString('hex')}` as Digest
+}
+
 /** The form used in file names and fallback tags: `sha256-<hex>`. */
 export function dashed(digest: Digest): string {
   return digest.replace(':', '-')

@@ -11,7 +11,7 @@ import { type Forwarded, Forwards } from './forwards.ts'
 import { Mended } from './mended.ts'
 import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
 import { disagree, isSound } from './sound.ts'
-import { upstreamSource } from './source.ts'
+import { type Source, upstreamSource } from './source.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 import { Visibility } from './visibility.ts'
 
@@ -42,7 +42,7 @@ export class Blobs {
     this.#deps = deps
     this.#flights = flights
     this.#visibility = new Visibility(deps)
-    this.#forwards = new Forwards(deps, flights)
+    this.#forwards = new Forwards(deps, flights, target => this.#source(target))
   }
 
   async head(target: Target, digest: Digest): Promise<BlobHead> {
@@ -104,7 +104,7 @@ export class Blobs {
       log.error({ digest, err }, 'blob on disk cannot be read: fetched again')
       if (!this.#flights.find(digest)) await store.drop(digest) // another reader may have met it first
       const ask = { expectedSize: stored.size, unverified: false }
-      return this.#flights.follow(digest, upstreamSource(this.#deps, target), ask)
+      return this.#flights.follow(digest, this.#source(target), ask)
     })
     return { kind: 'bytes', size: stored.size, bytes, provenance }
   }
@@ -142,15 +142,20 @@ export class Blobs {
       return this.#follow(target, digest, { known: true, unverified })
     }
     if (stored) return this.#fromStore(target, digest, stored, collapsed)
-    const source = upstreamSource(this.#deps, target)
+    const source = this.#source(target)
     const bytes = this.#flights.follow(digest, source, { expectedSize, unverified })
     try {
       const size = await this.#visibility.guard(target, digest, () => bytes.size())
-      return { kind: 'bytes', size, bytes, provenance: flight ? along(flight) : missed }
+      const provenance = bytes.isBorrowed ? collapsed : missed
+      return { kind: 'bytes', size, bytes, provenance: flight ? along(flight) : provenance }
     } catch (error) {
       bytes.close()
       throw error
     }
+  }
+
+  #source(target: Target): Source {
+    return upstreamSource(this.#deps, target, this.#visibility)
   }
 }
 

@@ -1,4 +1,5 @@
 /** What every part of a pull works with. */
+import type { Replicas } from '../cluster/replicas.ts'
 import type { Catalog } from '../index/catalog.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -23,6 +24,8 @@ export interface PullDeps {
   readonly limits: PullLimits
   readonly background: Background
   readonly absences: Absences
+  /** Undefined: there are no others. */
+  readonly replicas: Replicas | undefined
   /** Told of a manifest that was fetched, once it is in the store or was not taken. */
   readonly kept: (key: RepositoryKey, digest: Digest) => void
 }

@@ -7,6 +7,7 @@ import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'
+import { Nearer, UpstreamsWord } from './nearer.ts'
 import { receive } from './receive.ts'
 import type { Source } from './source.ts'
 import { StoreFailure } from './store-failure.ts'
@@ -14,6 +15,8 @@ import { StoreFailure } from './store-failure.ts'
 /** Tries without progress. Before the first byte there is one more than one, since a pooled connection may be stale. */
 const maxTries = { beforeFirstByte: 2, after: 4 }
 const backOffMs = [0, 100, 1_000, 3_000]
+/** Between two other replicas that gave nothing. */
+const nearBackOffMs = 50
 
 /**
  * Never rejects. Resolves when the blob is in the store, or the flight has failed and its bytes are put away.
@@ -45,14 +48,14 @@ class Fill {
   readonly #flight: Flight
   readonly #partial: Partial
   readonly #expectedSize: number | undefined
-  /** The bytes came without a credential of ours. */
-  #anonymous = false
+  readonly #nearer: Nearer | undefined
 
   constructor(deps: PullDeps, { flight, partial, expectedSize }: Filling) {
     this.#deps = deps
     this.#flight = flight
     this.#partial = partial
     this.#expectedSize = expectedSize
+    this.#nearer = deps.replicas && new Nearer(deps.replicas, flight)
   }
 
   async run(): Promise<void> {
@@ -65,6 +68,8 @@ class Fill {
       await this.#commit(source)
     } catch (error) {
       await this.#giveUp(error)
+    } finally {
+      await this.#nearer?.end()
     }
   }
 
@@ -74,6 +79,8 @@ class Fill {
     this.#flight.advance(partial.written, [])
     for (let attempt = 0, fruitless = 0; ; attempt += 1) {
       const source = this.#flight.source()
+      if (await this.#borrow(source, hash)) return source
+      if (this.#flight.source() !== source) continue
       const before = partial.written
       try {
         // The last try wants everything: some upstreams refuse ranges.
@@ -90,6 +97,29 @@ class Fill {
         await this.#backOff(source, error, fruitless)
       }
     }
+  }
+
+  /** From other replicas, as far as they go. True: everything is here. Upstream's word rejects, unless it refuses the source. */
+  async #borrow(source: Source, hash: GrowingHash): Promise<boolean> {
+    const { stopping } = this.#flight
+    for (let near = await this.#nearer?.next(source); near; near = await this.#nearer?.next(source)) {
+      const before = this.#partial.written
+      try {
+        await this.#receive(near, hash, { first: before, attempt: 0 })
+        return true
+      } catch (error) {
+        if (stopping.aborted || error instanceof StoreFailure) throw error
+        if (error instanceof UpstreamsWord) {
+          if (!isRefusal(error.cause)) throw error.cause
+          this.#flight.refuse(source, error.cause)
+          return false
+        }
+        const progressed = this.#partial.written > before
+        this.#nearer?.failed(error, { progressed })
+        if (!progressed) await this.#deps.clock.sleep(nearBackOffMs, stopping)
+      }
+    }
+    return false
   }
 
   async #receive(source: Source, hash: GrowingHash, ask: { first: number; attempt: number }): Promise<void> {
@@ -119,7 +149,7 @@ class Fill {
       throw new UpstreamError(name, 'corrupt', message)
     }
     const size = total ?? expected
-    this.#anonymous = anonymous
+    this.#flight.isAnonymous = anonymous
     this.#partial.note = {
       ...(size === undefined ? {} : { total: size }),
       ...(etag === undefined ? {} : { etag }),
@@ -139,6 +169,7 @@ class Fill {
   async #verify({ name }: Source, hash: GrowingHash): Promise<void> {
     const { digest } = this.#flight
     if ((await hash.digest()) === digest) return this.#flight.announceVerified()
+    this.#nearer?.lied()
     throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${digest}`)
   }
 
@@ -147,7 +178,7 @@ class Fill {
     const { digest } = this.#flight
     try {
       await this.#deps.store.commit(this.#partial)
-      await source.served(digest, this.#partial.written, this.#anonymous)
+      await source.served(digest, this.#partial.written, this.#flight.isAnonymous)
     } catch (error) {
       this.#deps.log.error({ digest, err: error }, 'a fetched blob could not be stored')
     }

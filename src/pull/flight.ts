@@ -31,6 +31,10 @@ export class Flight {
   readonly #refusals = new Map<string, unknown>()
   readonly #stopping = new AbortController()
   readonly #recent = new Recent(recentBytes)
+  /** Bytes of it came from another replica. */
+  isBorrowed = false
+  /** Upstream gave it without a credential of ours. */
+  isAnonymous = false
   #file: SharedFile | undefined
   #size: number | undefined
   #sized = false
@@ -109,10 +113,11 @@ export class Flight {
     return this.#sources.has(scope)
   }
 
-  enter(source: Source): void {
+  /** @param source undefined: of another replica, which is entitled by its own means */
+  enter(source: Source | undefined): void {
     this.#options.metrics.flightWaiters.inc()
     this.#followers += 1
-    if (this.#sources.has(source.scope)) return
+    if (!source || this.#sources.has(source.scope)) return
     this.#sources.set(source.scope, source)
     this.#refusals.delete(source.scope) // upstream has changed its mind since
   }

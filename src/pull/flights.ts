@@ -47,6 +47,13 @@ export class Flights {
     return follower
   }
 
+  /** For another replica. Undefined: there is none, and none is started. */
+  join(digest: Digest): { flight: Flight; follower: Follower } | undefined {
+    const flight = this.find(digest)
+    if (!flight) return undefined
+    return { flight, follower: new Follower(flight, undefined, { unverified: false, lone: this.#lone }) }
+  }
+
   /** Fetches the blob although nobody waits for it. */
   fetch(digest: Digest, source: Source, expectedSize: number | undefined): void {
     if (this.#stopping || this.find(digest)) return

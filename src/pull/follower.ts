@@ -9,7 +9,7 @@ import { StoreFailure } from './store-failure.ts'
 
 export class Follower implements Bytes {
   readonly #flight: Flight
-  readonly #source: Source
+  readonly #source: Source | undefined
   readonly #lone: Semaphore
   /** A closed range of an unfinished blob is served as the bytes come. */
   readonly #unverified: boolean
@@ -20,10 +20,13 @@ export class Follower implements Bytes {
   #last: Lease | undefined
   #before: Lease | undefined
 
-  /** @param lone bounds how many readers go on without the flight at once */
+  /**
+   * @param source undefined: it reads for another replica, and goes no further than the flight does
+   * @param lone bounds how many readers go on without the flight at once
+   */
   constructor(
     flight: Flight,
-    source: Source,
+    source: Source | undefined,
     { unverified, lone }: { unverified: boolean; lone: Semaphore },
   ) {
     this.#flight = flight
@@ -64,6 +67,11 @@ export class Follower implements Bytes {
     return recent.chunks.length > 0 ? recent.chunks : file.readFrom(position, target.subarray(0, count))
   }
 
+  /** Another replica fetches it, or has it. */
+  get isBorrowed(): boolean {
+    return this.#flight.isBorrowed
+  }
+
   get shared(): SharedBytes | undefined {
     const { file } = this.#flight
     if (!file || this.#alone) return undefined
@@ -101,23 +109,19 @@ export class Follower implements Bytes {
   async #until(condition: () => boolean): Promise<void> {
     const flight = this.#flight
     while (!this.#alone && !condition()) {
-      const refusal = flight.refusal(this.#source.scope)
+      const refusal = this.#source && flight.refusal(this.#source.scope)
       if (refusal !== undefined) throw refusal
       this.#leaving.signal.throwIfAborted()
-      if (flight.failure instanceof StoreFailure) await this.#goAlone()
+      if (flight.failure instanceof StoreFailure && this.#source) await this.#goAlone(this.#source)
       else if (flight.failure) throw flight.failure
       else await Promise.race([flight.changed.next(), this.#left])
     }
   }
 
-  async #goAlone(): Promise<void> {
+  async #goAlone(source: Source): Promise<void> {
     const { digest, size, file, watermark } = this.#flight
     const { signal } = this.#leaving
-    this.#alone = await Alone.open(
-      { digest, size, source: this.#source, file, watermark },
-      this.#lone,
-      signal,
-    )
+    this.#alone = await Alone.open({ digest, size, source, file, watermark }, this.#lone, signal)
     if (signal.aborted) this.#alone.close()
   }
 }

@@ -5,7 +5,7 @@ import { Semaphore } from '../stream/semaphore.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flights } from './flights.ts'
-import { upstreamSource } from './source.ts'
+import type { Source } from './source.ts'
 import type { Target } from './target.ts'
 
 /** A longer range waits for the whole blob's flight. */
@@ -28,11 +28,13 @@ export interface Relay {
 export class Forwards {
   readonly #deps: PullDeps
   readonly #flights: Flights
+  readonly #sourceOf: (target: Target) => Source
   readonly #slots = new Map<Digest, Semaphore>()
 
-  constructor(deps: PullDeps, flights: Flights) {
+  constructor(deps: PullDeps, flights: Flights, sourceOf: (target: Target) => Source) {
     this.#deps = deps
     this.#flights = flights
+    this.#sourceOf = sourceOf
   }
 
   /**
@@ -77,7 +79,7 @@ export class Forwards {
   /** The whole blob, for who asks next, unless it came here while the range was being relayed. */
   async #fetchBehind(target: Target, digest: Digest, size: number): Promise<void> {
     if ((await this.#deps.store.size(digest)) === size) return
-    this.#flights.fetch(digest, upstreamSource(this.#deps, target), size)
+    this.#flights.fetch(digest, this.#sourceOf(target), size)
   }
 
   #slot(digest: Digest): (() => void) | undefined {

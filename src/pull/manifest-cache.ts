@@ -6,6 +6,9 @@ import type { FetchedManifest } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
 import { keyOf, type Target } from './target.ts'
 
+/** Layers of one manifest that other replicas are asked for at once. */
+const maxAskedFor = 128
+
 export class ManifestCache {
   readonly #deps: PullDeps
   /** Bodies on their way to the disk: they answer at once, and again when the disk refused them. */
@@ -79,14 +82,19 @@ export class ManifestCache {
   }
 
   /**
-   * Layers that were here and are not any more. podman stays with the mirror that gave the manifest,
-   * so a manifest whose layers cannot follow must not be given.
+   * Layers that were here and are not any more, nor at another replica. podman stays with the mirror that gave the
+   * manifest, so a manifest whose layers cannot follow must not be given.
    */
   async #layersGone(target: Target, body: Buffer): Promise<boolean> {
+    const { catalog, store, replicas } = this.#deps
+    const missing: Digest[] = []
     for (const { digest } of viewManifest(body)?.blobs ?? []) {
-      const wasHere = await this.#deps.catalog.blob(keyOf(target), digest)
-      if (wasHere && (await this.#deps.store.size(digest)) === undefined) return true
+      const wasHere = await catalog.blob(keyOf(target), digest)
+      if (wasHere && (await store.size(digest)) === undefined) missing.push(digest)
     }
-    return false
+    if (missing.length === 0) return false
+    if (!replicas || missing.length > maxAskedFor) return true
+    const holders = await Promise.all(missing.map(digest => replicas.holderOf(digest)))
+    return holders.includes(undefined)
   }
 }

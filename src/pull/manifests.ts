@@ -14,6 +14,7 @@ import { inTime } from './in-time.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { type Asked, Pointers, type Refreshed } from './pointers.ts'
 import { collapsed, missed, type Provenance, revalidated } from './provenance.ts'
+import { type Fetched, SharedQuestions } from './shared-questions.ts'
 import { keyOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {
@@ -36,6 +37,7 @@ export class Manifests {
   readonly #cache: ManifestCache
   readonly #held: HeldManifests
   readonly #pointers: Pointers
+  readonly #shared: SharedQuestions
   readonly #heads = new Coalescer<ManifestHead>()
   readonly #fetches = new Coalescer<Fetched>()
   readonly #checks = new Coalescer<Checked>()
@@ -44,6 +46,7 @@ export class Manifests {
     this.#deps = deps
     this.#cache = new ManifestCache(deps)
     this.#pointers = new Pointers(deps)
+    this.#shared = new SharedQuestions(deps)
     this.#held = new HeldManifests({ ...deps, entries: deps.catalog, bodies: this.#cache })
   }
 
@@ -57,6 +60,21 @@ export class Manifests {
   /** Nothing that upstream was asked up to now is answered or taken down any more: about the tag, or the repository. */
   forget(key: RepositoryKey, tag?: Tag): void {
     this.#pointers.forget(key, tag)
+  }
+
+  /** For another replica, whose clients want it: as our own would get it. */
+  async lend(target: Target, reference: Reference): Promise<FetchedManifest> {
+    const key = this.#pointers.question(target, reference)
+    const ask = () => this.#fetch(target, reference, { isLent: true })
+    return (await this.#fetches.run(key, ask).result).manifest
+  }
+
+  /** As `lend`, without the body. */
+  lendHead(target: Target, reference: Reference): Promise<ManifestHead> {
+    const key = this.#pointers.question(target, reference)
+    const ask = async () =>
+      (await this.#confirmedThere(target, reference)) ?? this.#askHead(target, reference)
+    return this.#heads.run(key, () => this.#guard(target, reference, ask)).result
   }
 
   /**
@@ -232,46 +250,89 @@ export class Manifests {
   async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
     const key = this.#pointers.question(target, reference)
     const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
-    const { manifest, brought } = await result
+    const { manifest, brought, isBorrowed } = await result
     const { digest, mediaType, body } = manifest
-    return { digest, mediaType, size: body.length, body, provenance: joined || brought ? collapsed : missed }
+    const provenance = joined || brought || isBorrowed ? collapsed : missed
+    return { digest, mediaType, size: body.length, body, provenance }
   }
 
-  async #fetch(target: Target, reference: Reference): Promise<Fetched> {
+  /** @param isLent for another replica, which has the claim: nobody else is asked */
+  async #fetch(target: Target, reference: Reference, { isLent = false } = {}): Promise<Fetched> {
     const asked = reference.kind === 'tag' ? this.#pointers.asking(target, reference.tag) : undefined
     const brought = await this.#brought(target, reference)
     if (brought) return { manifest: brought, brought: true }
-    const manifest = await this.#guard(target, reference, () =>
-      target.upstream.getManifest(target.repository, reference, {
-        maxBytes: this.#deps.limits.manifestBytes,
-      }),
+    const fetched = await this.#guard(target, reference, () =>
+      isLent
+        ? this.#ask(target, reference)
+        : this.#shared.manifest(target, reference, {
+            here: async () => (await this.#broughtThere(target, reference)) ?? this.#ask(target, reference),
+            era: this.#pointers.era(target, reference),
+          }),
     )
+    const { manifest } = fetched
     this.#cache.keep(target, manifest)
     const { digest, mediaType, body } = manifest
-    if (asked) this.#pointers.point(asked, { digest, mediaType, size: body.length })
-    return { manifest, brought: false }
+    if (asked && !fetched.brought) this.#pointers.point(asked, { digest, mediaType, size: body.length })
+    return fetched
+  }
+
+  async #ask({ upstream, repository }: Target, reference: Reference): Promise<Fetched> {
+    const { manifestBytes: maxBytes } = this.#deps.limits
+    return { manifest: await upstream.getManifest(repository, reference, { maxBytes }), brought: false }
   }
 
   /** What another fetch brought after the asker had looked, and before it could join that one. */
   async #brought(target: Target, reference: Reference): Promise<FetchedManifest | undefined> {
-    const digest =
-      reference.kind === 'digest' ? reference.digest : await this.#freshDigest(target, reference.tag)
-    const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
-    const body = entry && (await this.#cache.read(digest, entry.size))
-    return body && { body, digest, mediaType: entry.mediaType, anonymous: entry.isPublic }
+    const found = await this.#listed(target, reference)
+    const body = found && (await this.#cache.read(found.digest, found.entry.size))
+    return body && manifestOf(found, body)
   }
 
-  async #freshDigest(target: Target, tag: Tag): Promise<Digest | undefined> {
+  /** What another replica brought before the claim was ours. */
+  async #broughtThere(target: Target, reference: Reference): Promise<Fetched | undefined> {
+    const found = this.#deps.replicas && (await this.#listed(target, reference))
+    if (!found) return undefined
+    const { digest, entry } = found
+    const body = (await this.#cache.read(digest, entry.size)) ?? (await this.#shared.body(digest, entry.size))
+    return body && { manifest: manifestOf(found, body), brought: true }
+  }
+
+  /** The manifest that is known without asking upstream. */
+  async #listed(target: Target, reference: Reference): Promise<Listed | undefined> {
+    const digest =
+      reference.kind === 'digest' ? reference.digest : (await this.#freshTag(target, reference.tag))?.digest
+    const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
+    return entry && { digest, entry }
+  }
+
+  async #freshTag(target: Target, tag: Tag): Promise<TagEntry | undefined> {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
-    return entry && isFresh(entry, target.policy, tag, this.#deps.clock.now()) ? entry.digest : undefined
+    return entry && isFresh(entry, target.policy, tag, this.#deps.clock.now()) ? entry : undefined
   }
 
   #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
-    const ask = totalMs === undefined ? {} : { totalMs }
     const key = this.#pointers.question(target, reference)
+    const ask = () => this.#askHead(target, reference, totalMs)
     return this.#heads.run(key, () =>
-      this.#guard(target, reference, () => target.upstream.headManifest(target.repository, reference, ask)),
+      this.#guard(target, reference, () =>
+        this.#shared.head(target, reference, {
+          here: async () => (await this.#confirmedThere(target, reference)) ?? ask(),
+          era: this.#pointers.era(target, reference),
+          totalMs,
+        }),
+      ),
     ).result
+  }
+
+  #askHead({ upstream, repository }: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
+    return upstream.headManifest(repository, reference, totalMs === undefined ? {} : { totalMs })
+  }
+
+  /** Another replica asked about the tag before the claim was ours. */
+  async #confirmedThere(target: Target, reference: Reference): Promise<ManifestHead | undefined> {
+    if (!this.#deps.replicas || reference.kind !== 'tag') return undefined
+    if (this.#pointers.era(target, reference) > 0) return undefined // whatever is known, upstream is to be asked
+    return this.#freshTag(target, reference.tag)
   }
 
   #guard<T>(target: Target, reference: Reference, task: () => Promise<T>): Promise<T> {
@@ -281,10 +342,13 @@ export class Manifests {
   }
 }
 
-interface Fetched {
-  manifest: FetchedManifest
-  /** By another fetch that had just ended: upstream was not asked again. */
-  brought: boolean
+interface Listed {
+  digest: Digest
+  entry: ManifestEntry
+}
+
+function manifestOf({ digest, entry }: Listed, body: Buffer): FetchedManifest {
+  return { body, digest, mediaType: entry.mediaType, anonymous: entry.isPublic }
 }
 
 type CheckAsk = Ask & { totalMs?: number }

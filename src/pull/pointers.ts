@@ -41,8 +41,12 @@ export class Pointers {
 
   /** Who asks the same of the same upstream in the same era shares the answer. */
   question(target: Target, reference: Reference): string {
-    const tag = reference.kind === 'tag' ? reference.tag : undefined
-    return `${questionOf(target, reference)}#${this.#eras.of(keyOf(target), tag)}`
+    return `${questionOf(target, reference)}#${this.era(target, reference)}`
+  }
+
+  /** 0: nobody had it dropped or asked about anew. */
+  era(target: Target, reference: Reference): number {
+    return this.#eras.of(keyOf(target), reference.kind === 'tag' ? reference.tag : undefined)
   }
 
   /** What upstream was asked up to now about the tag, or about any of the repository, counts no more. */

@@ -1,8 +1,10 @@
-/** Where a flight's bytes come from. Today our own upstream request; a sibling process and another replica fit in here. */
+/** Where a flight's bytes come from: our own upstream request, or another replica (nearer.ts). */
+import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
+import type { Visibility } from './visibility.ts'
 
 export interface Source {
   /** Names the (repository, credential) that a refusal speaks of. */
@@ -11,18 +13,21 @@ export interface Source {
   readonly name: string
   /** Bytes from `first` on. Rejects with an UpstreamError; the body errors with one when it breaks. */
   open(digest: Digest, ask: { first: number; attempt: number; signal: AbortSignal }): Promise<BlobBody>
+  /** Whether its repository holds the blob, as is known here or upstream says. Rejects with an UpstreamError. */
+  confirm(digest: Digest): Promise<BlobEntry>
   /** The source gave the whole blob and it was right: its repository holds it from now on. */
   served(digest: Digest, size: number, anonymous: boolean): Promise<void>
 }
 
 /** The target's own upstream as a source. */
-export function upstreamSource(deps: PullDeps, target: Target): Source {
+export function upstreamSource(deps: PullDeps, target: Target, visibility: Visibility): Source {
   const { upstream, repository } = target
   return {
     scope: scopeOf(target),
     name: upstream.registry,
     open: (digest, { first, attempt, signal }) =>
       upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
+    confirm: async digest => (await visibility.known(target, digest)) ?? visibility.confirm(target, digest),
     served: (digest, size, anonymous) =>
       deps.catalog.putBlob(keyOf(target), digest, {
         size,

@@ -25,7 +25,7 @@ import { Endpoints } from './endpoints.ts'
 import type { Subject } from './failure.ts'
 import { getManifest, headManifest } from './manifest.ts'
 import { assertAllowed } from './names.ts'
-import { RateLimits } from './rate-limit.ts'
+import { RateLimits, type SharedPauses } from './rate-limit.ts'
 import { listReferrers } from './referrers.ts'
 import { listTags } from './tags.ts'
 import { Tokens } from './token.ts'
@@ -51,6 +51,8 @@ export interface UpstreamDeps {
   loopId: string
   log: Logger
   metrics: Metrics
+  /** Pauses after a 429 that other replicas heard of. */
+  pauses?: SharedPauses | undefined
 }
 
 export function createUpstream(options: UpstreamOptions, deps: UpstreamDeps): Upstream {
@@ -213,14 +215,14 @@ function createEndpoint(
   { url, credentials: source }: UpstreamUrl,
   { options, deps, transport, tokens }: Shared,
 ): Endpoint {
-  const { clock, log, metrics } = deps
+  const { clock, log } = deps
   const base = new URL(url)
   // A user name in the URL would end in logs; credentials have a key of their own.
   base.username = ''
   base.password = ''
   const { authRealms, registry } = options
   const authorizer = new Authorizer({ tokens, registry: base, authRealms, log })
-  const limits = new RateLimits(registry, clock, metrics)
+  const limits = new RateLimits({ upstream: registry, origin: base.origin }, deps)
   const credentials = createCredentials(source, base.host, clock)
   return new Endpoint(registry, base, { transport, authorizer, credentials, limits, clock, log })
 }

@@ -6,13 +6,38 @@ import type { Clock } from '../runtime/clock.ts'
 /** A configuration file may hold a credential per repository, and change. */
 const maxIdentities = 100
 
+/** What is paused: manifest GETs, which are what Docker Hub counts, or every request. */
+export type What = 'manifests' | 'everything'
+
+/** Who is to pause: an identity of ours at one URL of an upstream. */
+export interface Whose {
+  readonly upstream: string
+  readonly origin: string
+  readonly identity: string
+}
+
+/** Pauses that others heard of, who ask the same upstream as the same identity. */
+export interface SharedPauses {
+  /** Milliseconds that are left; 0: none. */
+  leftMs(whose: Whose, what: What): number
+  /** @param forMs 0: it is over */
+  tell(whose: Whose, what: What, forMs: number): void
+}
+
+export interface BudgetDeps {
+  readonly clock: Clock
+  readonly metrics: Metrics
+  /** Undefined: there are no others. */
+  readonly pauses?: SharedPauses | undefined
+}
+
 export class RateLimits {
   readonly #make: (identity: string) => Budget
   readonly #budgets = new LRUCache<string, Budget>({ max: maxIdentities })
   #latest: Budget | undefined
 
-  constructor(upstream: string, clock: Clock, metrics: Metrics) {
-    this.#make = identity => new Budget({ upstream, identity }, clock, metrics)
+  constructor(where: Omit<Whose, 'identity'>, deps: BudgetDeps) {
+    this.#make = identity => new Budget({ ...where, identity }, deps)
   }
 
   /** @param identity a user name, or `anonymous`: the gauges show it */
@@ -30,30 +55,38 @@ export class RateLimits {
 }
 
 export class Budget {
+  readonly #whose: Whose
   readonly #labels: { upstream: string; identity: string }
   readonly #clock: Clock
   readonly #metrics: Metrics
-  /** Until when, by the monotonic clock: manifest GETs, which are what Docker Hub counts, and every request. */
+  readonly #pauses: SharedPauses | undefined
+  /** Until when, by the monotonic clock. */
   readonly #until = { manifests: 0, everything: 0 }
+  #wasPaused = false
 
-  constructor(labels: { upstream: string; identity: string }, clock: Clock, metrics: Metrics) {
-    this.#labels = labels
+  constructor(whose: Whose, { clock, metrics, pauses }: BudgetDeps) {
+    this.#whose = whose
+    this.#labels = { upstream: whose.upstream, identity: whose.identity }
     this.#clock = clock
     this.#metrics = metrics
+    this.#pauses = pauses
   }
 
   /** Milliseconds until such a request may be sent; 0: now. */
   pausedMs(counted: boolean): number {
-    const { manifests, everything } = this.#until
-    const until = counted ? Math.max(manifests, everything) : everything
-    const leftMs = until === 0 ? 0 : Math.max(0, until - this.#clock.monotonic())
-    if (counted && until > 0) this.#metrics.ratelimitBlocked.set(this.#labels, leftMs / 1000)
+    const everything = this.#leftMs('everything')
+    if (!counted) return everything
+    const leftMs = Math.max(everything, this.#leftMs('manifests'))
+    if (leftMs > 0 || this.#wasPaused) this.#metrics.ratelimitBlocked.set(this.#labels, leftMs / 1000)
+    this.#wasPaused ||= leftMs > 0
     return leftMs
   }
 
-  pause(forMs: number, what: 'manifests' | 'everything'): void {
+  pause(forMs: number, what: What): void {
     this.#until[what] = Math.max(this.#until[what], this.#clock.monotonic() + forMs)
     this.#metrics.ratelimitBlocked.set(this.#labels, forMs / 1000)
+    this.#wasPaused = true
+    this.#pauses?.tell(this.#whose, what, forMs)
   }
 
   /** Reads `ratelimit-limit: 100;w=21600` and its fellow. A HEAD that shows a rest ends the pause: HEADs are free. */
@@ -63,9 +96,15 @@ export class Budget {
     if (allowed !== undefined) this.#metrics.ratelimitLimit.set(this.#labels, allowed)
     if (left === undefined) return
     this.#metrics.ratelimitRemaining.set(this.#labels, left)
-    if (method !== 'HEAD' || left === 0 || this.#until.manifests === 0) return
+    if (method !== 'HEAD' || left === 0 || this.#leftMs('manifests') === 0) return
     this.#until.manifests = 0
+    this.#pauses?.tell(this.#whose, 'manifests', 0)
     this.#metrics.ratelimitBlocked.set(this.#labels, 0)
+  }
+
+  #leftMs(what: What): number {
+    const ownMs = Math.max(0, this.#until[what] - this.#clock.monotonic())
+    return Math.max(ownMs, this.#pauses?.leftMs(this.#whose, what) ?? 0)
   }
 }
 

@@ -26,7 +26,12 @@ export class Daemon implements AsyncDisposable {
         resolve(null)
       })
     })
-    void this.ended.then(() => this.#events.emit('end'))
+    const kill = () => child.kill('SIGKILL')
+    process.once('exit', kill) // of a test that was given up
+    void this.ended.then(() => {
+      process.off('exit', kill)
+      this.#events.emit('end')
+    })
     this.#collect(child.stdout)
     this.#collect(child.stderr)
   }

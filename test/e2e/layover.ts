@@ -1,9 +1,8 @@
 /** Layover as a person starts it: the command, a file and a port. */
-import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from '../support/free-port.ts'
 import { Daemon } from './daemon.ts'
 import { environment } from './environment.ts'
 import type { Registry, SeenRequest } from './origin.ts'
@@ -94,14 +93,4 @@ upstreams:
     tags: [{match: "*", fresh: 0s}]
 local: ${JSON.stringify(local.map(match => ({ match })))}
 `
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port is free')
-  return address.port
 }

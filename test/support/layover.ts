@@ -1,5 +1,6 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
+import type { Redis } from '../../src/cluster/redis.ts'
 import type { Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -82,7 +83,10 @@ export interface TestLayover extends AsyncDisposable {
 }
 
 interface Setting
-  extends Overrides<Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica'>> {
+  extends Overrides<
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'replica' | 'index'>
+  > {
+  index?: Config['index']
   admin?: Config['admin']
   replica?: Config['replica']
   upstreams: readonly UpstreamConfig[]
@@ -91,6 +95,8 @@ interface Setting
   hosts?: readonly string[]
   clock: Clock
   lookup: Lookup
+  /** Of the index, if it is there. */
+  redis?: Redis
   /** As the process reads its file again. */
   reload?: () => Promise<Error | undefined>
 }
@@ -110,6 +116,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     publicUrl: setting.publicUrl,
     store: { path: setting.store?.path ?? dir.path },
     admin: setting.admin,
+    index: setting.index,
     collection: { everyMs: 0, graceMs: 24 * 60 * minute, ...setting.collection },
     capacity: {
       maxBytes: setting.capacity?.maxBytes ?? Number.POSITIVE_INFINITY,
@@ -141,7 +148,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const workers =
     workersOfSuite > 1 ? { count: workersOfSuite, spawn: serversHere({ log, clock }) } : undefined
   const { reload } = setting
-  const start = () => startLayover(config, { log, clock, lookup, workers, reload })
+  const start = () => startLayover(config, { log, clock, lookup, redis: setting.redis, workers, reload })
   let running: Layover = await start()
   const stop = () => running.stop()
   return {

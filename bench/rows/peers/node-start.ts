@@ -61,7 +61,7 @@ export async function nodeStartCold(site: Site): Promise<Figure[]> {
 }
 
 /** A repository for each image. */
-function shelvesOf({ sizes, images }: Trace): Shelf[] {
+export function shelvesOf({ sizes, images }: Trace): Shelf[] {
   const blobs = sizes.map((size, seed) => shelvedBlob({ seed: 1000 + seed, size }))
   const at = (places: readonly number[]) => places.flatMap(place => blobs[place] ?? [])
   return images.map(({ config, layers }, image) => {
@@ -73,7 +73,7 @@ function shelvesOf({ sizes, images }: Trace): Shelf[] {
   })
 }
 
-function imagesUnder(base: string, shelves: readonly Shelf[]) {
+export function imagesUnder(base: string, shelves: readonly Shelf[]) {
   return shelves.flatMap(({ repository, blobs, manifests: [manifest] }) => {
     if (!manifest) return []
     const path = `${base}/${repository}`

@@ -65,5 +65,5 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, store: { path: config.store.path }, upstreams, replica: undefined }
+  return { ...config, store: { path: config.store.path }, upstreams, index: undefined, replica: undefined }
 }

@@ -349,9 +349,26 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
-    ['index: redis://redis.test', '1:8 index'],
-  ])('what is not built yet is refused and not ignored: %s', async (line, where) => {
-    expect(await problemsOf(`${line}\n${whole}`)).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+    ['index: mysql://db.test', '1:8 index: expected sqlite, redis://host:6379'],
+    ['index: redis://a.test,b.test', '1:8 index: expected one host'],
+    ['index: redis+sentinel://a.test', "1:8 index: expected the master's name behind the Sentinels"],
+    ['index: redis+cluster://a.test/1', '1:8 index: expected no database'],
+    ['index: {password: x}', '1:8 index.url: expected `sqlite` or URL'],
+    ['index: {url: redis://a.test, prefix: "{a}"}', '1:38 index.prefix: expected at most 64 characters'],
+    ['index: {url: redis://a.test, ca: none}', '1:34 index.ca: expected'],
+    [
+      'index: {url: redis://a.test, pasword: x}',
+      '1:30 index.pasword: unknown key "pasword", did you mean password?',
+    ],
+  ])('an index that is none: %s', async (line, problem) => {
+    const [first = ''] = await problemsOf(`${line}\n${whole}`)
+    expect(first).toContain(`upstreams.yaml:${problem}`)
+  })
+
+  test('a password that stands in the address of Redis is not told', async () => {
+    const problems = await problemsOf(`index: redis://user:secret@a.test:99999\n${whole}`)
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).not.toContain('secret')
   })
 
   test('certificates of clients are not asked for yet, which is refused and not ignored', async () => {

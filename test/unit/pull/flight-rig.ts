@@ -1,4 +1,5 @@
 /** Flights over a real store, filled by sources that do as the test says. */
+import type { BlobEntry } from '../../../src/index/index.ts'
 import { randomBytes } from 'node:crypto'
 import { access, readdir } from 'node:fs/promises'
 import { Readable } from 'node:stream'
@@ -70,7 +71,18 @@ export async function openRig({
   const limits = { manifestBytes: 4 * 1024 * 1024 }
   const catalog = new Catalog(createMemoryIndex(), store, clock)
   const absences = new Absences(clock)
-  const deps = { store, catalog, clock, log, metrics, limits, background, absences, kept: () => {} }
+  const deps = {
+    store,
+    catalog,
+    clock,
+    log,
+    metrics,
+    limits,
+    background,
+    absences,
+    replicas: undefined,
+    kept: () => {},
+  }
   const flights = new Flights(deps)
   let closed: Promise<void> | undefined
   const close = () => {
@@ -147,6 +159,10 @@ export class ScriptedSource implements Source {
     const answer = this.#answers[this.asked.length - 1]
     if (!answer) throw new Error('the source was asked more often than the test expects')
     return answer(ask)
+  }
+
+  async confirm(): Promise<BlobEntry> {
+    return { size: undefined, isPublic: true }
   }
 
   async served(_: Digest, size: number): Promise<void> {

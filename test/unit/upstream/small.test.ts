@@ -88,7 +88,10 @@ test('bytes over the bandwidth wait for their time', async () => {
 
 test('the pause after a 429 is for one identity, and a HEAD with budget left ends it', () => {
   const clock = new HeldClock()
-  const limits = new RateLimits('hub.test', clock, createMetrics())
+  const limits = new RateLimits(
+    { upstream: 'hub.test', origin: 'https://hub.test' },
+    { clock, metrics: createMetrics() },
+  )
   const anonymous = limits.of('anonymous')
   anonymous.pause(60_000, 'manifests')
   expect(anonymous.pausedMs(true)).toBe(60_000)

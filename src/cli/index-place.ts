@@ -1,0 +1,33 @@
+/** The index where the configuration has it: in a file of the store, or in the Redis that replicas share. */
+import type { Redis } from '../cluster/redis.ts'
+import type { Index } from '../index/index.ts'
+import { openRedisIndex } from '../index/redis/redis-index.ts'
+import { openSqliteIndex } from '../index/rows/sqlite.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Store } from '../store/store.ts'
+
+/** Names the state of an index that was whole, until much of it is lost; undefined: nothing is known of it now. */
+export type Life = () => string | undefined
+
+export interface IndexPlaceDeps {
+  readonly store: Store
+  readonly redis: Redis | undefined
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Never fails: without a usable place there is an index all the same, which then says that it is not up. */
+export async function openIndex({
+  store,
+  redis,
+  clock,
+  log,
+}: IndexPlaceDeps): Promise<{ index: Index; life: Life }> {
+  if (redis) {
+    const index = await openRedisIndex({ redis, clock })
+    return { index, life: () => index.era }
+  }
+  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
+  return { index, life: () => index.epoch }
+}

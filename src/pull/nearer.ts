@@ -1,0 +1,127 @@
+/** Where a flight's bytes may be had before upstream is asked: from the replica that is fetching them, or one that has them. */
+import type { Claim, Standing } from '../cluster/claims.ts'
+import { PeerError } from '../cluster/peer-error.ts'
+import { isOver, type Replicas } from '../cluster/replicas.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { BlobBody } from '../upstream/upstream.ts'
+import { UpstreamError } from '../upstream/upstream-error.ts'
+import type { Flight } from './flight.ts'
+import type { Source } from './source.ts'
+
+/** Failures of other replicas, none of which brought anything, before upstream is asked without them. */
+const maxFailures = 6
+/** A replica that is there and says nothing is waited for as long as its upstream may take. */
+const patienceMs = 25_000
+
+/** What upstream said, to us or to the replica that asks it for us: its cause. No other replica can change it. */
+export class UpstreamsWord extends Error {
+  override readonly name = 'UpstreamsWord'
+}
+
+/** Of one flight, as long as it is filled. */
+export class Nearer {
+  readonly #replicas: Replicas
+  readonly #flight: Flight
+  #claim: Claim | undefined
+  /** Whom we follow, or followed last. */
+  #following: Standing | undefined
+  /** The one we followed does it no more. */
+  #dead: Standing | undefined
+  #current: string | undefined
+  /** Gave some of the bytes. */
+  readonly #givers = new Set<string>()
+  #looked = false
+  #failures = 0
+  #fruitlessSince: number | undefined
+  #isAlone = false
+
+  constructor(replicas: Replicas, flight: Flight) {
+    this.#replicas = replicas
+    this.#flight = flight
+  }
+
+  /**
+   * The source to try in front of upstream, for the same scope; undefined: it is for us to ask upstream. It rejects with
+   * a PeerError, or with UpstreamsWord.
+   */
+  async next(source: Source): Promise<Source | undefined> {
+    const peer = this.#isAlone ? undefined : await this.#peer()
+    this.#current = peer
+    return peer === undefined ? undefined : this.#lent(peer, source)
+  }
+
+  /** The source of `next` broke. */
+  failed(error: unknown, { progressed }: { progressed: boolean }): void {
+    const peer = this.#current
+    if (peer !== undefined && error instanceof UpstreamError && error.failure === 'corrupt')
+      this.#replicas.peers.distrust(peer)
+    if (error instanceof PeerError) this.#replicas.complain(error)
+    this.#dead = error instanceof PeerError && isOver(error) ? this.#following : undefined
+    const now = performance.now()
+    if (progressed) {
+      this.#failures = 0
+      this.#fruitlessSince = undefined
+      return
+    }
+    this.#fruitlessSince ??= now
+    if (!(error instanceof PeerError) || error.failure !== 'silent') this.#failures += 1
+    this.#isAlone = this.#failures >= maxFailures || now - this.#fruitlessSince >= patienceMs
+  }
+
+  /** The bytes are wrong, whoever gave them. */
+  lied(): void {
+    for (const peer of this.#givers) this.#replicas.peers.distrust(peer)
+  }
+
+  /** Others may claim it. */
+  async end(): Promise<void> {
+    await this.#claim?.release()
+  }
+
+  async #peer(): Promise<string | undefined> {
+    const { digest } = this.#flight
+    if (!this.#claim) {
+      const found = await this.#replicas.claim(`blob ${digest}`, this.#dead)
+      this.#dead = undefined
+      if (found && !found.isOurs) {
+        this.#following = found
+        return this.#replicas.peers.trusts(found.holder) ? found.holder : undefined
+      }
+      this.#claim = found
+    }
+    if (this.#looked) return undefined
+    this.#looked = true
+    return this.#replicas.holderOf(digest)
+  }
+
+  #lent(peer: string, source: Source): Source {
+    return {
+      scope: source.scope,
+      name: source.name,
+      open: (digest, ask) => this.#open(peer, source, { digest, ...ask }),
+      confirm: digest => source.confirm(digest),
+      served: (...told) => source.served(...told),
+    }
+  }
+
+  /** Bytes of another replica are for those whom their upstream would give them as well. */
+  async #open(peer: string, source: Source, { digest, first, signal }: Opening): Promise<BlobBody> {
+    const { scope } = source
+    try {
+      const found = await this.#replicas.peers.openBlob(peer, digest, { first, scope, signal })
+      try {
+        const anonymous = found.isEntitled ? found.anonymous : (await source.confirm(digest)).isPublic
+        this.#givers.add(peer)
+        this.#flight.isBorrowed = true
+        return { ...found, anonymous }
+      } catch (error) {
+        found.body.destroy()
+        throw error
+      }
+    } catch (cause) {
+      throw cause instanceof UpstreamError ? new UpstreamsWord(cause.message, { cause }) : cause
+    }
+  }
+}
+
+type Opening = Parameters<Source['open']>[1] & { readonly digest: Digest }
