@@ -4,9 +4,9 @@ import type { Listening } from '../admin/listen.ts'
 import type { Redis } from '../cluster/redis.ts'
 import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
-import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
+import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
@@ -24,6 +24,7 @@ import { openAdmin } from './admin.ts'
 import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
+import { meetBucket } from './shared.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
@@ -139,6 +140,7 @@ class Program implements Layover {
     }
     await this.#replicas?.start()
     const { background, store, pins } = started
+    background.run(() => meetBucket(store, this.#log))
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
     background.run(() => this.#tidy(started))

@@ -1,7 +1,8 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
-import { Pins } from '../collect/pins.ts'
+
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
+import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
@@ -19,14 +20,14 @@ import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import { openBucket } from '../store/s3/open.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
-import { openReplica, type Replica } from './replica.ts'
+import { openReplica, type Replica, type ReplicaDeps } from './replica.ts'
 import { publicPathOf } from './resolver.ts'
+import { openShared } from './shared.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -76,12 +77,13 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pinsKnown: () => pins.known,
     stopping,
   }
-  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
+  const shared = await openShared(config())
+  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
   const hotPath = new HotPath({ answers, clock, metrics, lines })
-  const replica = await openReplicaOf(given, { answers, hotPath, index })
+  const replica = await openReplicaOf(given, { answers, hotPath, index, objects: shared?.objects })
   const changing = async (key: RepositoryKey) => {
     answers.changing(key)
     await Promise.all([replica?.begin(key), changes()?.begin(key)])
@@ -136,16 +138,15 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
 /** Undefined where there is one replica alone. */
 async function openReplicaOf(
   { config, log, clock }: PartsDeps,
-  { answers, hotPath, index }: { answers: HotAnswers; hotPath: HotPath; index: Index },
+  { index, ...held }: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'objects'> & { index: Index },
 ): Promise<Replica | undefined> {
-  const { replica, store } = config()
+  const { replica } = config()
   if (!replica) return undefined
   return openReplica(replica, {
+    ...held,
+    hasLocalNames: config().local.length > 0,
     clock,
     log,
-    answers,
-    hotPath,
-    objects: store.s3 && (await openBucket(store.s3)),
     publicPath: () => publicPathOf(config()),
     begun: async () => index.renew(),
     putAway: async () => {},

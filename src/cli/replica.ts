@@ -1,7 +1,7 @@
 /** This replica's part in the local names: their owner, or one that hands requests on to it; and what a write of theirs has to wait for. */
 import { Election } from '../cluster/election.ts'
 import { Leaseholders } from '../cluster/leaseholders.ts'
-import { configuredOwnership, type Ownership, type Standing } from '../cluster/ownership.ts'
+import { configuredOwnership, noOwnership, type Ownership, type Standing } from '../cluster/ownership.ts'
 import { Signatures } from '../cluster/signature.ts'
 import type { ReplicaConfig } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
@@ -27,6 +27,8 @@ export interface ReplicaDeps {
   /** What replicas share; undefined: each has a disk of its own. */
   readonly objects: Objects | undefined
   readonly publicPath: () => string
+  /** Some names are local. */
+  readonly hasLocalNames: boolean
   /** Awaited before the first request of a term is answered. */
   readonly begun: () => Promise<void>
   /** What is open is put where the next owner finds it. */
@@ -36,14 +38,11 @@ export interface ReplicaDeps {
 /** Requests and writes under way are waited for so long when this replica gives the local names up. */
 const leavingMs = { answers: 3_000, writes: 10_000, stepMs: 20 }
 
-/** @throws StoreUnusable where nothing says who owns the local names */
+/** @throws StoreUnusable where the bucket cannot say who owns the local names */
 export async function openReplica(config: ReplicaConfig, deps: ReplicaDeps): Promise<Replica> {
   const { objects } = deps
   if (config.owner === undefined && objects) await assertElectable(objects)
-  if (config.owner === undefined && !objects)
-    throw new StoreUnusable(
-      'replicas that share no store need to know which of them owns the local names: set `replica.owner` to the `replica.advertise` of one of them, the same for all, or `store.s3`',
-    )
+  if (config.owner === undefined && !objects && deps.hasLocalNames) deps.log.error(noOwnership.owner.because)
   return new Replica(config, deps)
 }
 
@@ -73,24 +72,13 @@ export class Replica {
   #isClosed = false
 
   constructor({ advertise, secret, ca, owner }: ReplicaConfig, deps: ReplicaDeps) {
-    const { clock, log, objects, answers } = deps
+    const { clock, log, answers } = deps
     this.#deps = deps
     this.signatures = new Signatures({ secret, advertise, clock })
     const { signatures } = this
     this.#leaseholders = new Leaseholders(clock)
-    const ownership =
-      owner === undefined && objects
-        ? new Election({
-            objects,
-            advertise,
-            clock,
-            log,
-            begun: deps.begun,
-            leaving: () => this.#leave(),
-            ended: () => {},
-          })
-        : configuredOwnership(owner ?? advertise, advertise, { clock, leaving: () => this.#leave() })
-    this.ownership = ownership
+    this.ownership = this.#ownershipOf(owner, advertise)
+    const { ownership } = this
     this.#leases = new Leases({ ownership, signatures, leaseholders: this.#leaseholders })
     this.#forward = new OwnerForward({ signatures, ca })
     this.#leasing = new Leasing({ ownership, forward: this.#forward, log, clock, remembered: answers })
@@ -101,6 +89,14 @@ export class Replica {
       lease: () => this.#leasing.lease,
       silence: () => this.#leasing.silence,
     })
+  }
+
+  #ownershipOf(owner: string | undefined, advertise: string): Ownership {
+    const { objects, clock } = this.#deps
+    const leaving = () => this.#leave()
+    if (owner !== undefined) return configuredOwnership(owner, advertise, { clock, leaving })
+    if (!objects) return noOwnership
+    return new Election({ ...this.#deps, objects, advertise, leaving, ended: () => {} })
   }
 
   /** What other replicas ask of the owner; undefined: it is about something else. */

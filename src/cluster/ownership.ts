@@ -11,7 +11,8 @@ export type Owner =
   | { readonly kind: 'self'; readonly term: Standing }
   /** @property url where it advertises itself */
   | { readonly kind: 'other'; readonly url: string }
-  | { readonly kind: 'none' }
+  /** @property because it stays so, and why; undefined: one is on its way */
+  | { readonly kind: 'none'; readonly because?: string }
 
 export interface Ownership {
   /** At this moment: whom requests are for. */
@@ -55,6 +56,17 @@ export const soleOwnership: Ownership = {
   leasesEnded: async () => {},
   handOver: async () => {},
   stop: async () => {},
+}
+
+/** Nobody says who owns them: nobody does. */
+export const noOwnership: Ownership & { readonly owner: { readonly because: string } } = {
+  ...soleOwnership,
+  owner: {
+    kind: 'none',
+    because:
+      'nothing says which replica owns the local names: set `replica.owner` to the `replica.advertise` of one of them, the same for all, or `store.s3`',
+  },
+  term: undefined,
 }
 
 /** The owner that the configuration names: there is no other, also while it is down. */

@@ -56,6 +56,7 @@ export class SharedLocalNames implements LocalNames {
     const patience = AbortSignal.timeout(patienceMs)
     for (;;) {
       const { owner } = this.#deps.ownership
+      if (owner.kind === 'none' && owner.because !== undefined) throw nobody(owner.because)
       const answer = await this.#tried(exchange, ask, owner)
       if (answer) return answer
       if (exchange.response.destroyed) throw new Error('the client has left')
@@ -145,6 +146,10 @@ function isAt(owner: Owner, url: string): boolean {
 function noOwner(): RegistryError {
   const message = 'no replica owns the local names at the moment: try again'
   return new RegistryError('UNAVAILABLE', message, { retryAfterMs })
+}
+
+function nobody(because: string): RegistryError {
+  return new RegistryError('UNAVAILABLE', because, { retryAfterMs: 60_000 })
 }
 
 function termOver(): RegistryError {

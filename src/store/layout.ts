@@ -2,6 +2,7 @@
  * Where things lie in the store:
  *
  *     format.json                       {"v":1,"id":…}: the format, and what tells this store from another
+ *     bucket.json                       the id of the bucket that this is the cache of, where there is one
  *     lock                              held by the process that owns the store
  *     running                           stands while the store is open, touched each minute
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
@@ -59,6 +60,11 @@ export class Layout {
 
   get format(): string {
     return join(this.root, 'format.json')
+  }
+
+  /** Which bucket the disk is the cache of. */
+  get bucket(): string {
+    return join(this.root, 'bucket.json')
   }
 
   get lock(): string {
