@@ -7,9 +7,11 @@ import type { Config } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
 import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
 import { answerReplica } from '../edge/replica.ts'
+import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
@@ -22,8 +24,8 @@ import { openAdmin } from './admin.ts'
 import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
-import { Upkeep } from './upkeep.ts'
 import { meetBucket } from './shared.ts'
+import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
@@ -171,6 +173,8 @@ class Program implements Layover {
     const { drainMs } = this.#config.limits
     await this.#replicas?.leave()
     const quiet = this.#admin?.close(drainMs)
+    started.edge.leave()
+    await started.replica?.handOver() // while others still reach us
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
@@ -178,6 +182,7 @@ class Program implements Layover {
     await this.#replicas?.close()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
+    await started.replica?.stop()
     await this.#upstreams.destroy()
     await started.index.close()
     started.store.close()
@@ -207,6 +212,7 @@ class Program implements Layover {
     const start = (): Order & { kind: 'start' } => ({
       kind: 'start',
       config: this.#configOfServers(),
+      sharesLocalNames: started.replica !== undefined,
       inlet,
       index: started.index.shared,
       doubtful: started.store.doubtful,
@@ -230,7 +236,7 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, hotPath }: Parts): Edge {
+  #edge({ store, hotPath, replica }: Parts): Edge {
     return createEdge({
       hotPath,
       log: this.#log,
@@ -240,7 +246,11 @@ class Program implements Layover {
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
-      answer: exchange => this.#answerReplica(exchange) ?? answerRegistry(exchange, this.#current()),
+      asItsClients: exchange => asItsClients(exchange, replica?.signatures),
+      answer: exchange =>
+        replica?.answer(exchange) ??
+        this.#answerReplica(exchange) ??
+        answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
   }
@@ -279,8 +289,9 @@ class Program implements Layover {
     return this.#registry
   }
 
-  #assemble({ pull, push, inventory, hotPath }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory, hotPath, replica }: Started): RegistryDeps {
     return {
+      localNames: replica?.names ?? ownLocalNames,
       pull,
       push,
       inventory,
@@ -313,6 +324,7 @@ class Program implements Layover {
       log: this.#log,
       metrics: this.#metrics,
       signal: this.#stopping.signal,
+      mayCollect: () => parts.replica === undefined || parts.replica.ownership.owner.kind === 'self',
       policyOf: key => namespaceOf(key, this.#current().resolver),
       quarantined: digest => {
         parts.answers.clear() // whoever gave it

@@ -24,6 +24,8 @@ import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
+import { openReplica, type Replica, type ReplicaDeps } from './replica.ts'
+import { publicPathOf } from './resolver.ts'
 import { openShared } from './shared.ts'
 import type { Changes } from './workers/changes.ts'
 
@@ -59,6 +61,8 @@ export interface Parts {
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  /** Undefined: one alone. */
+  readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
   readonly cachedChanged: (key: RepositoryKey) => Promise<void>
 }
@@ -72,15 +76,27 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pinsKnown: () => pins.known,
     stopping,
   }
-  const shared = await openShared(config())
+  const term: { replica: Replica | undefined } = { replica: undefined }
+  const shared = await openShared(config(), () => term.replica?.assertTerm())
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const changing = (key: RepositoryKey) => changes()?.begin(key)
-  const changed = (key: RepositoryKey) => {
-    answers.drop(key)
-    return changes()?.end(key)
+  const hotPath = new HotPath({ answers, clock, metrics, lines })
+  const begun = async () => {
+    index.renew()
+    store.shared?.beginTerm()
+  }
+  const replica = await openReplicaOf(given, { answers, hotPath, begun, objects: shared?.objects })
+  term.replica = replica
+  const changing = async (key: RepositoryKey) => {
+    answers.changing(key)
+    await Promise.all([replica?.begin(key), changes()?.begin(key)])
+  }
+  const changed = async (key: RepositoryKey) => {
+    answers.changed(key)
+    replica?.end(key)
+    await changes()?.end(key)
   }
   const tagChanged = async (key: RepositoryKey) => {
     await changing(key)
@@ -90,7 +106,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pins.changed(key)
     return tagChanged(key)
   }
-  const holdings = new Holdings({ index, store, clock, log, changing, changed })
+  const owned = replica ? { owned: replica.owned } : {}
+  const holdings = new Holdings({ index, store, clock, log, changing, changed, ...owned })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
@@ -111,8 +128,24 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  const hotPath = new HotPath({ ...deps, answers, lines })
-  return { ...deps, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+  return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+/** Undefined where there is one replica alone. */
+async function openReplicaOf(
+  { config, log, clock }: PartsDeps,
+  held: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'begun' | 'objects'>,
+): Promise<Replica | undefined> {
+  const { replica } = config()
+  if (!replica) return undefined
+  return openReplica(replica, {
+    ...held,
+    hasLocalNames: config().local.length > 0,
+    clock,
+    log,
+    publicPath: () => publicPathOf(config()),
+    putAway: async () => {},
+  })
 }
 
 /** Read each time, so that a reload takes effect at once. */

@@ -8,8 +8,8 @@ import { systemClock as clock } from '../runtime/clock.ts'
 import { type Finding, isSound, type Report } from '../scrub/run.ts'
 import { Scrub } from '../scrub/scrub.ts'
 import { openStore } from '../store/store.ts'
-import { noteOnBucket } from './shared.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
+import { noteOnBucket } from './shared.ts'
 
 /** Resolves with the exit code. */
 export function runScrub(configPath: string, options: WorkOptions): Promise<number> {

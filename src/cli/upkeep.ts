@@ -23,6 +23,8 @@ export interface UpkeepDeps
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Whether what was pushed is ours to look after. */
+  readonly mayCollect: () => boolean
   readonly policyOf: (key: RepositoryKey) => Policy | undefined
   /** Pushed bytes were damaged, and are not to be given any more. */
   readonly quarantined: (digest: Digest) => void
@@ -77,7 +79,7 @@ export class Upkeep {
       await this.#reap()
       await this.#deps.pins.refresh()
       if (!this.scrubs.isRunning) background.run(() => this.#scrubbing.ifDue(signal)) // for hours, perhaps
-      if (!this.collections.isRunning) await this.#collecting.ifDue(signal)
+      if (!this.collections.isRunning && this.#deps.mayCollect()) await this.#collecting.ifDue(signal)
       await clock.sleep(everyMs, signal).catch(() => {}) // the stop ends the loop
     }
   }

@@ -12,6 +12,8 @@ export type Order =
   | {
       readonly kind: 'start'
       readonly config: Config
+      /** Other replicas may own the local names. */
+      readonly sharesLocalNames: boolean
       /** Where the primary answers what a server cannot. */
       readonly inlet: Inlet
       readonly index: IndexState | undefined
