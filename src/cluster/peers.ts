@@ -1,5 +1,6 @@
 /** What this replica asks of the others, over HTTP: signed, and never waited for longer than nothing comes. */
 import { Agent, type Dispatcher } from 'undici'
+import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
@@ -47,6 +48,7 @@ export interface PeersDeps {
   readonly ca: string | undefined
   readonly clock: Clock
   readonly lookup: Lookup
+  readonly log: Logger
   readonly metrics: Metrics
 }
 
@@ -163,7 +165,9 @@ export class Peers {
 
   /** It gave wrong bytes. */
   distrust(peer: string): void {
-    this.#distrusted.set(peer, this.#deps.clock.monotonic() + distrustMs)
+    const { clock, log } = this.#deps
+    this.#distrusted.set(peer, clock.monotonic() + distrustMs)
+    log.error({ replica: peer }, 'another replica gave wrong bytes: it is asked for none for ten minutes')
   }
 
   trusts(peer: string): boolean {

@@ -71,7 +71,7 @@ export class RedisMessages {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
     this.#isReady = true
     this.#hears.fire()
-    this.#tellLost() // the first time too: nobody waited for the channels to be heard
+    this.#tellLost()
   }
 
   /** What fails now is made up for when the connection is back. */

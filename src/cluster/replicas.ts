@@ -31,6 +31,7 @@ export interface ReplicasDeps {
 
 /** How often the same other replica is tried that has given nothing. */
 const maxTries = 2
+const complainEveryMs = 60_000
 
 export class Replicas {
   readonly signatures: Signatures
@@ -40,6 +41,7 @@ export class Replicas {
   readonly #claims: Claims
   readonly #advertise: string
   readonly #log: Logger
+  #quietUntil = 0
 
   constructor(
     { advertise, secret, ca }: ReplicasOptions,
@@ -48,7 +50,7 @@ export class Replicas {
     this.#advertise = advertise
     this.#log = log
     this.signatures = new Signatures({ secret, advertise, clock })
-    this.peers = new Peers({ signatures: this.signatures, ca, clock, lookup, metrics })
+    this.peers = new Peers({ signatures: this.signatures, ca, clock, lookup, log, metrics })
     this.members = new Members({ redis, advertise, clock, log })
     this.pauses = new Pauses(redis, clock)
     this.#claims = new Claims({ redis, advertise, clock })
@@ -138,9 +140,11 @@ export class Replicas {
     }
   }
 
-  /** What an operator can do something about. */
+  /** What an operator can do something about, once a minute. */
   complain(error: PeerError): void {
-    if (error.failure === 'refused') this.#log.warn({ err: error }, 'another replica does not answer us')
+    if (error.failure !== 'refused' || performance.now() < this.#quietUntil) return
+    this.#quietUntil = performance.now() + complainEveryMs
+    this.#log.warn({ err: error }, 'another replica does not answer us')
   }
 }
 

@@ -6,7 +6,7 @@ import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import type { Flights } from './flights.ts'
-import type { Manifests } from './manifests.ts'
+import type { ManifestQuestions } from './manifest-questions.ts'
 import type { Target } from './target.ts'
 
 export interface LentBlob {
@@ -22,12 +22,12 @@ export interface LentBlob {
 export class Lent {
   readonly #deps: PullDeps
   readonly #flights: Flights
-  readonly #manifests: Manifests
+  readonly #questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>
 
-  constructor(deps: PullDeps, flights: Flights, manifests: Manifests) {
+  constructor(deps: PullDeps, flights: Flights, questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>) {
     this.#deps = deps
     this.#flights = flights
-    this.#manifests = manifests
+    this.#questions = questions
   }
 
   /** Bytes of a whole blob that is here. */
@@ -43,11 +43,11 @@ export class Lent {
   }
 
   manifest(target: Target, reference: Reference): Promise<FetchedManifest> {
-    return this.#manifests.lend(target, reference)
+    return this.#questions.lend(target, reference)
   }
 
   manifestHead(target: Target, reference: Reference): Promise<ManifestHead> {
-    return this.#manifests.lendHead(target, reference)
+    return this.#questions.lendHead(target, reference)
   }
 
   async #stored(digest: Digest): Promise<LentBlob | undefined> {

@@ -5,16 +5,16 @@ import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { Coalescer } from '../stream/coalesce.ts'
-import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
+import type { ManifestHead } from '../upstream/upstream.ts'
 import { isAbsent, isTimeout } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
-import { isFresh, judge } from './freshness.ts'
+import { judge } from './freshness.ts'
 import { HeldManifests } from './held.ts'
 import { inTime } from './in-time.ts'
 import { ManifestCache } from './manifest-cache.ts'
+import { ManifestQuestions } from './manifest-questions.ts'
 import { type Asked, Pointers, type Refreshed } from './pointers.ts'
 import { collapsed, missed, type Provenance, revalidated } from './provenance.ts'
-import { type Fetched, SharedQuestions } from './shared-questions.ts'
 import { keyOf, type Target } from './target.ts'
 
 export interface ManifestAnswer {
@@ -37,16 +37,14 @@ export class Manifests {
   readonly #cache: ManifestCache
   readonly #held: HeldManifests
   readonly #pointers: Pointers
-  readonly #shared: SharedQuestions
-  readonly #heads = new Coalescer<ManifestHead>()
-  readonly #fetches = new Coalescer<Fetched>()
+  readonly #questions: ManifestQuestions
   readonly #checks = new Coalescer<Checked>()
 
   constructor(deps: PullDeps) {
     this.#deps = deps
     this.#cache = new ManifestCache(deps)
     this.#pointers = new Pointers(deps)
-    this.#shared = new SharedQuestions(deps)
+    this.#questions = new ManifestQuestions(deps, { cache: this.#cache, pointers: this.#pointers })
     this.#held = new HeldManifests({ ...deps, entries: deps.catalog, bodies: this.#cache })
   }
 
@@ -57,24 +55,14 @@ export class Manifests {
     return ask.head ? found : this.#noted(target, found)
   }
 
+  /** What other replicas may have asked here. */
+  get questions(): Pick<ManifestQuestions, 'lend' | 'lendHead'> {
+    return this.#questions
+  }
+
   /** Nothing that upstream was asked up to now is answered or taken down any more: about the tag, or the repository. */
   forget(key: RepositoryKey, tag?: Tag): void {
     this.#pointers.forget(key, tag)
-  }
-
-  /** For another replica, whose clients want it: as our own would get it. */
-  async lend(target: Target, reference: Reference): Promise<FetchedManifest> {
-    const key = this.#pointers.question(target, reference)
-    const ask = () => this.#fetch(target, reference, { isLent: true })
-    return (await this.#fetches.run(key, ask).result).manifest
-  }
-
-  /** As `lend`, without the body. */
-  lendHead(target: Target, reference: Reference): Promise<ManifestHead> {
-    const key = this.#pointers.question(target, reference)
-    const ask = async () =>
-      (await this.#confirmedThere(target, reference)) ?? this.#askHead(target, reference)
-    return this.#heads.run(key, () => this.#guard(target, reference, ask)).result
   }
 
   /**
@@ -115,7 +103,7 @@ export class Manifests {
 
   /** The bytes are here for another repository: this one's upstream has to say that they are in it too. */
   async #confirmed(target: Target, digest: Digest, body: Buffer): Promise<ManifestAnswer> {
-    const { mediaType } = await this.#head(target, { kind: 'digest', digest })
+    const { mediaType } = await this.#questions.head(target, { kind: 'digest', digest })
     const fetched = { body, digest, mediaType, anonymous: false }
     const entry = this.#cache.keepLink(target, fetched)
     return answer(digest, entry, { body, provenance: revalidated })
@@ -184,7 +172,7 @@ export class Manifests {
   async #check(target: Target, entry: TagEntry, asked: Asked, ask: CheckAsk): Promise<Checked> {
     const { key, tag } = asked
     try {
-      const head = await this.#head(target, { kind: 'tag', tag }, ask.totalMs)
+      const head = await this.#questions.head(target, { kind: 'tag', tag }, ask.totalMs)
       const confirmed: TagEntry = { ...entry, checkedAt: this.#deps.clock.now(), missingSince: undefined }
       if (head.digest === entry.digest) {
         await this.#pointers.confirm(asked, confirmed)
@@ -241,120 +229,19 @@ export class Manifests {
 
   /** HEAD upstream and keep no body; a GET where upstream's HEAD says too little to answer with. */
   async #coldHead(target: Target, reference: Reference): Promise<ManifestAnswer> {
-    const { digest, mediaType, size } = await this.#head(target, reference)
+    const { digest, mediaType, size } = await this.#questions.head(target, reference)
     if (digest === undefined || size === undefined)
       return { ...(await this.#cold(target, reference)), body: undefined }
     return { digest, mediaType, size, body: undefined, provenance: { outcome: 'miss' } }
   }
 
   async #cold(target: Target, reference: Reference): Promise<ManifestAnswer> {
-    const key = this.#pointers.question(target, reference)
-    const { joined, result } = this.#fetches.run(key, () => this.#fetch(target, reference))
+    const { joined, result } = this.#questions.fetch(target, reference)
     const { manifest, brought, isBorrowed } = await result
     const { digest, mediaType, body } = manifest
     const provenance = joined || brought || isBorrowed ? collapsed : missed
     return { digest, mediaType, size: body.length, body, provenance }
   }
-
-  /** @param isLent for another replica, which has the claim: nobody else is asked */
-  async #fetch(target: Target, reference: Reference, { isLent = false } = {}): Promise<Fetched> {
-    const asked = reference.kind === 'tag' ? this.#pointers.asking(target, reference.tag) : undefined
-    const brought = await this.#brought(target, reference)
-    if (brought) return { manifest: brought, brought: true }
-    const fetched = await this.#guard(target, reference, () =>
-      isLent
-        ? this.#ask(target, reference)
-        : this.#shared.manifest(target, reference, {
-            here: async doneBy =>
-              (await this.#broughtThere(target, reference, doneBy)) ?? this.#ask(target, reference),
-            era: this.#pointers.era(target, reference),
-          }),
-    )
-    const { manifest } = fetched
-    this.#cache.keep(target, manifest)
-    const { digest, mediaType, body } = manifest
-    if (asked && !fetched.brought) this.#pointers.point(asked, { digest, mediaType, size: body.length })
-    return fetched
-  }
-
-  async #ask({ upstream, repository }: Target, reference: Reference): Promise<Fetched> {
-    const { manifestBytes: maxBytes } = this.#deps.limits
-    return { manifest: await upstream.getManifest(repository, reference, { maxBytes }), brought: false }
-  }
-
-  /** What another fetch brought after the asker had looked, and before it could join that one. */
-  async #brought(target: Target, reference: Reference): Promise<FetchedManifest | undefined> {
-    const found = await this.#listed(target, reference)
-    const body = found && (await this.#cache.read(found.digest, found.entry.size))
-    return body && manifestOf(found, body)
-  }
-
-  /** What another replica brought before the claim was ours. */
-  async #broughtThere(
-    target: Target,
-    reference: Reference,
-    doneBy: string | undefined,
-  ): Promise<Fetched | undefined> {
-    const found = this.#deps.replicas && (await this.#listed(target, reference))
-    if (!found) return undefined
-    const { digest, entry } = found
-    const body =
-      (await this.#cache.read(digest, entry.size)) ?? (await this.#shared.body(digest, entry.size, doneBy))
-    return body && { manifest: manifestOf(found, body), brought: true }
-  }
-
-  /** The manifest that is known without asking upstream. */
-  async #listed(target: Target, reference: Reference): Promise<Listed | undefined> {
-    const digest =
-      reference.kind === 'digest' ? reference.digest : (await this.#freshTag(target, reference.tag))?.digest
-    const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
-    return entry && { digest, entry }
-  }
-
-  async #freshTag(target: Target, tag: Tag): Promise<TagEntry | undefined> {
-    const entry = await this.#deps.catalog.tag(keyOf(target), tag)
-    return entry && isFresh(entry, target.policy, tag, this.#deps.clock.now()) ? entry : undefined
-  }
-
-  #head(target: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
-    const key = this.#pointers.question(target, reference)
-    const ask = () => this.#askHead(target, reference, totalMs)
-    return this.#heads.run(key, () =>
-      this.#guard(target, reference, () =>
-        this.#shared.head(target, reference, {
-          here: async () => (await this.#confirmedThere(target, reference)) ?? ask(),
-          era: this.#pointers.era(target, reference),
-          totalMs,
-        }),
-      ),
-    ).result
-  }
-
-  #askHead({ upstream, repository }: Target, reference: Reference, totalMs?: number): Promise<ManifestHead> {
-    return upstream.headManifest(repository, reference, totalMs === undefined ? {} : { totalMs })
-  }
-
-  /** Another replica asked about the tag before the claim was ours. */
-  async #confirmedThere(target: Target, reference: Reference): Promise<ManifestHead | undefined> {
-    if (!this.#deps.replicas || reference.kind !== 'tag') return undefined
-    if (this.#pointers.era(target, reference) > 0) return undefined // whatever is known, upstream is to be asked
-    return this.#freshTag(target, reference.tag)
-  }
-
-  #guard<T>(target: Target, reference: Reference, task: () => Promise<T>): Promise<T> {
-    target.upstream.assertAllowed(target.repository)
-    const key = this.#pointers.question(target, reference)
-    return this.#deps.absences.guard(key, target.policy.notFoundForMs, task)
-  }
-}
-
-interface Listed {
-  digest: Digest
-  entry: ManifestEntry
-}
-
-function manifestOf({ digest, entry }: Listed, body: Buffer): FetchedManifest {
-  return { body, digest, mediaType: entry.mediaType, anonymous: entry.isPublic }
 }
 
 type CheckAsk = Ask & { totalMs?: number }

@@ -33,7 +33,7 @@ export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdin
   return {
     manifests,
     blobs: new Blobs(deps, flights),
-    lent: new Lent(deps, flights, manifests),
+    lent: new Lent(deps, flights, manifests.questions),
     listings: new Listings(deps),
     flights,
     local: new LocalPull({ ...given, elsewhere: pushedElsewhere(given.store, flights) }),

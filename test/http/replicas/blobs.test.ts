@@ -231,6 +231,9 @@ describe('a blob that one replica has on its disk', () => {
     const found = await download(blob.urlAt(0))
     expect(found.whole).toBe(false)
     expectWhole(await stubborn(blob.urlAt(0)), blob)
+    expect(at.at(0).layover.lines).toContainEqual(
+      expect.objectContaining({ level: 'error', replica: liar.url }),
+    )
     expect(liar.asked.filter(line => line.startsWith('GET'))).toHaveLength(1)
     expect(at.gets(blob)).toBe(1)
   })
