@@ -21,7 +21,6 @@ export class RedisMessages {
   readonly #closing = new AbortController()
   readonly #hears = new Signal()
   #client: RedisClient | undefined
-  #wasReady = false
   #isReady = false
 
   constructor(connect: () => RedisClient, clock: Clock) {
@@ -70,9 +69,8 @@ export class RedisMessages {
 
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
-    if (this.#wasReady) this.#tellLost()
-    this.#wasReady = true
     this.#isReady = true
+    this.#tellLost() // the first time too: who waited for the connection may not have waited long enough
     this.#hears.fire()
   }
 
