@@ -104,7 +104,7 @@ describe('Redis', () => {
       'tls-ca-cert-file': files.cert,
       'tls-auth-clients': 'yes',
     }
-    await using server = await RedisServer.start({ settings })
+    await using _server = await RedisServer.start({ settings })
     const ping = async (url: string, tls: RedisOptions['tls'] = {}) => {
       await using redis = await open(url, { tls })
       return redis.ask(client => client.ping()).catch((error: Error) => error.message)
