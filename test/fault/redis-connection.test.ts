@@ -104,7 +104,7 @@ describe('Redis', () => {
       'tls-ca-cert-file': files.cert,
       'tls-auth-clients': 'yes',
     }
-    await using _server = await RedisServer.start({ settings })
+    await using server = await RedisServer.start({ settings })
     const ping = async (url: string, tls: RedisOptions['tls'] = {}) => {
       await using redis = await open(url, { tls })
       return redis.ask(client => client.ping()).catch((error: Error) => error.message)
@@ -114,6 +114,7 @@ describe('Redis', () => {
       'its certificate is not to be trusted',
     )
     expect(await ping(`rediss://127.0.0.1:${port}`, { ca: cert })).toContain('Redis is down')
+    expect(await server.command('PING')).toBe('PONG')
   })
 
   test('messages are heard by every subscriber, and what may have been missed is told', async () => {
