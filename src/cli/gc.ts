@@ -4,11 +4,11 @@ import type { Finding, Report } from '../collect/run.ts'
 import type { Config } from '../config/config.ts'
 import { roundedSize } from '../config/quantity.ts'
 import { Holdings } from '../index/local/holdings.ts'
-import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock as clock } from '../runtime/clock.ts'
 import { openStore } from '../store/store.ts'
 import { closedUpstream } from '../upstream/closed.ts'
+import { withIndex } from './index-place.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
 import { namespaceOf, resolverOf } from './resolver.ts'
 import { openShared } from './shared.ts'
@@ -30,22 +30,23 @@ const work: LongWork<Finding, Report> = {
 async function collectHere(config: Config, { log, ...options }: HereOptions<Finding>): Promise<Report> {
   const metrics = createMetrics()
   const store = await openStore(config.store.path, { log, shared: await openShared(config), metrics })
-  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
-  const holdings = new Holdings({ index, store, clock, log })
-  const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
+  const resolver = resolverOf(config, given => closedUpstream(given.options))
   const { graceMs } = config.collection
-  const collection = new Collection({
-    store,
-    holdings,
-    clock,
-    log,
-    metrics,
-    policyOf: key => namespaceOf(key, resolver),
-    graceMs: () => graceMs,
+  const report = await withIndex(config, { store, clock, log }, async index => {
+    const holdings = new Holdings({ index, store, clock, log })
+    const collection = new Collection({
+      store,
+      holdings,
+      clock,
+      log,
+      metrics,
+      policyOf: key => namespaceOf(key, resolver),
+      graceMs: () => graceMs,
+    })
+    const collected = await collection.collect(options)
+    await holdings.stop()
+    return collected
   })
-  const report = await collection.collect(options)
-  await holdings.stop()
-  await index.close()
   store.close()
   return report
 }

@@ -1,5 +1,6 @@
 /** The index where the configuration has it: in a file of the store, or in the Redis that replicas share. */
-import type { Redis } from '../cluster/redis.ts'
+import { openRedis, type Redis } from '../cluster/redis.ts'
+import type { Config } from '../config/config.ts'
 import type { Index } from '../index/index.ts'
 import { openRedisIndex } from '../index/redis/redis-index.ts'
 import { openSqliteIndex } from '../index/rows/sqlite.ts'
@@ -30,4 +31,23 @@ export async function openIndex({
   }
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
   return { index, life: () => index.epoch }
+}
+
+/** For a command of its own: the task has the index that the configuration names, which is closed behind it. */
+export async function withIndex<T>(
+  config: Config,
+  deps: Omit<IndexPlaceDeps, 'redis'>,
+  task: (index: Index) => Promise<T>,
+): Promise<T> {
+  const redis = config.index && (await openRedis(config.index, deps))
+  try {
+    const { index } = await openIndex({ ...deps, redis })
+    try {
+      return await task(index)
+    } finally {
+      await index.close()
+    }
+  } finally {
+    await redis?.close() // an open connection keeps the process alive
+  }
 }

@@ -2,12 +2,12 @@
 import type { Config } from '../config/config.ts'
 import { roundedSize } from '../config/quantity.ts'
 import { Catalog } from '../index/catalog.ts'
-import { openSqliteIndex } from '../index/rows/sqlite.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { systemClock as clock } from '../runtime/clock.ts'
 import { type Finding, isSound, type Report } from '../scrub/run.ts'
 import { Scrub } from '../scrub/scrub.ts'
 import { openStore } from '../store/store.ts'
+import { withIndex } from './index-place.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
 import { noteOnBucket } from './shared.ts'
 
@@ -29,12 +29,11 @@ const work: LongWork<Finding, Report> = {
 async function scrubHere(config: Config, { log, ...options }: HereOptions<Finding>): Promise<Report> {
   const metrics = createMetrics()
   const store = await openStore(config.store.path, { log, metrics })
-  const index = await openSqliteIndex({ path: store.layout.index, clock, log })
-  const catalog = new Catalog(index, store, clock)
   const bytesPerSecond = () => 0 // there is nobody to spare
-  const scrub = new Scrub({ store, catalog, clock, log, metrics, bytesPerSecond })
-  const report = await scrub.run(options)
-  await index.close()
+  const report = await withIndex(config, { store, clock, log }, index => {
+    const catalog = new Catalog(index, store, clock)
+    return new Scrub({ store, catalog, clock, log, metrics, bytesPerSecond }).run(options)
+  })
   store.close()
   return report
 }

@@ -70,6 +70,7 @@ export class RedisMessages {
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
     this.#isReady = true
+    this.#tellLost() // the first time too: who waited for the connection may not have waited long enough
     this.#hears.fire()
     this.#tellLost()
   }

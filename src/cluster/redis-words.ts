@@ -24,7 +24,7 @@ const words: readonly (readonly [pattern: RegExp, words: string])[] = [
 
 /** With the text that it came from. */
 export function wordsFor(error: Error): string {
-  const code = String((error as { code?: unknown }).code ?? '')
+  const { code = '' } = error as { code?: string }
   const text = error.message || code || error.name
   const [, known] = words.find(([pattern]) => pattern.test(`${text} ${code}`)) ?? []
   return known === undefined ? text : `${known} (${text})`

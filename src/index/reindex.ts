@@ -25,7 +25,7 @@ export class IndexLost extends Error {
   override readonly name = 'IndexLost'
 
   constructor() {
-    super('the index could not be kept on disk: see the log, and run it again')
+    super('the index could not be kept: see the log, and run it again')
   }
 }
 

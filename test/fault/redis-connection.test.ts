@@ -4,7 +4,8 @@ import { openRedis, RedisDown, RedisRefused, type RedisOptions } from '../../src
 import { parseRedisAddress } from '../../src/cluster/redis-address.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { RedisServer } from '../support/redis.ts'
+import { freePort, RedisServer, selfSigned } from '../support/redis.ts'
+import { tempDir } from '../support/temp-dir.ts'
 
 const silent = createLogger('silent')
 const patient = { timeout: 20_000, interval: 20 }
@@ -92,6 +93,30 @@ describe('Redis', () => {
     expect(await ping(`redis://${at}`)).toContain('it wants another user or password')
   })
 
+  test('TLS, with a certificate of its own for who asks', async () => {
+    await using folder = await tempDir()
+    const { files, cert, key } = await selfSigned(folder.path)
+    const port = await freePort()
+    const settings = {
+      'tls-port': String(port),
+      'tls-cert-file': files.cert,
+      'tls-key-file': files.key,
+      'tls-ca-cert-file': files.cert,
+      'tls-auth-clients': 'yes',
+    }
+    await using server = await RedisServer.start({ settings })
+    const ping = async (url: string, tls: RedisOptions['tls'] = {}) => {
+      await using redis = await open(url, { tls })
+      return redis.ask(client => client.ping()).catch((error: Error) => error.message)
+    }
+    expect(await ping(`rediss://127.0.0.1:${port}`, { ca: cert, cert, key })).toBe('PONG')
+    expect(await ping(`rediss://127.0.0.1:${port}`, { cert, key })).toContain(
+      'its certificate is not to be trusted',
+    )
+    expect(await ping(`rediss://127.0.0.1:${port}`, { ca: cert })).toContain('Redis is down')
+    expect(await server.command('PING')).toBe('PONG')
+  })
+
   test('messages are heard by every subscriber, and what may have been missed is told', async () => {
     await using server = await RedisServer.start()
     await using redis = await open(server.url)
@@ -104,6 +129,7 @@ describe('Redis', () => {
       },
     }
     const leave = await redis.subscribe('news', subscriber)
+    lost = 0 // the first connection says so too
     await redis.publish('news', 'one')
     await redis.publish('other', 'none')
     await vi.waitFor(() => expect(heard).toEqual(['one']), patient)

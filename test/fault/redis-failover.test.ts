@@ -42,14 +42,13 @@ describe('Redis as a Cluster', () => {
     await using site = await startCluster()
     await using at = await redisScene(site.url)
     await at.healed()
-    const moved = reshard(site, 2000)
-    let isDone = false
-    const watched = moved.finally(() => {
-      isDone = true
+    const moving = { isDone: false }
+    const moved = reshard(site, 2000).finally(() => {
+      moving.isDone = true
     })
     do await at.change()
-    while (!isDone)
-    await watched
+    while (!moving.isDone)
+    await moved
     await at.healed()
   })
 

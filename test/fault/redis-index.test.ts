@@ -1,10 +1,18 @@
 /** The index in Redis among several processes: what they share, what each has for itself, and what expires. */
+import { writeFile } from 'node:fs/promises'
 import { describe, expect, test, vi } from 'vitest'
+import { runReindex } from '../../src/cli/reindex.ts'
+import { Catalog } from '../../src/index/catalog.ts'
 import { openRedisIndex } from '../../src/index/redis/redis-index.ts'
+import { createMemoryIndex } from '../../src/index/rows/memory.ts'
+import { createLogger } from '../../src/observe/log.ts'
+import { createMetrics } from '../../src/observe/metrics.ts'
 import type { Tag } from '../../src/oci/name.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { openStore } from '../../src/store/store.ts'
 import { digest, everything, keyOf, manifestEntry, referrer, tagged } from '../conformance/index-samples.ts'
 import { RedisServer } from '../support/redis.ts'
+import { tempDir } from '../support/temp-dir.ts'
 import { connected } from './redis-scene.ts'
 
 const alpine = keyOf('library/alpine')
@@ -159,6 +167,46 @@ describe('the index in Redis', () => {
       'test:{names}:n:_local',
       'test:{names}:r',
     ])
+  })
+
+  test('a user who may do what the documentation says can do everything', async () => {
+    await using server = await RedisServer.start()
+    const allowed = '+@read +@write +@scripting +@pubsub +@connection +info +cluster'.split(' ')
+    await server.command('ACL', 'SETUSER', 'layover', 'on', '>secret', '~test:*', '&test:*', ...allowed)
+    await using one = await process(server.url.replace('//', '//layover:secret@'))
+    await fill(one)
+    expect(await one.index.tags(alpine, everything)).toEqual(present([tag]))
+    expect(await one.index.repositories('_local', everything)).toEqual(present(['team/app']))
+    const heard = Promise.withResolvers<string>()
+    await one.redis.subscribe('news', { heard: heard.resolve, lost: () => {} })
+    await one.redis.publish('news', 'one')
+    expect(await heard.promise).toBe('one')
+    expect(one.index.up).toBe(true)
+  })
+
+  test('reindex fills it from the records, for whoever comes next', async () => {
+    await using server = await RedisServer.start()
+    await using folder = await tempDir()
+    const store = await openStore(folder.join('data'), {
+      log: createLogger('silent'),
+      metrics: createMetrics(),
+    })
+    const catalog = new Catalog(createMemoryIndex(), store, systemClock)
+    await catalog.moveTag(alpine, tag, tagged('m'))
+    await catalog.putBlob(alpine, digest('layer'), { size: 1, isPublic: true })
+    store.close()
+    const config = folder.join('upstreams.yaml')
+    await writeFile(
+      config,
+      `index: {url: ${server.url}, prefix: "test:"}\nupstreams: [{registry: docker.io}]\n`,
+    )
+    expect(await runReindex(config, 'silent')).toBe(0)
+    await using one = await process(server.url)
+    expect(await one.index.tags(alpine, everything)).toEqual(present([tag]))
+    expect(await one.index.blob(alpine, digest('layer'))).toEqual(present({ size: 1, isPublic: true }))
+    expect(await one.index.repositories('docker.io', everything)).toEqual(present(['library/alpine']))
+    await server.kill()
+    expect(await runReindex(config, 'silent')).not.toBe(0)
   })
 
   test('nothing is asked that scans or blocks', async () => {

@@ -70,7 +70,6 @@ describe('Redis as the index', () => {
       await server.save()
       await at.change()
       await server.kill()
-      await at.change()
       await server.begin()
       await at.told.local()
       await at.healed()

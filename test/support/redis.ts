@@ -1,8 +1,9 @@
 /** Real Redis servers of a test: one, with Sentinels, or a Cluster; each in a folder of its own, keeping nothing by itself. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { tempDir } from './temp-dir.ts'
 
@@ -143,6 +144,15 @@ export async function startCluster(): Promise<RedisSite> {
   return siteOf(`redis+cluster://${hosts.join(',')}`, servers)
 }
 
+/** A certificate of 127.0.0.1 that signs itself, as files in the folder and as text. */
+export async function selfSigned(folder: string) {
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  const subject = ['-subj', '/CN=redis', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  await run('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', key, '-out', cert])
+  return { files: { cert, key }, cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') }
+}
+
 /** Moves so many hash slots from the first master that has any to another one. */
 export async function reshard({ servers }: RedisSite, slots: number): Promise<void> {
   const [first] = servers
@@ -174,7 +184,7 @@ export async function until(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

@@ -26,13 +26,11 @@ import {
   packDescriptor,
   packDigest,
   packManifest,
-  packNumbers,
   packTag,
   unpackBlob,
   unpackDescriptor,
   unpackDigest,
   unpackManifest,
-  unpackNumber,
   unpackTag,
 } from './codec.ts'
 import { Elsewhere } from './elsewhere.ts'
@@ -48,8 +46,8 @@ import {
   type Range,
   ranges,
   splitText,
-  startsWith,
 } from './keys.ts'
+import { Kinship } from './kinship.ts'
 import { Names } from './names.ts'
 import { setTag } from './scripts.ts'
 import { Shelf } from './shelf.ts'
@@ -81,6 +79,7 @@ export class RedisIndex implements Index {
   readonly #stamps: Stamps
   readonly #entries: Entries
   readonly #elsewhere: Elsewhere
+  readonly #kinship: Kinship
   readonly #swept: Parameters<typeof sweep>[2]
 
   constructor({ redis, clock, bodies = defaultBodies }: RedisIndexOptions) {
@@ -88,6 +87,7 @@ export class RedisIndex implements Index {
     this.#shelf = new Shelf(redis, clock, () => this.renew())
     this.#entries = new Entries(this.#shelf, this.#stamps)
     this.#elsewhere = new Elsewhere(this.#shelf)
+    this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
     this.#swept = { shelf: this.#shelf, stamps: this.#stamps, index: this }
     this.#names = new Names(this.#shelf, part => redis.key(part))
     this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
@@ -233,34 +233,20 @@ export class RedisIndex implements Index {
     await this.#shelf.drop(listingKey('referrers', key), [names.referrer(subject, referrer)])
   }
 
-  async putChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
-    const pairs = children.map(
-      ({ digest, size }) => [names.child(digest, parent), packNumbers(size)] as const,
-    )
-    await this.#shelf.put(listingKey('manifests', key), lifeOf(key.registry), pairs)
+  putChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
+    return this.#kinship.put(key, parent, children)
   }
 
-  async dropChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
-    const dropped = children.map(({ digest }) => names.child(digest, parent))
-    await this.#shelf.drop(listingKey('manifests', key), dropped)
+  dropChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
+    return this.#kinship.drop(key, parent, children)
   }
 
-  async childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
-    const range = ranges.parents(digest)
-    return answerOr(async () => {
-      const member = await this.#shelf.firstAfter(listingKey('manifests', key), range.prefix)
-      if (!startsWith(member, range.prefix)) return undefined
-      return unpackNumber(member.subarray(range.prefix.length + hintBytes))
-    }, undefined)
+  childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
+    return answerOr(() => this.#kinship.size(key, digest), undefined)
   }
 
-  async parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
-    const range = ranges.parents(child)
-    const read = (member: Buffer) => member.subarray(range.prefix.length).subarray(0, hintBytes)
-    const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
-    return this.#entries.through(key, 'manifests', wanted, hint =>
-      this.#heldManifest(key, names.hinted(hint)),
-    )
+  parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
+    return this.#kinship.parentsOf(key, child)
   }
 
   async listing(
@@ -349,14 +335,6 @@ export class RedisIndex implements Index {
     return this.#shelf.write(listingKey('tags', key), (client, full) =>
       client.eval(setTag, 1, full, lifeOf(key.registry) ?? '', ...args),
     )
-  }
-
-  /** A manifest of this epoch whose name begins so. */
-  async #heldManifest(key: RepositoryKey, name: Buffer): Promise<Digest | undefined> {
-    const member = await this.#shelf.firstAfter(listingKey('manifests', key), name)
-    if (!startsWith(member, name)) return undefined
-    const { digest, rest } = unpackDigest(member.subarray(ranges.manifests.prefix.length))
-    return this.#stamps.current(key, rest) && digest
   }
 }
 

@@ -69,7 +69,7 @@ test('an index that begins again while it is filled is not marked complete', asy
 test('an index without a file to last in is not called rebuilt', async () => {
   await using rig = await storeWithTag()
   const index = await openIndex(rig.store, ':memory:')
-  await expect(rebuildIndex(parts(rig.store, index))).rejects.toThrow('on disk')
+  await expect(rebuildIndex(parts(rig.store, index))).rejects.toThrow('could not be kept')
   await index.close()
 })
 
