@@ -79,8 +79,14 @@ describe.runIf(hasS3)('what is pushed', () => {
       const moved = await pushManifest(replica.to(app), pushed.root, 'v2')
       expect(moved.status).toBe(503)
     }
+    const bucketUp = async () =>
+      /^layover_bucket_up\{bucket="s3:\/\/layover"\} (\d)$/m.exec(
+        String((await replica.ask('/metrics')).body),
+      )?.[1]
+    expect(await bucketUp()).toBe('0')
     at.proxy.fail({ kind: 'none' })
     expect((await pushBlob(replica.to(app), Buffer.from('new'))).status).toBe(201)
+    expect(await bucketUp()).toBe('1')
     expect((await pushManifest(replica.to(app), pushed.root, 'v2')).status).toBe(201)
     expect(await at.keys(`names/_local/${app}/_tags`)).toHaveLength(2)
   })

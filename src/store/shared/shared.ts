@@ -90,6 +90,11 @@ export class Shared {
     return this.#tier.isConditional
   }
 
+  /** What it was asked for last it did. */
+  get isWorking(): boolean {
+    return this.#tier.isWorking
+  }
+
   /** Whether the object store can be used. Rejects with ObjectsFailure. */
   assertUsable(): Promise<void> {
     return this.#tier.use(async () => {})

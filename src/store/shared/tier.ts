@@ -41,6 +41,11 @@ export class Tier {
     return this.#deps.objects.isConditional
   }
 
+  /** What it was asked for last it did. */
+  get isWorking(): boolean {
+    return !this.#isFailing
+  }
+
   /** It has not just failed. */
   get isUp(): boolean {
     return this.#deps.clock.monotonic() >= this.#restsUntil
