@@ -163,6 +163,7 @@ class Program implements Layover {
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
     await this.#upstreams.destroy()
     await started.index.close()
+    await started.store.shared?.drain()
     started.store.close()
   }
 

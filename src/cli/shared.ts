@@ -10,8 +10,8 @@ import type { Store } from '../store/store.ts'
 /** Talks to nobody yet. */
 export async function openShared({ store }: Pick<Config, 'store'>): Promise<SharedOptions | undefined> {
   if (!store.s3) return undefined
-  const { cached, ...options } = store.s3
-  return { objects: await openBucket(options), keepsCached: cached }
+  const { cached, patienceMs, ...options } = store.s3
+  return { objects: await openBucket(options), keepsCached: cached, patienceMs }
 }
 
 /** @throws BackupFailed: a backup knows the disk alone */

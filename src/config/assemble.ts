@@ -77,6 +77,7 @@ function bucketOf({ accessKeyId, secretAccessKey, timeouts, ...entry }: S3Entry)
     timeouts: { connectMs: timeouts.connect, requestMs: timeouts.request, idleMs: timeouts.idle },
     connections: entry.connections,
     cached: entry.cached,
+    patienceMs: timeouts.pull,
   }
 }
 

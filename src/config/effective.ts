@@ -128,7 +128,8 @@ function connection(options: UpstreamOptions): object {
   }
 }
 
-function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucket }: S3Config): unknown {
+function effectiveBucket(config: S3Config): unknown {
+  const { credentials, ca, timeouts, endpoint, prefix, patienceMs, ...bucket } = config
   return {
     ...bucket,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -138,6 +139,7 @@ function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucke
     timeouts: {
       connect: formatDuration(timeouts.connectMs),
       request: formatDuration(timeouts.requestMs),
+      pull: formatDuration(patienceMs),
       idle: formatDuration(timeouts.idleMs),
     },
   }
