@@ -1,7 +1,16 @@
 /** Whether the bucket of the configuration can be used as it is. */
 import type { Config } from '../config/config.ts'
-import { type Objects, ObjectsFailure } from '../store/objects.ts'
+import { type Objects, ObjectsFailure, type ObjectsTrouble } from '../store/objects.ts'
 import { openShared } from './shared.ts'
+
+const toReach = 'check store.s3.endpoint and the network'
+const advice: Partial<Record<ObjectsTrouble, string>> = {
+  denied:
+    'check store.s3.accessKeyId and secretAccessKey, or what the identity of this machine may do (s3:GetObject, PutObject, DeleteObject, ListBucket, AbortMultipartUpload)',
+  missing: 'make the bucket, or correct store.s3.bucket and region',
+  unreachable: toReach,
+  timeout: toReach,
+}
 
 export interface Checked {
   readonly isUsable: boolean
@@ -32,15 +41,6 @@ function conditionsOf({ isConditional }: Objects): string {
 }
 
 function adviceFor({ trouble }: ObjectsFailure): string {
-  switch (trouble) {
-    case 'denied':
-      return ': check store.s3.accessKeyId and secretAccessKey, or what the identity of this machine may do (s3:GetObject, PutObject, DeleteObject, ListBucket, AbortMultipartUpload)'
-    case 'missing':
-      return ': make the bucket, or correct store.s3.bucket and region'
-    case 'unreachable':
-    case 'timeout':
-      return ': check store.s3.endpoint and the network'
-    default:
-      return ''
-  }
+  const known = advice[trouble]
+  return known === undefined ? '' : `: ${known}`
 }

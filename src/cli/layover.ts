@@ -185,6 +185,7 @@ class Program implements Layover {
     await started.replica?.stop()
     await this.#upstreams.destroy()
     await started.index.close()
+    await started.store.shared?.drain()
     started.store.close()
   }
 

@@ -13,8 +13,8 @@ export async function openShared(
   assertOwner = () => {},
 ): Promise<SharedOptions | undefined> {
   if (!store.s3) return undefined
-  const { cached, ...options } = store.s3
-  return { objects: await openBucket(options), keepsCached: cached, assertOwner }
+  const { cached, patienceMs, ...options } = store.s3
+  return { objects: await openBucket(options), keepsCached: cached, patienceMs, assertOwner }
 }
 
 /** @throws BackupFailed: a backup knows the disk alone */

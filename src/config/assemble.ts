@@ -85,6 +85,7 @@ function bucketOf({ accessKeyId, secretAccessKey, timeouts, ...entry }: S3Entry)
     timeouts: { connectMs: timeouts.connect, requestMs: timeouts.request, idleMs: timeouts.idle },
     connections: entry.connections,
     cached: entry.cached,
+    patienceMs: timeouts.pull,
   }
 }
 

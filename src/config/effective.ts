@@ -160,7 +160,8 @@ function connection(options: UpstreamOptions): object {
   }
 }
 
-function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucket }: S3Config): unknown {
+function effectiveBucket(config: S3Config): unknown {
+  const { credentials, ca, timeouts, endpoint, prefix, patienceMs, ...bucket } = config
   return {
     ...bucket,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -170,6 +171,7 @@ function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucke
     timeouts: {
       connect: formatDuration(timeouts.connectMs),
       request: formatDuration(timeouts.requestMs),
+      pull: formatDuration(patienceMs),
       idle: formatDuration(timeouts.idleMs),
     },
   }

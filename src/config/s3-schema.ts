@@ -9,6 +9,9 @@ const timeouts = z.strictObject({
   request: timer().prefault('10s').meta({
     description: 'For a small request to be answered, with all of its tries.',
   }),
+  pull: timer().prefault('1s').meta({
+    description: 'How long a pull waits for the bucket to tell what it has, before it goes on without it.',
+  }),
   idle: timer().prefault('30s').meta({ description: 'How long a transfer may bring nothing.' }),
 })
 

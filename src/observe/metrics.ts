@@ -129,5 +129,10 @@ function storeMetrics({ gauge, counter }: Instruments) {
     storeBytes: gauge('layover_store_bytes', 'Bytes cached, and bytes pushed since the start', 'area'),
     storeObjects: gauge('layover_store_objects', 'Blobs cached, and blobs pushed since the start', 'area'),
     indexUp: gauge('layover_index_up', 'Whether the index answers'),
+    bucketUp: gauge(
+      'layover_bucket_up',
+      'Whether the bucket beneath the store does what it is asked to',
+      'bucket',
+    ),
   }
 }

@@ -90,8 +90,8 @@ export interface ObjectFile {
   readonly file: SharedFile
   /** Bytes of the file that are the object. */
   readonly size: number
-  /** Told of all bytes, in order, as they are sent. */
-  readonly sent?: (bytes: Buffer) => void
+  /** Told of all bytes, in order, before they are sent; waited for. */
+  readonly sent?: (bytes: Buffer) => void | Promise<void>
   /** Asked when all bytes are there, before the object is visible under its key: with false it never is. */
   readonly isRight?: () => boolean | Promise<boolean>
   readonly signal?: AbortSignal

@@ -105,6 +105,7 @@ export class Store implements ReadableContents {
   readonly #close: () => void
   readonly #dropped: Dropped
   readonly #unreadable: Unreadable
+  readonly #metrics: Metrics
 
   constructor(layout: Layout, deps: StoreDeps, { close, isOwner, doubtful }: Opened) {
     const { log, metrics, clock = systemClock, dropped = () => {}, used = () => {} } = deps
@@ -114,6 +115,7 @@ export class Store implements ReadableContents {
     const contentsOf = (area: 'cached' | 'pushed') =>
       new Contents({ files, metrics, area, pathOf: digest => layout[area](digest), doubts })
     this.layout = layout
+    this.#metrics = metrics
     this.doubtful = doubtful
     this.#files = files
     this.#close = () => {
@@ -233,6 +235,7 @@ export class Store implements ReadableContents {
   /** Sets the gauges of what is here. */
   measure(): void {
     this.#accounts?.measure()
+    if (this.shared) this.#metrics.bucketUp.set({ bucket: this.shared.name }, this.shared.isWorking ? 1 : 0)
   }
 
   /** Whether a file can be created: what readiness depends on. */

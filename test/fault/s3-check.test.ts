@@ -4,6 +4,8 @@ import { describe, expect, test, vi } from 'vitest'
 import { stringify } from 'yaml'
 import { runBackup } from '../../src/cli/backup.ts'
 import { runCheck } from '../../src/cli/check.ts'
+import { runGc } from '../../src/cli/gc.ts'
+import { runReindex } from '../../src/cli/reindex.ts'
 import { hasS3, type S3Service, startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
@@ -61,6 +63,18 @@ describe.runIf(hasS3)('layover check', () => {
     expect(err).toMatch(message)
     expect(err).not.toContain('layover-secret')
   })
+})
+
+test.runIf(hasS3)('layover reindex and layover gc work with the bucket', async () => {
+  await using at = await commandScene(() => ({}))
+  const told = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+  try {
+    expect(await runReindex(at.path, 'silent')).toBe(0)
+    expect(await runGc(at.path, { logLevel: 'silent', dryRun: false })).toBe(0)
+    expect(told).toHaveBeenCalledWith(expect.stringContaining('deleted 0 tags'))
+  } finally {
+    told.mockRestore()
+  }
 })
 
 test.runIf(hasS3)('layover backup leaves a bucket to those who run it', async () => {

@@ -21,7 +21,12 @@ async function ownersScene() {
   await bucket.probe()
   const settle = async () => {}
   const owner = (assertOwner = () => {}) =>
-    new ObjectRecords({ tier: new Tier({ objects: bucket, settle, clock, log }), layout, log, assertOwner })
+    new ObjectRecords({
+      tier: new Tier({ objects: bucket, patienceMs: 10_000, settle, clock, log }),
+      layout,
+      log,
+      assertOwner,
+    })
   return {
     owner,
     async [Symbol.asyncDispose]() {

@@ -79,8 +79,14 @@ describe.runIf(hasS3)('what is pushed', () => {
       const moved = await pushManifest(replica.to(app), pushed.root, 'v2')
       expect(moved.status).toBe(503)
     }
+    const bucketUp = async () =>
+      /^layover_bucket_up\{bucket="s3:\/\/layover"\} (\d)$/m.exec(
+        String((await replica.ask('/metrics')).body),
+      )?.[1]
+    expect(await bucketUp()).toBe('0')
     at.proxy.fail({ kind: 'none' })
     expect((await pushBlob(replica.to(app), Buffer.from('new'))).status).toBe(201)
+    expect(await bucketUp()).toBe('1')
     expect((await pushManifest(replica.to(app), pushed.root, 'v2')).status).toBe(201)
     expect(await at.keys(`names/_local/${app}/_tags`)).toHaveLength(2)
   })
@@ -187,8 +193,10 @@ describe.runIf(hasS3)('what is proxied', () => {
     await expectPulled(second, 'library/app', 'latest', proxied)
     expect(fetches(at).length).toBeGreaterThan(0)
     at.net.clearRequests()
-    at.proxy.fail({ kind: 'slow', delayMs: 100 })
+    at.proxy.fail({ kind: 'slow', delayMs: 50 })
     const third = await at.start()
+    const { lines } = third.layover
+    await vi.waitFor(() => expect(lines.map(({ msg }) => msg)).toContain('the bucket is in use'), patient)
     await expectPulled(third, 'library/app', 'latest', proxied)
     expect(fetches(at)).toEqual([])
   })
@@ -220,6 +228,18 @@ describe.runIf(hasS3)('what is proxied', () => {
     await vi.waitFor(async () => {
       expect((await at.read(keyOf('cached', digest))).equals(readContent(content))).toBe(true)
     }, patient)
+  })
+
+  test('is in the bucket when a replica has stopped', async () => {
+    await using at = await sharedScene()
+    at.net.hub.put('library/app', 'latest', proxied)
+    const replica = await at.start()
+    await expectPulled(replica, 'library/app', 'latest', proxied)
+    await replica.layover.stop()
+    const there = await at.keys('cached/')
+    expect(there).toEqual(
+      [...proxied.blobs, ...proxied.manifests].map(({ digest }) => keyOf('cached', digest)).sort(),
+    )
   })
 
   test('stays on the disk where the configuration says so', async () => {

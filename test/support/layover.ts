@@ -126,7 +126,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     publicUrl: setting.publicUrl,
     store: {
       path: setting.store?.path ?? dir.path,
-      s3: service && { ...service.options(), cached: true, ...setting.s3 },
+      s3: service && { ...service.options(), cached: true, patienceMs: 10_000, ...setting.s3 },
     },
     admin: setting.admin,
     index: setting.index,

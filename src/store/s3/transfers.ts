@@ -36,7 +36,7 @@ export class Transfers {
       const release = await this.#parts.acquire()
       try {
         const content = await readPart(file, 0, size)
-        sent?.(content)
+        await sent?.(content)
         return (await isRight()) && (await put(content))
       } finally {
         release()
@@ -90,7 +90,7 @@ export class Transfers {
       const release = await this.#parts.acquire()
       try {
         const content = await readPart(file, first, Math.min(bytes, file.size - first))
-        file.sent?.(content)
+        await file.sent?.(content)
         return { content, release }
       } catch (error) {
         release()

@@ -1,6 +1,8 @@
 /** Work for the object store that nobody waits for: once for each key, a few at a time, and again when it failed. */
+import { once } from 'node:events'
 import type { Logger } from '../../observe/log.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { Signal } from '../../stream/signal.ts'
 import { ObjectsFailure } from '../objects.ts'
 import { Quiet } from '../quiet.ts'
 import { restMs } from './tier.ts'
@@ -18,21 +20,25 @@ export class Behind {
   readonly #deps: BehindDeps
   readonly #quiet: Quiet
   readonly #waiting = new Map<string, () => Promise<void>>()
+  readonly #working = new Set<string>()
+  readonly #done = new Signal()
   readonly #closing = new AbortController()
-  #working = 0
+  #workers = 0
 
   constructor(deps: BehindDeps) {
     this.#deps = deps
     this.#quiet = new Quiet(deps.clock)
   }
 
-  /** Keys that wait or are being worked on. */
-  get size(): number {
-    return this.#waiting.size + this.#working
+  /** It waits or is being worked on. */
+  has(key: string): boolean {
+    return this.#waiting.has(key) || this.#working.has(key)
   }
 
-  has(key: string): boolean {
-    return this.#waiting.has(key)
+  /** Resolves when nothing waits any more, or at the signal. */
+  async settled(signal: AbortSignal): Promise<void> {
+    const ended = once(signal, 'abort')
+    while (this.#workers > 0 && !signal.aborted) await Promise.race([this.#done.next(), ended])
   }
 
   /** In place of a task that waits under the same key. */
@@ -49,7 +55,7 @@ export class Behind {
         ),
       )
     }
-    if (this.#working < this.#deps.atOnce) void this.#work()
+    if (this.#workers < this.#deps.atOnce) void this.#work()
   }
 
   close(): void {
@@ -58,16 +64,20 @@ export class Behind {
   }
 
   async #work(): Promise<void> {
-    this.#working += 1
+    this.#workers += 1
     for (let next = this.#next(); next; next = this.#next()) {
       const [key, task] = next
+      this.#working.add(key)
       try {
         await task()
       } catch (error) {
         await this.#failed(key, task, error)
+      } finally {
+        this.#working.delete(key)
       }
     }
-    this.#working -= 1
+    this.#workers -= 1
+    this.#done.fire()
   }
 
   #next(): [string, () => Promise<void>] | undefined {

@@ -1,4 +1,6 @@
 /** Bytes by digest in the object store: `cached/`, which may lose them, and `pushed/`, which may not. */
+import type { Hash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/log.ts'
 import { algorithmOf, type Digest, digestFrom, digestOf, hashFor } from '../../oci/digest.ts'
@@ -10,6 +12,8 @@ import type { Tier } from './tier.ts'
 
 /** Each is taken away, or replaced, within moments. */
 const maxDamaged = 1000
+/** Bytes: hashed in a fraction of a millisecond. */
+const hashedAtOnce = 256 * 1024
 /** What is read whole is a manifest. */
 const maxWholeBytes = 2 ** 30
 
@@ -79,7 +83,7 @@ export class SharedBytes {
     const hash = hashFor(digest)
     const file = {
       ...stored,
-      sent: (bytes: Buffer) => void hash.update(bytes),
+      sent: (bytes: Buffer) => hashInTurns(hash, bytes),
       isRight: () => digestFrom(algorithmOf(digest), hash) === digest,
     }
     return this.#deps.tier.use(async bucket => (await bucket.putFile(bytesKey(area, digest), file)) !== false)
@@ -125,5 +129,13 @@ export class SharedBytes {
     if (content === undefined || digestOf(content, algorithmOf(digest)) === digest) return content
     this.damaged(area, digest)
     return undefined
+  }
+}
+
+/** Others have their turn in between. */
+async function hashInTurns(hash: Hash, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length; at += hashedAtOnce) {
+    hash.update(bytes.subarray(at, at + hashedAtOnce))
+    await setImmediate()
   }
 }

@@ -23,6 +23,8 @@ import { Tier } from './tier.ts'
 /** Uploads behind the answers, of several parts each. */
 const uploadsAtOnce = 2
 const copiesAtOnce = 8
+/** A stop waits no longer. */
+const drainMs = 3_000
 /** Of each kind. */
 const mostWaiting = 50_000
 
@@ -30,6 +32,8 @@ export interface SharedOptions {
   readonly objects: Objects
   /** What was fetched from upstreams goes there too. */
   readonly keepsCached: boolean
+  /** Who can do without it waits no longer. */
+  readonly patienceMs: number
   /** Throws when this process may not write records of local repositories any more. */
   readonly assertOwner?: () => void
 }
@@ -57,7 +61,8 @@ export class Shared {
 
   constructor(deps: SharedDeps) {
     const { objects, keepsCached, assertOwner = () => {}, layout, log, clock, cached, capacity } = deps
-    const tier = new Tier({ objects, settle: bucket => settleBucket(bucket, layout), clock, log })
+    const { patienceMs } = deps
+    const tier = new Tier({ objects, patienceMs, settle: bucket => settleBucket(bucket, layout), clock, log })
     const uploads = new Behind({ clock, log, atOnce: uploadsAtOnce, max: mostWaiting })
     const copies = new Behind({ clock, log, atOnce: copiesAtOnce, max: mostWaiting })
     this.#tier = tier
@@ -90,6 +95,11 @@ export class Shared {
     return this.#tier.isConditional
   }
 
+  /** What it was asked for last it did. */
+  get isWorking(): boolean {
+    return this.#tier.isWorking
+  }
+
   /** Whether the object store can be used. Rejects with ObjectsFailure. */
   assertUsable(): Promise<void> {
     return this.#tier.use(async () => {})
@@ -103,6 +113,13 @@ export class Shared {
   /** Aborts what earlier processes began to write in parts. */
   reap(olderThanMs: number, now: number): Promise<number> {
     return this.#tier.use(bucket => bucket.reap(olderThanMs, now))
+  }
+
+  /** Waits a little for what is on its way into the object store, if that works: a disk may not be seen again. */
+  async drain(): Promise<void> {
+    if (!this.isWorking) return
+    const signal = AbortSignal.timeout(drainMs)
+    await Promise.all(this.#behind.map(behind => behind.settled(signal)))
   }
 
   close(): void {

@@ -9,13 +9,13 @@ import { Quiet } from '../quiet.ts'
 
 /** So long nobody who can do without it asks an object store that failed. */
 export const restMs = 5_000
-/** Who can do without it waits no longer. */
-const patienceMs = 1_000
 
 export interface TierDeps {
   readonly objects: Objects
   /** Resolves when the object store is known to be this store's. */
   readonly settle: (objects: Objects) => Promise<void>
+  /** Who can do without it waits no longer. */
+  readonly patienceMs: number
   readonly clock: Clock
   readonly log: Logger
 }
@@ -41,6 +41,11 @@ export class Tier {
     return this.#deps.objects.isConditional
   }
 
+  /** What it was asked for last it did. */
+  get isWorking(): boolean {
+    return !this.#isFailing
+  }
+
   /** It has not just failed. */
   get isUp(): boolean {
     return this.#deps.clock.monotonic() >= this.#restsUntil
@@ -64,6 +69,7 @@ export class Tier {
     task: (objects: Objects, signal: AbortSignal) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     if (!this.isUp) return undefined
+    const { patienceMs } = this.#deps
     const late = new AbortController()
     const timer = setTimeout(
       () => late.abort(new ObjectsFailure('timeout', `${this.name}: no answer in ${patienceMs} ms`)),

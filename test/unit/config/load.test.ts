@@ -412,6 +412,7 @@ upstreams: [{registry: a.test}]`,
       timeouts: { connectMs: 2_000, requestMs: 10_000, idleMs: 30_000 },
       connections: 128,
       cached: true,
+      patienceMs: 1_000,
     })
     expect(stringify(redacted)).toContain('secretAccessKey: <redacted>')
     expect(stringify(redacted)).not.toContain('s3cret')
