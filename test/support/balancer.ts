@@ -1,8 +1,8 @@
 /** What stands in front of several replicas: each request goes to the next of them, whatever connection it came by. */
 import { once } from 'node:events'
 import {
-  createServer,
   type ClientRequest,
+  createServer,
   type IncomingMessage,
   request,
   type Server,

@@ -1,6 +1,6 @@
 /** The network between two processes, as a TCP proxy: what goes through it passes, waits, is cut off, refused, delayed or slowed, as a test says from moment to moment. */
 import { once } from 'node:events'
-import { createServer, connect, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pacer } from '../fake/transmit.ts'
 

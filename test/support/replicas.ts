@@ -5,8 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { allDone } from '../../src/stream/all-done.ts'
 import { Daemon } from '../e2e/daemon.ts'
 import { environment } from '../e2e/environment.ts'
-import { NetworkLink } from './network-link.ts'
 import { freePort } from './free-port.ts'
+import { NetworkLink } from './network-link.ts'
 import type { S3Service } from './s3.ts'
 
 const startTimeoutMs = 30_000
