@@ -19,7 +19,6 @@ import { createMetrics } from '../observe/metrics.ts'
 import { countedBy, sum } from '../observe/sum.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
-import { localRegistry } from '../store/layout.ts'
 import { openAdmin } from './admin.ts'
 import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
@@ -28,6 +27,7 @@ import { meetBucket } from './shared.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
+import { note } from './workers/note.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
 import { Servers, type Spawn } from './workers/servers.ts'
 
@@ -333,15 +333,4 @@ class Program implements Layover {
       },
     })
   }
-}
-
-/** What a server has given is in use. */
-function note(report: Report, { store, catalog, holdings }: Parts): void {
-  if (report.kind === 'used') {
-    store.use(report.digests)
-    return
-  }
-  const { key, digest } = report
-  const owner = key.registry === localRegistry ? holdings : catalog
-  owner.notePull(key, digest)
 }

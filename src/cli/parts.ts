@@ -89,19 +89,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   }
   const replica = await openReplicaOf(given, { answers, hotPath, begun, objects: shared?.objects })
   term.replica = replica
-  const changing = async (key: RepositoryKey) => {
-    answers.changing(key)
-    await Promise.all([replica?.begin(key), changes()?.begin(key)])
-  }
-  const changed = async (key: RepositoryKey) => {
-    answers.changed(key)
-    replica?.end(key)
-    await changes()?.end(key)
-  }
-  const tagChanged = async (key: RepositoryKey) => {
-    await changing(key)
-    await changed(key)
-  }
+  const { changing, changed, tagChanged } = tellers({ answers, replica, changes })
   const cachedChanged = (key: RepositoryKey) => {
     pins.changed(key)
     return tagChanged(key)
@@ -115,10 +103,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
   const { completion } = holdings
-  const deps = {
-    ...{ store, index, life, catalog, holdings, completion },
-    ...{ clock, log, metrics, background, replicas },
-  }
+  const held = { store, index, life, catalog, holdings, completion }
+  const deps = { ...held, clock, log, metrics, background, replicas }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
@@ -129,6 +115,28 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
   return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+/** A change of a repository, told to whoever answers for it from memory. */
+function tellers({
+  answers,
+  replica,
+  changes,
+}: Pick<Parts, 'answers' | 'replica'> & Pick<PartsDeps, 'changes'>) {
+  const changing = async (key: RepositoryKey) => {
+    answers.changing(key)
+    await Promise.all([replica?.begin(key), changes()?.begin(key)])
+  }
+  const changed = async (key: RepositoryKey) => {
+    answers.changed(key)
+    replica?.end(key)
+    await changes()?.end(key)
+  }
+  const tagChanged = async (key: RepositoryKey) => {
+    await changing(key)
+    await changed(key)
+  }
+  return { changing, changed, tagChanged }
 }
 
 /** Undefined where there is one replica alone. */

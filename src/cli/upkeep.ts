@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Finding as Damage, Report as Scrubbed } from '../scrub/run.ts'
 import { Scrub } from '../scrub/scrub.ts'
@@ -33,6 +34,10 @@ export interface UpkeepDeps
 }
 
 const everyMs = 3_600_000
+
+function notOurs(): RegistryError {
+  return new RegistryError('UNAVAILABLE', 'another replica owns what was pushed: have it collect the garbage')
+}
 /** An upload into a bucket takes less. */
 const partsLifeMs = 86_400_000
 
@@ -51,7 +56,10 @@ export class Upkeep {
     this.collections = new Job({
       ...deps,
       name: 'garbage collection',
-      task: (options, watching) => collection.collect({ ...options, ...watching }),
+      task: async (options, watching) => {
+        if (!deps.mayCollect()) throw notOurs()
+        return collection.collect({ ...options, ...watching })
+      },
     })
     this.scrubs = new Job({
       ...deps,

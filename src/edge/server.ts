@@ -102,7 +102,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     try {
       exchange = deps.asItsClients?.(given) ?? given
     } catch (error) {
-      return void responder.respond(given, Promise.reject(error as Error))
+      return void responder.respond(given, Promise.reject(error))
     }
     const answering = deps.answer(exchange, draining)
     void (answering ? responder.respond(exchange, answering) : pages(exchange.request, exchange.response))

@@ -40,7 +40,7 @@ interface Entry {
 /** Undefined when it could have happened; else the first operation that no order explains. The register is empty at first. */
 export function unexplained(operations: readonly Operation[]): Operation | undefined {
   const entries = entriesOf(operations)
-  const done = new Array<boolean>(operations.length).fill(false)
+  const done = operations.map(() => false)
   const seen = new Set<string>()
   const stack: { number: number; before: string | undefined }[] = []
   let value: string | undefined
