@@ -37,11 +37,13 @@ export async function startS3({ tls = false } = {}) {
   }
   const start = async () => {
     const child = spawn(command, [...args, '--keep-alive', '--quiet', 'posix', dir.path], { stdio: 'ignore' })
-    const ended = once(child, 'exit')
+    const kill = () => child.kill('SIGKILL')
+    process.once('exit', kill) // of a test that failed before it could stop it
+    const ended = once(child, 'exit').finally(() => process.off('exit', kill))
     await accepting(port, child)
     return {
       async stop() {
-        child.kill('SIGKILL')
+        kill()
         await ended
       },
     }
