@@ -1,6 +1,5 @@
 /** Cached copies dropped, so that the next pull asks upstream. Bytes stay until they are evicted: others may hold them too. */
 
-import { entriesOf } from '../index/folders.ts'
 import { fromDashed } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
@@ -77,11 +76,11 @@ async function dropAll(
     dropped.manifests += held.length
     held = await cachedListings.manifests(key, { ...page, last: held.at(-1)?.digest })
   }
-  for await (const { name } of entriesOf(store.layout.blobs(key))) {
-    const digest = fromDashed(name)
-    if (!digest) continue
-    await catalog.dropBlob(key, digest)
-    dropped.blobs += 1
+  for await (const names of store.names.in(store.layout.blobs(key), atOnce)) {
+    for (const digest of names.map(fromDashed).filter(found => found !== undefined)) {
+      await catalog.dropBlob(key, digest)
+      dropped.blobs += 1
+    }
   }
   await catalog.index.dropRepository(key)
 }

@@ -4,12 +4,12 @@
  * its blobs, at one moment.
  */
 import { readFile } from 'node:fs/promises'
-import { namesOf } from '../index/folders.ts'
 import { blobEntry, manifestEntry, referrerEntry, tagEntry } from '../index/records.ts'
 import { type Digest, fromDashed } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import type { Layout, RepositoryKey } from '../store/layout.ts'
+import { diskNames } from '../store/names.ts'
 import type { StoredRecord } from '../store/records.ts'
 import { allDone } from '../stream/all-done.ts'
 import { Coalescer } from '../stream/coalesce.ts'
@@ -59,7 +59,7 @@ export class RepositoryCopy {
   }
 
   async #each(folder: string, task: (name: string) => Promise<void>): Promise<void> {
-    for await (const names of namesOf(folder, atOnce)) await allDone(names.map(task))
+    for await (const names of diskNames.in(folder, atOnce)) await allDone(names.map(task))
   }
 
   async #tag(tag: Tag): Promise<boolean> {

@@ -4,6 +4,7 @@ import type { Counted } from '../index/reindex.ts'
 import type { Logger } from '../observe/log.ts'
 import { readFormat } from '../store/format.ts'
 import { Layout } from '../store/layout.ts'
+import { diskNames } from '../store/names.ts'
 import { ifThere } from '../store/system-error.ts'
 import { BackupBytes } from './bytes.ts'
 import { type Entry, nameOf } from './entry.ts'
@@ -99,7 +100,7 @@ class Run {
   }
 
   async #copyAll(list: ListWriter): Promise<void> {
-    for await (const key of localRepositories(this.#store)) {
+    for await (const key of localRepositories({ layout: this.#store, names: diskNames })) {
       const before = list.count
       await new RepositoryCopy(key, {
         store: this.#store,

@@ -3,6 +3,7 @@ import { type Taken, takeBackup } from '../backup/take.ts'
 import { loadConfig } from '../config/load.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { assertOnDisk } from './shared.ts'
 
 /** Resolves with the exit code. */
 export async function runBackup(
@@ -11,6 +12,7 @@ export async function runBackup(
 ): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
+    assertOnDisk(config, 'back up')
     const log = createLogger(logLevel)
     const taken = await takeBackup({ root: config.store.path, path: folder, log, verify })
     return tell(taken, log)

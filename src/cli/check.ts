@@ -1,4 +1,4 @@
-/** `layover check`: the configuration in effect, without secrets, or every mistake in it. */
+/** `layover check`: the configuration in effect, without secrets, or every mistake in it; and whether its bucket can be used. */
 import { stringify } from 'yaml'
 import { openRedis, RedisDown, type RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
@@ -6,6 +6,7 @@ import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { createLogger } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { checkBucket } from './check-bucket.ts'
 
 /** Writes as the index does, what goes at once. */
 const tryIt = `return redis.call('SET', KEYS[1], '', 'PX', 1)`
@@ -36,7 +37,11 @@ export async function runCheck(path: string, out: Output, err: Output): Promise<
     const { config, redacted } = await loadConfig(path)
     out.write(stringify(redacted))
     if (config.index) err.write(`${await aboutRedis(config.index)}\n`)
-    return 0
+    const bucket = await checkBucket(config)
+    if (!bucket) return 0
+    if (bucket.isUsable) out.write(`# ${bucket.line}\n`)
+    else err.write(`layover: ${bucket.line}\n`)
+    return bucket.isUsable ? 0 : 1
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     err.write(`${error.message}\n`)

@@ -2,6 +2,7 @@
 import { BackupFailed } from '../backup/failure.ts'
 import { ConfigError } from '../config/problem.ts'
 import { IndexLost } from '../index/reindex.ts'
+import { ObjectsFailure } from '../store/objects.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { AdminRefused } from './admin-client.ts'
 
@@ -17,10 +18,13 @@ export function exitCodeOf(error: unknown, advice?: string): number {
   }
   if (!isExpected(error)) throw error
   const more = advice !== undefined && error instanceof StoreUnusable ? `; ${advice}` : ''
-  process.stderr.write(`layover: ${error.message}${more}\n`)
+  const message = error instanceof ObjectsFailure ? error.said : error.message
+  process.stderr.write(`layover: ${message}${more}\n`)
   return 1
 }
 
 function isExpected(error: unknown): error is Error {
-  return [StoreUnusable, BackupFailed, IndexLost, AdminRefused].some(expected => error instanceof expected)
+  return [StoreUnusable, BackupFailed, IndexLost, AdminRefused, ObjectsFailure].some(
+    expected => error instanceof expected,
+  )
 }

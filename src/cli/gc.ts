@@ -11,6 +11,7 @@ import { openStore } from '../store/store.ts'
 import { closedUpstream } from '../upstream/closed.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
 import { namespaceOf, resolverOf } from './resolver.ts'
+import { openShared } from './shared.ts'
 
 /** Resolves with the exit code. */
 export function runGc(configPath: string, options: WorkOptions): Promise<number> {
@@ -28,7 +29,7 @@ const work: LongWork<Finding, Report> = {
 
 async function collectHere(config: Config, { log, ...options }: HereOptions<Finding>): Promise<Report> {
   const metrics = createMetrics()
-  const store = await openStore(config.store.path, { log, metrics })
+  const store = await openStore(config.store.path, { log, shared: await openShared(config), metrics })
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
   const holdings = new Holdings({ index, store, clock, log })
   const resolver = resolverOf(config, ({ options }) => closedUpstream(options))

@@ -4,12 +4,14 @@ import type { Listening } from '../admin/listen.ts'
 import type { Redis } from '../cluster/redis.ts'
 import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
-import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
+import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
 import { answerReplica } from '../edge/replica.ts'
+import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
@@ -22,6 +24,7 @@ import { openAdmin } from './admin.ts'
 import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
+import { meetBucket } from './shared.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
@@ -137,6 +140,7 @@ class Program implements Layover {
       throw error
     }
     const { background, store, pins } = started
+    background.run(() => meetBucket(store, this.#log))
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
     background.run(() => this.#tidy(started))
@@ -169,6 +173,8 @@ class Program implements Layover {
     const { drainMs } = this.#config.limits
     await this.#replicas?.leave()
     const quiet = this.#admin?.close(drainMs)
+    started.edge.leave()
+    await started.replica?.handOver() // while others still reach us
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
@@ -176,6 +182,7 @@ class Program implements Layover {
     await this.#replicas?.close()
     await started.push.uploads.stop()
     await Promise.all([started.holdings.stop(), started.catalog.stop()])
+    await started.replica?.stop()
     await this.#upstreams.destroy()
     await started.index.close()
     started.store.close()
@@ -205,6 +212,7 @@ class Program implements Layover {
     const start = (): Order & { kind: 'start' } => ({
       kind: 'start',
       config: this.#configOfServers(),
+      sharesLocalNames: started.replica !== undefined,
       inlet,
       index: started.index.shared,
       doubtful: started.store.doubtful,
@@ -228,7 +236,7 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, hotPath }: Parts): Edge {
+  #edge({ store, hotPath, replica }: Parts): Edge {
     return createEdge({
       hotPath,
       log: this.#log,
@@ -238,7 +246,11 @@ class Program implements Layover {
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
-      answer: exchange => this.#answerReplica(exchange) ?? answerRegistry(exchange, this.#current()),
+      asItsClients: exchange => asItsClients(exchange, replica?.signatures),
+      answer: exchange =>
+        replica?.answer(exchange) ??
+        this.#answerReplica(exchange) ??
+        answerRegistry(exchange, this.#current()),
       pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
     })
   }
@@ -273,8 +285,9 @@ class Program implements Layover {
     return this.#registry
   }
 
-  #assemble({ pull, push, inventory, hotPath }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory, hotPath, replica }: Started): RegistryDeps {
     return {
+      localNames: replica?.names ?? ownLocalNames,
       pull,
       push,
       inventory,
@@ -307,6 +320,7 @@ class Program implements Layover {
       log: this.#log,
       metrics: this.#metrics,
       signal: this.#stopping.signal,
+      mayCollect: () => parts.replica === undefined || parts.replica.ownership.owner.kind === 'self',
       policyOf: key => namespaceOf(key, this.#current().resolver),
       quarantined: digest => {
         parts.answers.clear() // whoever gave it

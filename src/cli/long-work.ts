@@ -13,6 +13,8 @@ export interface LongWork<Finding, Report> {
   readonly summaryOf: (report: Report, dryRun: boolean) => string
   /** Whether all is as it should be. */
   readonly isDone: (report: Report) => boolean
+  /** What is to be known before, if anything. */
+  readonly noteOn?: (config: Config) => string
   /** For who finds the store in other hands. */
   readonly advice: string
 }
@@ -31,12 +33,13 @@ export interface WorkOptions {
 /** Resolves with the exit code. */
 export async function carryOut<Finding, Report>(
   configPath: string,
-  { path, here, lineOf, summaryOf, isDone, advice }: LongWork<Finding, Report>,
+  { path, here, lineOf, summaryOf, isDone, noteOn = () => '', advice }: LongWork<Finding, Report>,
   { logLevel, dryRun }: WorkOptions,
 ): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
     const told = (finding: Finding) => void process.stdout.write(lineOf(finding))
+    process.stdout.write(noteOn(config))
     const serving = await AdminClient.find(config.store.path)
     const report = serving
       ? ((await serving.follow(path, { dryRun }, finding => told(finding as Finding))) as Report)

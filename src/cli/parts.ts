@@ -1,7 +1,8 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
-import { Pins } from '../collect/pins.ts'
+
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
+import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
@@ -24,6 +25,9 @@ import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
+import { openReplica, type Replica, type ReplicaDeps } from './replica.ts'
+import { publicPathOf } from './resolver.ts'
+import { openShared } from './shared.ts'
 import type { Changes } from './workers/changes.ts'
 
 export interface PartsDeps {
@@ -58,6 +62,8 @@ export interface Parts {
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  /** Undefined: one alone. */
+  readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
   readonly cachedChanged: (key: RepositoryKey) => Promise<void>
 }
@@ -71,14 +77,21 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pinsKnown: () => pins.known,
     stopping,
   }
-  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity })
+  const shared = await openShared(config())
+  const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const changing = (key: RepositoryKey) => changes()?.begin(key)
-  const changed = (key: RepositoryKey) => {
-    answers.drop(key)
-    return changes()?.end(key)
+  const hotPath = new HotPath({ answers, clock, metrics, lines })
+  const replica = await openReplicaOf(given, { answers, hotPath, index, objects: shared?.objects })
+  const changing = async (key: RepositoryKey) => {
+    answers.changing(key)
+    await Promise.all([replica?.begin(key), changes()?.begin(key)])
+  }
+  const changed = async (key: RepositoryKey) => {
+    answers.changed(key)
+    replica?.end(key)
+    await changes()?.end(key)
   }
   const tagChanged = async (key: RepositoryKey) => {
     await changing(key)
@@ -88,7 +101,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pins.changed(key)
     return tagChanged(key)
   }
-  const holdings = new Holdings({ index, store, clock, log, changing, changed })
+  const owned = replica ? { owned: replica.owned } : {}
+  const holdings = new Holdings({ index, store, clock, log, changing, changed, ...owned })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
@@ -118,8 +132,25 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  const hotPath = new HotPath({ ...deps, answers, lines })
-  return { ...deps, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+  return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+/** Undefined where there is one replica alone. */
+async function openReplicaOf(
+  { config, log, clock }: PartsDeps,
+  { index, ...held }: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'objects'> & { index: Index },
+): Promise<Replica | undefined> {
+  const { replica } = config()
+  if (!replica) return undefined
+  return openReplica(replica, {
+    ...held,
+    hasLocalNames: config().local.length > 0,
+    clock,
+    log,
+    publicPath: () => publicPathOf(config()),
+    begun: async () => index.renew(),
+    putAway: async () => {},
+  })
 }
 
 /** Read each time, so that a reload takes effect at once. */

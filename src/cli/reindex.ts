@@ -10,13 +10,18 @@ import { systemClock } from '../runtime/clock.ts'
 import { openStore } from '../store/store.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { openIndex } from './index-place.ts'
+import { openShared } from './shared.ts'
 
 /** Resolves with the exit code. */
 export async function runReindex(configPath: string, logLevel: LogLevel): Promise<number> {
   try {
     const { config } = await loadConfig(configPath)
     const log = createLogger(logLevel)
-    const store = await openStore(config.store.path, { log, metrics: createMetrics() })
+    const store = await openStore(config.store.path, {
+      log,
+      shared: await openShared(config),
+      metrics: createMetrics(),
+    })
     const deps = { log, clock: systemClock }
     const redis = config.index && (await openRedis(config.index, deps))
     const { index } = await openIndex({ store, redis, ...deps })

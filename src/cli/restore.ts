@@ -3,6 +3,7 @@ import { restoreBackup } from '../backup/restore.ts'
 import { loadConfig } from '../config/load.ts'
 import { createLogger, type LogLevel } from '../observe/log.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { assertOnDisk } from './shared.ts'
 
 export interface RestoreArgs {
   readonly folder: string
@@ -16,6 +17,7 @@ export async function runRestore(configPath: string, args: RestoreArgs): Promise
   const { folder, replace, verify, logLevel } = args
   try {
     const { config } = await loadConfig(configPath)
+    assertOnDisk(config, 'restore')
     const log = createLogger(logLevel)
     const restored = await restoreBackup({ root: config.store.path, path: folder, log, replace, verify })
     if (restored.damaged === 0) log.info(restored, 'restore complete')

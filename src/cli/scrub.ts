@@ -9,6 +9,7 @@ import { type Finding, isSound, type Report } from '../scrub/run.ts'
 import { Scrub } from '../scrub/scrub.ts'
 import { openStore } from '../store/store.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
+import { noteOnBucket } from './shared.ts'
 
 /** Resolves with the exit code. */
 export function runScrub(configPath: string, options: WorkOptions): Promise<number> {
@@ -21,6 +22,7 @@ const work: LongWork<Finding, Report> = {
   lineOf,
   summaryOf,
   isDone: isSound,
+  noteOn: config => noteOnBucket(config, 'checked whenever it is read'),
   advice: 'who serves a store scrubs it (store.scrubEvery)',
 }
 

@@ -9,6 +9,7 @@ import { readFormat } from '../store/format.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { openStoreReader } from '../store/store.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { noteOnBucket } from './shared.ts'
 
 /** Resolves with the exit code. */
 export async function runStats(configPath: string, { json }: { json: boolean }): Promise<number> {
@@ -20,7 +21,8 @@ export async function runStats(configPath: string, { json }: { json: boolean }):
     const stats = await countStore(store.layout)
     const scrub = await readProgress(store)
     store.close()
-    process.stdout.write(json ? `${JSON.stringify({ ...stats, scrub })}\n` : textOf(stats, scrub))
+    const note = noteOnBucket(config, 'not counted')
+    process.stdout.write(json ? `${JSON.stringify({ ...stats, scrub })}\n` : note + textOf(stats, scrub))
     return 0
   } catch (error) {
     return exitCodeOf(error)

@@ -23,6 +23,8 @@ export interface UpkeepDeps
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Whether what was pushed is ours to look after. */
+  readonly mayCollect: () => boolean
   readonly policyOf: (key: RepositoryKey) => Policy | undefined
   /** Pushed bytes were damaged, and are not to be given any more. */
   readonly quarantined: (digest: Digest) => void
@@ -31,6 +33,8 @@ export interface UpkeepDeps
 }
 
 const everyMs = 3_600_000
+/** An upload into a bucket takes less. */
+const partsLifeMs = 86_400_000
 
 export class Upkeep {
   readonly collections: Job<MayBeDry, Garbage, Collected>
@@ -75,7 +79,7 @@ export class Upkeep {
       await this.#reap()
       await this.#deps.pins.refresh()
       if (!this.scrubs.isRunning) background.run(() => this.#scrubbing.ifDue(signal)) // for hours, perhaps
-      if (!this.collections.isRunning) await this.#collecting.ifDue(signal)
+      if (!this.collections.isRunning && this.#deps.mayCollect()) await this.#collecting.ifDue(signal)
       await clock.sleep(everyMs, signal).catch(() => {}) // the stop ends the loop
     }
   }
@@ -85,10 +89,18 @@ export class Upkeep {
     try {
       const files = await store.reapPartials(config().limits.partialMs, clock.now())
       const uploads = await push.uploads.reap()
+      await this.#reapShared()
       if (files + uploads > 0)
         log.info({ files, uploads }, 'deleted what unfinished fetches and uploads had left behind')
     } catch (error) {
       log.error({ err: error }, 'what was left unfinished could not be looked through')
     }
+  }
+
+  /** What no upload that is still going on can be. A bucket that fails has been told of. */
+  async #reapShared(): Promise<void> {
+    const { store, clock, log } = this.#deps
+    const parts = await store.shared?.reap(partsLifeMs, clock.now()).catch(() => 0)
+    if (parts) log.info({ parts }, 'aborted uploads into the bucket that had never ended')
   }
 }

@@ -1,5 +1,5 @@
 /** The one Redis that the index, claims and messages share: asked for a moment only, and left alone for a while after it failed. */
-import { Cluster, type Redis as Client } from 'ioredis'
+import { type Redis as Client, Cluster } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { formatRedisAddress } from './redis-address.ts'

@@ -1,12 +1,10 @@
 /** Pushed bytes that no record of a local repository names. */
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import type { PushedFile } from '../store/pushed.ts'
-import { ifThere } from '../store/system-error.ts'
 import { Marks } from './marks.ts'
 import type { Run } from './run.ts'
-import { countOf, eachLink, pushedDigests } from './walk.ts'
+import { countOf, eachLink } from './walk.ts'
 
 /** So many candidates are in memory, and cost one more walk over the records. */
 const candidatesAtOnce = 20_000
@@ -19,9 +17,9 @@ const candidatesAtOnce = 20_000
 export async function collectBytes(run: Run): Promise<void> {
   const { store, holdings, signal, log } = run
   const { layout } = store
-  const count = await countOf(pushedDigests(layout), signal)
+  const count = await countOf(store.pushed.digests(), signal)
   if (count === 0) return
-  if (!(await isThere(layout.localNames))) {
+  if (!(await store.names.isThere(layout.localNames))) {
     log.error(
       { folder: layout.localNames, files: count },
       'there are no records of what was pushed: its bytes are left alone',
@@ -32,7 +30,7 @@ export async function collectBytes(run: Run): Promise<void> {
   using _ = holdings.watch.begin((_key, digest) => marks.add(digest))
   await eachKeptLink(run, digest => marks.add(digest))
   const candidates = new Set<Digest>()
-  for await (const digests of pushedDigests(layout)) {
+  for await (const digests of store.pushed.digests()) {
     for (const digest of digests) {
       signal.throwIfAborted()
       if (marks.has(digest)) continue
@@ -70,14 +68,10 @@ function eachKeptLink({ store, signal, doomed }: Run, keep: (digest: Digest) => 
   const found = (digest: Digest, folder: string, name: string) => {
     if (doomed.size === 0 || !doomed.has(join(folder, name))) keep(digest)
   }
-  return eachLink(store.layout, { signal, found })
+  return eachLink(store, { signal, found })
 }
 
 /** Under its name for so long that who put it there has had time to write a record, also over a restart. */
 function isOld({ graceMs, isPast }: Run, { changedAt }: PushedFile): boolean {
   return isPast(changedAt, graceMs())
-}
-
-async function isThere(folder: string): Promise<boolean> {
-  return (await ifThere(access(folder).then(() => true))) ?? false
 }

@@ -49,8 +49,7 @@ export class Collection {
 }
 
 async function collectAll(run: Run): Promise<void> {
-  const { layout } = run.store
-  for await (const key of localRepositories(layout)) {
+  for await (const key of localRepositories(run.store)) {
     run.signal.throwIfAborted()
     await collectOrSkip(run, key)
   }

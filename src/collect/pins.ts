@@ -1,6 +1,6 @@
 /** Which cached blobs are pinned, by the configuration of the day and by who asked for it: worked out from the records, and anew when they change. */
 import type { Catalog } from '../index/catalog.ts'
-import { namesOf, repositoriesIn } from '../index/folders.ts'
+import { repositoriesIn } from '../index/folders.ts'
 import type { Logger } from '../observe/log.ts'
 import { type Digest, fromDashed } from '../oci/digest.ts'
 import { viewManifest } from '../oci/manifest.ts'
@@ -121,7 +121,7 @@ export class Pins {
   /** Those that may have something pinned; some of them twice. */
   async *#repositories(): AsyncGenerator<RepositoryKey> {
     for (const [registry, pins] of this.#deps.configured())
-      if (pins.length > 0) yield* repositoriesIn(this.#deps.store.layout, registry)
+      if (pins.length > 0) yield* repositoriesIn(this.#deps.store, registry)
     yield* this.#askedNow
   }
 
@@ -164,13 +164,14 @@ export class Pins {
   }
 
   async #addAll(key: RepositoryKey, digests: Set<Digest>): Promise<void> {
-    for await (const names of namesOf(this.#deps.store.layout.manifests(key), namesAtOnce))
+    const { names: recordNames, layout } = this.#deps.store
+    for await (const names of recordNames.in(layout.manifests(key), namesAtOnce))
       for (const name of names) await this.#add(fromDashed(name), digests)
   }
 
   async #addTagged(key: RepositoryKey, pins: readonly Pin[], digests: Set<Digest>): Promise<void> {
     const { store, catalog } = this.#deps
-    for await (const names of namesOf(store.layout.tags(key), namesAtOnce))
+    for await (const names of store.names.in(store.layout.tags(key), namesAtOnce))
       for (const name of names) {
         if (!isTag(name) || !pins.some(({ tags = '*' }) => matchesPattern(tags, name))) continue
         await this.#add((await catalog.tag(key, name))?.digest, digests)

@@ -23,17 +23,17 @@ export class ManifestDamaged extends Error {
 /** @throws ManifestDamaged */
 export async function collectRepository(run: Run, key: RepositoryKey): Promise<void> {
   const { store, holdings, signal } = run
-  const { layout } = store
+  const { layout, names } = store
   const policy = run.policyOf(key)
-  const manifests = await countOf(digestsIn(layout.manifests(key)), signal)
-  const blobs = await countOf(digestsIn(layout.blobs(key)), signal)
+  const manifests = await countOf(digestsIn(names, layout.manifests(key)), signal)
+  const blobs = await countOf(digestsIn(names, layout.blobs(key)), signal)
   if (manifests + blobs === 0) return
   const used = new Marks(manifests + blobs)
   using _ = holdings.watch.begin((of, digest) => {
     if (isSameRepository(of, key)) used.add(digest)
   })
   const gone = policy ? await expireTags(run, key, { policy, used }) : new Set<never>()
-  for await (const digests of digestsIn(layout.manifests(key))) {
+  for await (const digests of digestsIn(names, layout.manifests(key))) {
     for (const digest of digests) {
       signal.throwIfAborted()
       for (const child of await childrenOf(run, digest)) used.add(child)
@@ -41,7 +41,7 @@ export async function collectRepository(run: Run, key: RepositoryKey): Promise<v
   }
   if (policy && policy.untaggedMs < Number.POSITIVE_INFINITY) {
     for await (const digest of digestsOfTags(run, key, gone)) used.add(digest)
-    for await (const digests of digestsIn(layout.manifests(key)))
+    for await (const digests of digestsIn(names, layout.manifests(key)))
       for (const digest of digests) await judgeManifest(run, key, { digest, policy, used })
   }
   await collectBlobs(run, key, used)
@@ -95,7 +95,7 @@ async function holdsManifest({ store }: Run, key: RepositoryKey, digest: Digest)
 async function collectBlobs(run: Run, key: RepositoryKey, used: Marks): Promise<void> {
   const { store, signal } = run
   let batch: Digest[] = []
-  for await (const digests of digestsIn(store.layout.blobs(key))) {
+  for await (const digests of digestsIn(store.names, store.layout.blobs(key))) {
     for (const digest of digests) {
       signal.throwIfAborted()
       if (used.has(digest)) continue

@@ -1,5 +1,4 @@
 /** The tags of a local repository, and the rules on how long they are kept. */
-import { entriesOf } from '../index/folders.ts'
 import { manifestEntry, tagEntry } from '../index/records.ts'
 import { type Digest, fromDashed } from '../oci/digest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
@@ -94,6 +93,9 @@ async function factsOf(run: Run, key: RepositoryKey): Promise<TagFacts[]> {
   return facts
 }
 
+/** Waited for together. */
+const namesAtOnce = 256
+
 /** Signatures and the like stay with what they are about. */
 async function isAboutHeld(run: Run, key: RepositoryKey, tag: Tag): Promise<boolean> {
   const digest = fromDashed(aboutDigest.exec(tag)?.[1] ?? '')
@@ -101,9 +103,9 @@ async function isAboutHeld(run: Run, key: RepositoryKey, tag: Tag): Promise<bool
 }
 
 async function* tagsOf({ store, signal }: Run, key: RepositoryKey): AsyncGenerator<Tag> {
-  for await (const { name } of entriesOf(store.layout.tags(key))) {
+  for await (const names of store.names.in(store.layout.tags(key), namesAtOnce)) {
     signal.throwIfAborted()
-    if (isTag(name)) yield name
+    yield* names.filter(isTag)
   }
 }
 

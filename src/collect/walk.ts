@@ -1,8 +1,8 @@
 /** What lies in the store's folders, some names at a time, with none of it in memory whole. */
 import { join } from 'node:path'
-import { namesOf } from '../index/folders.ts'
-import { type Digest, fromDashed, isDigest } from '../oci/digest.ts'
-import type { Layout } from '../store/layout.ts'
+import type { Place } from '../index/folders.ts'
+import { type Digest, fromDashed } from '../oci/digest.ts'
+import type { RecordNames } from '../store/names.ts'
 
 /** Gone through in one turn of the loop: well under a millisecond. */
 const namesAtOnce = 256
@@ -14,11 +14,11 @@ const namesAtOnce = 256
  * @param found with the digest and the folder and name of the record
  */
 export async function eachLink(
-  layout: Layout,
+  { layout, names: recordNames }: Place,
   { signal, found }: { signal: AbortSignal; found: (digest: Digest, folder: string, name: string) => void },
 ): Promise<void> {
   const below = async (folder: string): Promise<void> => {
-    for await (const names of namesOf(folder, namesAtOnce)) {
+    for await (const names of recordNames.in(folder, namesAtOnce)) {
       for (const name of names) {
         signal.throwIfAborted()
         const path = join(folder, name)
@@ -28,7 +28,7 @@ export async function eachLink(
     }
   }
   const within = async (folder: string): Promise<void> => {
-    for await (const names of namesOf(folder, namesAtOnce)) {
+    for await (const names of recordNames.in(folder, namesAtOnce)) {
       signal.throwIfAborted()
       for (const name of names) {
         const digest = fromDashed(name)
@@ -40,31 +40,12 @@ export async function eachLink(
 }
 
 /** The digests that records in a folder are named after. */
-export async function* digestsIn(folder: string): AsyncGenerator<readonly Digest[]> {
-  for await (const names of namesOf(folder, namesAtOnce))
-    yield names.map(fromDashed).filter(digest => digest !== undefined)
-}
-
-/** Whatever lies among the pushed bytes where its digest belongs. */
-export async function* pushedDigests(layout: Layout): AsyncGenerator<readonly Digest[]> {
-  for await (const algorithms of namesOf(layout.pushedBytes, namesAtOnce))
-    for (const algorithm of algorithms)
-      for await (const shards of namesOf(join(layout.pushedBytes, algorithm), namesAtOnce))
-        for (const shard of shards) yield* pushedIn(layout, algorithm, shard)
-}
-
-async function* pushedIn(
-  layout: Layout,
-  algorithm: string,
-  shard: string,
+export async function* digestsIn(
+  recordNames: RecordNames,
+  folder: string,
 ): AsyncGenerator<readonly Digest[]> {
-  const folder = join(layout.pushedBytes, algorithm, shard)
-  for await (const names of namesOf(folder, namesAtOnce)) {
-    yield names
-      .map(name => `${algorithm}:${name}`)
-      .filter(isDigest)
-      .filter(digest => layout.pushed(digest).startsWith(`${folder}/`))
-  }
+  for await (const names of recordNames.in(folder, namesAtOnce))
+    yield names.map(fromDashed).filter(digest => digest !== undefined)
 }
 
 export async function countOf(

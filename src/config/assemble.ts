@@ -4,10 +4,11 @@ import type { RedisOptions } from '../cluster/redis.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
-import type { Config, UpstreamConfig } from './config.ts'
+import type { Config, S3Config, UpstreamConfig } from './config.ts'
 import type { Credentials } from './credentials-schema.ts'
 import { hub, hubAliases, hubUrl } from './docker-hub.ts'
 import { defaultName } from './local-rules.ts'
+import type { S3Entry } from './s3-schema.ts'
 import type { ConfigFile, LocalEntry } from './schema.ts'
 import type { UpstreamEntry } from './upstream-schema.ts'
 
@@ -21,7 +22,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     hosts: file.hosts,
     publicUrl: file.publicUrl,
     admin: adminAddress(file),
-    store: { path: resolvePath(file.store.path) },
+    store: { path: resolvePath(file.store.path), s3: file.store.s3 && bucketOf(file.store.s3) },
     index: redisOptions(file),
     collection: { everyMs: file.store.collectEvery, graceMs: file.store.grace },
     capacity: { maxBytes: file.store.maxSize ?? Number.POSITIVE_INFINITY, minFree: file.store.minFree },
@@ -66,6 +67,25 @@ function redisOptions({ index }: ConfigFile): RedisOptions | undefined {
 function adminAddress({ admin }: ConfigFile): AdminAddress | undefined {
   if (!('listen' in admin)) return { host: '127.0.0.1', port: 8081, isDefault: true }
   return admin.listen && { ...admin.listen, isDefault: false }
+}
+
+function bucketOf({ accessKeyId, secretAccessKey, timeouts, ...entry }: S3Entry): S3Config {
+  const { bucket, region, endpoint, prefix = '', pathStyle = endpoint !== undefined, ca } = entry
+  return {
+    bucket,
+    region,
+    endpoint,
+    prefix,
+    pathStyle,
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined
+        ? undefined
+        : { accessKeyId, secretAccessKey },
+    ca,
+    timeouts: { connectMs: timeouts.connect, requestMs: timeouts.request, idleMs: timeouts.idle },
+    connections: entry.connections,
+    cached: entry.cached,
+  }
 }
 
 interface Context {

@@ -5,6 +5,7 @@ import type { RedisOptions } from '../cluster/redis.ts'
 import type { Pin } from '../collect/pins.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
+import type { S3Options } from '../store/s3/options.ts'
 import type { UpstreamOptions } from '../upstream/upstream.ts'
 
 export interface Config {
@@ -15,7 +16,11 @@ export interface Config {
   readonly publicUrl: string | undefined
   /** Where the admin API listens besides its socket; undefined: nowhere. */
   readonly admin: AdminAddress | undefined
-  readonly store: { readonly path: string }
+  readonly store: {
+    readonly path: string
+    /** Undefined: the disk is all there is. */
+    readonly s3?: S3Config | undefined
+  }
   /** Undefined: SQLite, in the store. */
   readonly index: RedisOptions | undefined
   readonly collection: {
@@ -54,6 +59,11 @@ export interface ReplicaConfig {
   readonly ca: string | undefined
   /** Origin of the one that owns the local namespaces. */
   readonly owner: string | undefined
+}
+
+export interface S3Config extends S3Options {
+  /** What was fetched from upstreams goes there too. */
+  readonly cached: boolean
 }
 
 /** So many bytes of a disk, and such a share of it. */

@@ -4,7 +4,7 @@ import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
-import type { Config, DiskShare, ReplicaConfig, UpstreamConfig } from './config.ts'
+import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 const redacted = '<redacted>'
@@ -24,6 +24,7 @@ export function effective(config: Config): unknown {
       ...(capacity.minFree ? { minFree: formatShare(capacity.minFree) } : {}),
       scrubEvery: formatDuration(scrub.everyMs),
       scrubRate: formatSize(scrub.bytesPerSecond),
+      ...(store.s3 ? { s3: effectiveBucket(store.s3) } : {}),
     },
     index: index ? effectiveRedis(index) : 'sqlite',
     ...(config.replica ? { replica: effectiveReplica(config.replica) } : {}),
@@ -156,6 +157,21 @@ function connection(options: UpstreamOptions): object {
     http2: options.http2,
     ...effectiveTls(tls),
     ...(proxy === undefined ? {} : { proxy: redactUser(proxy) }),
+  }
+}
+
+function effectiveBucket({ credentials, ca, timeouts, endpoint, prefix, ...bucket }: S3Config): unknown {
+  return {
+    ...bucket,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(prefix === '' ? {} : { prefix }),
+    ...(credentials ? { accessKeyId: credentials.accessKeyId, secretAccessKey: redacted } : {}),
+    ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    timeouts: {
+      connect: formatDuration(timeouts.connectMs),
+      request: formatDuration(timeouts.requestMs),
+      idle: formatDuration(timeouts.idleMs),
+    },
   }
 }
 

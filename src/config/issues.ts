@@ -17,6 +17,8 @@ const secretKeys = new Set<PropertyKey>([
   'secret',
   'proxy',
   'index',
+  'accessKeyId',
+  'secretAccessKey',
 ])
 
 /** Of one mapping: whoever has more has another kind of file. */

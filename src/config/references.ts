@@ -5,7 +5,18 @@ import type { Problem } from './problem.ts'
 import { readFailure, type Sources } from './sources.ts'
 
 /** Under these keys a value may be `file:path`. */
-const fileKeys = new Set(['username', 'password', 'secret', 'sentinelPassword', 'token', 'ca', 'cert', 'key'])
+const fileKeys = new Set([
+  'username',
+  'password',
+  'secret',
+  'sentinelPassword',
+  'token',
+  'ca',
+  'cert',
+  'key',
+  'accessKeyId',
+  'secretAccessKey',
+])
 /** Texts of several lines; a secret has one. */
 const pemKeys = new Set(['ca', 'cert', 'key'])
 

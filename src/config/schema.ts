@@ -19,6 +19,7 @@ import {
   parseTagPattern,
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
+import { s3 } from './s3-schema.ts'
 import { upstream } from './upstream-schema.ts'
 import {
   amount,
@@ -62,14 +63,6 @@ const listener = z.strictObject({
     }),
 })
 
-const s3 = z.strictObject({
-  bucket: plain('text').meta({ description: 'The bucket.' }),
-  region: plain('text').optional().meta({ description: 'Its region.' }),
-  endpoint: plain('URL').optional().meta({ description: 'For services other than AWS.' }),
-  prefix: plain('text').optional().meta({ description: 'In front of every object name.' }),
-  pathStyle: flag.optional().meta({ description: 'The bucket stands in the path and not in the host.' }),
-})
-
 const store = z.strictObject({
   path: z.string().min(1).default('./data').meta({
     form: 'path',
@@ -100,9 +93,11 @@ const store = z.strictObject({
   scrubRate: size().prefault('32MiB').meta({
     description: 'So many bytes a second at most are read for that; 0: no limit.',
   }),
-  s3: notYet(s3)
-    .optional()
-    .meta({ form: 'keys', description: 'A tier that replicas share; the disk becomes its cache.' }),
+  s3: s3.optional().meta({
+    form: 'keys',
+    description:
+      'A bucket of AWS or of a compatible service that replicas share. It is where what was pushed is kept; the disk becomes its cache.',
+  }),
 })
 
 const replica = z.strictObject({

@@ -1,4 +1,5 @@
 /** What a handler of a read is given: the request with its name resolved. */
+import type { Standing } from '../cluster/ownership.ts'
 import { type ErrorCode, RegistryError } from '../oci/errors.ts'
 import type { Pull } from '../pull/pull.ts'
 import type { Reads } from '../pull/reads.ts'
@@ -10,6 +11,8 @@ export interface ContentCall {
   readonly exchange: Exchange
   readonly resolved: Resolved
   readonly pull: Reads
+  /** By whose leave a local name is answered; undefined: it needs none. */
+  readonly under?: Standing | undefined
 }
 
 export interface Call extends ContentCall {

@@ -20,6 +20,6 @@ export async function answerContent(
   const answer = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)
     : answerBlob(call, operation.digest, hotPath.worthBytes(call.exchange, begun)))
-  hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved) })
+  hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
   return answer
 }

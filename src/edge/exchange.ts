@@ -14,6 +14,10 @@ export interface Exchange {
   readonly client: string | undefined
   /** It was passed on by a sibling process, which answers its client and tells of it (inward.ts). */
   readonly inward: boolean
+  /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
+  readonly fromReplica: boolean
+  /** Path of the `publicUrl` of the replica that the client asked; undefined: ours. */
+  readonly publicPath: string | undefined
   /** As the client sent it, without the query and still encoded. */
   readonly path: string
   readonly query: URLSearchParams
@@ -58,6 +62,8 @@ export function openExchange(
     role,
     client: request.socket.remoteAddress,
     inward: false,
+    fromReplica: false,
+    publicPath: undefined,
     path: mark < 0 ? url : url.slice(0, mark),
     query: mark < 0 ? noQuery : new URLSearchParams(url.slice(mark + 1)),
     requestId: nextRequestId(),

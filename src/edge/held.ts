@@ -10,6 +10,7 @@ import { type Exchange, isReading } from './exchange.ts'
 import type { Forward } from './forward.ts'
 import type { HotPath } from './hot-path.ts'
 import { resolveName } from './names.ts'
+import { isPassedOn } from './replica-origin.ts'
 import { parseRoute } from './route.ts'
 
 export interface HeldDeps {
@@ -18,6 +19,8 @@ export interface HeldDeps {
   readonly reads: Reads
   readonly hotPath: HotPath
   readonly forward: Pick<Forward, 'answer'>
+  /** Whether local names are another replica's, of which the primary knows. */
+  readonly sharesLocalNames: boolean
   readonly log: Logger
 }
 
@@ -31,11 +34,13 @@ export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<An
 async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefined> {
   const { resolver, reads, hotPath, log } = deps
   if (!isReading(exchange) || exchange.request.headers['cdn-loop'] !== undefined) return undefined
+  if (isPassedOn(exchange)) return undefined
   try {
     const route = parseRoute(exchange.path, name => resolver.knows(name))
     const { operation } = route ?? {}
     if (!route || (operation?.kind !== 'manifest' && operation?.kind !== 'blob')) return undefined
     const resolved = resolveName(exchange, route, operation, resolver)
+    if (resolved.local && deps.sharesLocalNames) return undefined
     return await answerContent({ exchange, resolved, pull: reads }, operation, hotPath)
   } catch (error) {
     if (!(error instanceof NotKnown || error instanceof RegistryError))

@@ -1,8 +1,9 @@
 /** Answers kept whole: what is asked most is given from memory, without disk, index or upstream. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
+import { signatureHeader } from '../cluster/signature.ts'
 import type { Tally } from '../observe/tally.ts'
-import type { RepositoryKey } from '../store/layout.ts'
+import { keyText, type RepositoryKey } from '../store/layout.ts'
 import type { Answer } from './answer.ts'
 import type { Facts } from './exchange.ts'
 import { Kept, type Lasting } from './kept.ts'
@@ -54,6 +55,8 @@ export class HotAnswers {
   readonly warm: Kept<WarmAnswer>
   /** How often large answers were asked for lately. */
   readonly #asked = new LRUCache<string, number>({ max: maxAsked, ttl: againMs })
+  /** Repositories that change right now, and how many times over. */
+  readonly #changing = new Map<string, number>()
   #changes = 0
 
   /** @param maxBytes half of it for each: however many large ones are asked for, the small ones stay */
@@ -73,6 +76,25 @@ export class HotAnswers {
     const times = (this.#asked.get(target) ?? 0) + 1
     this.#asked.set(target, times, { noUpdateTTL: true })
     return times === 2 ? warmBytes : hotBytes
+  }
+
+  /** Nothing of the repository is kept until `changed`: who has seen the new is not to see the old after it. */
+  changing(key: RepositoryKey): void {
+    const name = keyText(key)
+    this.#changing.set(name, (this.#changing.get(name) ?? 0) + 1)
+    this.drop(key)
+  }
+
+  changed(key: RepositoryKey): void {
+    const name = keyText(key)
+    const left = (this.#changing.get(name) ?? 0) - 1
+    if (left > 0) this.#changing.set(name, left)
+    else this.#changing.delete(name)
+    this.drop(key)
+  }
+
+  isChanging(key: RepositoryKey): boolean {
+    return this.#changing.has(keyText(key))
   }
 
   /** Something of the repository is not what it was. */
@@ -105,6 +127,7 @@ function isParticular(headers: IncomingHttpHeaders): boolean {
     headers['if-range'] !== undefined ||
     headers['cdn-loop'] !== undefined ||
     headers.expect !== undefined ||
+    headers[signatureHeader] !== undefined ||
     headers['transfer-encoding'] !== undefined
   )
 }

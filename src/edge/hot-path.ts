@@ -87,18 +87,19 @@ export class HotPath {
     return worth > hotBytes && this.#mayHold(exchange) ? worth : hotBytes
   }
 
-  keep(exchange: Exchange, answer: Answer, { target, since, keys }: Keeping): void {
+  keep(exchange: Exchange, answer: Answer, { target, since, keys, under }: Keeping): void {
     const { answers, clock } = this.#deps
     const { content, status } = answer
     const { provenance } = exchange.facts
-    if (target === undefined || since !== answers.changes) return
+    if (target === undefined || since !== answers.changes || under?.holds === false) return
+    if (keys.some(key => answers.isChanging(key))) return
     if (status !== 200 || content.kind !== 'buffer' || provenance?.outcome !== 'hit') return
     const { ageMs, lastsMs } = provenance
     if (lastsMs === undefined) return
     const now = clock.now()
     const { path, facts } = exchange
     const body = content.buffer
-    const lasting = { keys, until: now + lastsMs, bytes: body.length }
+    const lasting = { keys, under, until: now + lastsMs, bytes: body.length }
     const checkedAt = ageMs === undefined ? undefined : now - ageMs
     if (body.length <= hotBytes)
       answers.hot.keep(target, { ...lasting, checkedAt, form: { path, answer, body, facts } }, now)
@@ -164,9 +165,7 @@ export interface Begun {
   readonly since: number
 }
 
-interface Keeping extends Begun {
-  readonly keys: Lasting['keys']
-}
+interface Keeping extends Begun, Pick<Lasting, 'keys' | 'under'> {}
 
 interface Told {
   request: IncomingMessage

@@ -18,7 +18,7 @@ export interface InventoryDeps {
   readonly repositories: Pick<Repositories, 'page' | 'of' | 'count'>
   readonly revisions: Pick<Revisions, 'page'>
   readonly holdings: Pick<Holdings, 'exists'>
-  readonly store: Pick<Store, 'layout'>
+  readonly store: Pick<Store, 'layout' | 'names'>
   /** Upload sessions, of one repository or of all. */
   readonly openUploads: (key?: RepositoryKey) => Promise<readonly OpenUpload[]>
 }

@@ -1,5 +1,6 @@
 /** Answers by the target of their request, the least recently used given up first, and ended by any change of what they tell of. */
 import { LRUCache } from 'lru-cache'
+import type { Standing } from '../cluster/ownership.ts'
 import { wasLately } from '../index/noted-times.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 
@@ -11,6 +12,8 @@ export interface Lasting {
   readonly until: number
   /** Of its body. */
   readonly bytes: number
+  /** It is given only while this holds; undefined: always. */
+  readonly under?: Standing | undefined
 }
 
 /** Beside its body and its target an entry takes about so much. */
@@ -36,7 +39,8 @@ export class Kept<T extends Lasting> {
     if (!found) return undefined
     const { answer, keptAt } = found
     // Once an hour the long way is taken, so that the use is noted.
-    if (now < answer.until && now >= keptAt && wasLately(keptAt, now)) return answer
+    const isDue = now < answer.until && now >= keptAt && wasLately(keptAt, now)
+    if (isDue && answer.under?.holds !== false) return answer
     this.#answers.delete(target)
     return undefined
   }

@@ -1,5 +1,6 @@
 /** The distribution API: from a request to the handler of its operation. */
 
+import type { Standing } from '../cluster/ownership.ts'
 import type { Write } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
@@ -7,7 +8,7 @@ import type { Pull } from '../pull/pull.ts'
 import type { Target } from '../pull/target.ts'
 import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
-import type { Resolved, Resolver } from '../resolve/resolve.ts'
+import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
@@ -19,6 +20,7 @@ import { answerInventory } from './extension.ts'
 import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
+import type { LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { answerReferrers } from './referrers.ts'
@@ -31,6 +33,7 @@ export interface RegistryDeps {
   readonly pull: Pull
   readonly push: Push
   readonly hotPath: HotPath
+  readonly localNames: LocalNames
   readonly inventory: Omit<InventoryDeps, 'resolver'>
   readonly resolver: Resolver
   /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
@@ -60,16 +63,36 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   if (exchange.role === 'mirror' && (!isRead || operation.kind === 'uploads'))
     return refusePush(exchange, 'only pulls are taken at this address')
   if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
-  if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover')
-    return isRead
-      ? answerInventory(inventoryCall(exchange, route, deps), operation)
-      : refuseMethod(readMethods)
+  if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover') {
+    if (!isRead) return refuseMethod(readMethods)
+    const here = () => answerInventory(inventoryCall(exchange, route, deps), operation)
+    return deps.resolver.locals.length === 0 ? here() : deps.localNames.answer(exchange, { here })
+  }
   const resolved = resolveName(exchange, route, operation, deps.resolver)
-  const address = `${deps.publicPath}${route.base}${operation.name}`
-  if (!isRead || operation.kind === 'uploads')
+  const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
+  if (!resolved.local) return here()
+  const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
+  return deps.localNames.answer(exchange, { here, keys: isContent ? keysOf(resolved) : undefined })
+}
+
+interface Named {
+  readonly exchange: Exchange
+  readonly resolved: Resolved
+  readonly deps: RegistryDeps
+  readonly route: Route
+  readonly under: Standing | undefined
+}
+
+function answerNamed(
+  { exchange, resolved, deps, route, under }: Named,
+  operation: NamedOperation,
+): Promise<Answer> {
+  const address = `${exchange.publicPath ?? deps.publicPath}${route.base}${operation.name}`
+  if (!isReading(exchange) || operation.kind === 'uploads')
     return answerWrite({ exchange, resolved, deps, address }, operation)
   const { pull, hotPath, limits } = deps
-  return answerRead({ exchange, resolved, pull, address, pageLimit: limits().pageLimit }, operation, hotPath)
+  const { pageLimit } = limits()
+  return answerRead({ exchange, resolved, pull, address, pageLimit, under }, operation, hotPath)
 }
 
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
@@ -91,7 +114,7 @@ async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath
 
 function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
   const { inventory, resolver, publicPath, limits } = deps
-  const base = `${publicPath}${route.base}`
+  const base = `${exchange.publicPath ?? publicPath}${route.base}`
   return { exchange, deps: { ...inventory, resolver }, base, pageLimit: limits().pageLimit }
 }
 

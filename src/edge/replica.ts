@@ -1,5 +1,5 @@
 /** What other replicas ask of this one, beside what they pass on for their clients: bytes, and answers of upstreams. */
-import { tell, failureHeader } from '../cluster/failures.ts'
+import { failureHeader, tell } from '../cluster/failures.ts'
 import { peerHeaders, replicaPath } from '../cluster/peers.ts'
 import { type Signatures, signatureHeader } from '../cluster/signature.ts'
 import { parseDigest } from '../oci/digest.ts'

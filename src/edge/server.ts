@@ -10,12 +10,15 @@ import type { HotPath } from './hot-path.ts'
 import { Inward } from './inward.ts'
 import { type BoundAddress, type ListenAddress, Listener, type Role } from './listener.ts'
 import { createPages, type PagesDeps } from './pages.ts'
+import { isPassedOn } from './replica-origin.ts'
 import { createResponder } from './respond.ts'
 import type { Inlet } from './sibling.ts'
 import { watchTaken } from './wire.ts'
 
 export interface EdgeDeps extends Witness {
   readonly hotPath: HotPath
+  /** The exchange with who it is for. @throws RegistryError for who says so falsely */
+  readonly asItsClients?: (exchange: Exchange) => Exchange
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
   readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
@@ -40,6 +43,8 @@ export interface Edge {
    * @throws when one cannot be used
    */
   renew(addresses: readonly ListenAddress[]): void
+  /** Not ready from now on: answers end their connections. */
+  leave(): void
   /** Takes no new connections and ends the idle ones; resolves when all have ended, or are cut at the deadline. */
   drain(deadlineMs: number): Promise<void>
 }
@@ -92,7 +97,13 @@ export function createEdge(deps: EdgeDeps): Edge {
     hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
   })
 
-  const respond = (exchange: Exchange) => {
+  const respond = (given: Exchange) => {
+    let exchange = given
+    try {
+      exchange = deps.asItsClients?.(given) ?? given
+    } catch (error) {
+      return void responder.respond(given, Promise.reject(error as Error))
+    }
     const answering = deps.answer(exchange, draining)
     void (answering ? responder.respond(exchange, answering) : pages(exchange.request, exchange.response))
   }
@@ -102,7 +113,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (request.socket.destroyed) return
     if (!draining && deps.hotPath.answer(request, response)) return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role)
-    watch(exchange, deps)
+    if (!isPassedOn(exchange)) watch(exchange, deps) // who is asked by a client tells of it
     respond(exchange)
   }
 
@@ -123,6 +134,10 @@ export function createEdge(deps: EdgeDeps): Edge {
 
     renew(addresses) {
       for (const listener of listeners) listener.renew(addresses)
+    },
+
+    leave() {
+      draining = true
     },
 
     async drain(deadlineMs) {

@@ -8,7 +8,7 @@ import { isTag, type Tag } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
-import { entriesOf, hasEntries, holdsAny, namesOf, repositoriesOf } from './folders.ts'
+import { hasEntries, holdsAny, repositoriesOf } from './folders.ts'
 import type { Index, Whole } from './index.ts'
 
 /** Reading puts into the index what it did not know. */
@@ -71,13 +71,13 @@ export class Completion {
 
   /** Reads every record of a listing that the index does not know, and marks it. */
   async complete(key: RepositoryKey, what: Whole, filler: Filler): Promise<void> {
-    const { index } = this.#deps
+    const { index, store } = this.#deps
     const { epoch } = index
     const doubts = this.#doubts
     if (what === 'referrers') {
-      for await (const { name } of entriesOf(this.#folder(key, what))) {
-        const subject = fromDashed(name)
-        if (subject) await this.#fill(key, { referrersOf: subject }, filler)
+      for await (const names of store.names.in(this.#folder(key, what), atOnce)) {
+        for (const subject of names.map(fromDashed))
+          if (subject) await this.#fill(key, { referrersOf: subject }, filler)
       }
     } else await this.#fill(key, what, filler)
     if (doubts === this.#doubts) await index.markComplete(key, what, epoch)
@@ -86,9 +86,9 @@ export class Completion {
   async completeRepositories(): Promise<void> {
     const { index, store } = this.#deps
     const { epoch } = index
-    for await (const key of repositoriesOf(store.layout)) {
+    for await (const key of repositoriesOf(store)) {
       this.#stopping.signal.throwIfAborted()
-      if (await holdsAny(store.layout, key)) await index.putRepository(key)
+      if (await holdsAny(store, key)) await index.putRepository(key)
     }
     await index.markRepositoriesComplete(epoch)
   }
@@ -97,7 +97,7 @@ export class Completion {
   hasFolder(key: RepositoryKey, what: Whole): Promise<boolean> {
     const folder =
       typeof what === 'string' ? this.#deps.store.layout.repository(key) : this.#folder(key, what)
-    return hasEntries(folder)
+    return hasEntries(this.#deps.store.names, folder)
   }
 
   /** The index may miss an entry of the listing, which is not to be called whole; nor by who completes it right now. */
@@ -113,7 +113,7 @@ export class Completion {
   }
 
   async #fill(key: RepositoryKey, what: Exclude<Whole, 'referrers'>, filler: Filler): Promise<void> {
-    for await (const names of namesOf(this.#folder(key, what), atOnce)) {
+    for await (const names of this.#deps.store.names.in(this.#folder(key, what), atOnce)) {
       this.#stopping.signal.throwIfAborted()
       await Promise.all(names.map(name => fillOne({ key, what, name }, filler)))
       await setImmediate() // what the index knows is passed over without a pause of its own

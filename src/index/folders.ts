@@ -1,11 +1,11 @@
 /** What lies in the folders of the store's records, read as it is needed: none of it is ever in memory whole. */
-import type { Dir, Dirent } from 'node:fs'
+import type { Dirent } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { type Algorithm, type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName } from '../oci/name.ts'
 import { type Layout, localRegistry, type RepositoryKey } from '../store/layout.ts'
-import { isCode } from '../store/system-error.ts'
+import { isNoFolder, type RecordNames } from '../store/names.ts'
 
 /** Entries that the system is asked for at a time. */
 const bufferSize = 256
@@ -20,83 +20,56 @@ export async function* entriesOf(folder: string): AsyncGenerator<Dirent> {
   }
 }
 
-/**
- * Names in a folder in no order, some at a time; none when there is no such folder. Each time in the same array: of arrays
- * that are often held for long V8 makes the next ones among the old objects, where the dead ones keep every name in memory.
- */
-export async function* namesOf(folder: string, count: number): AsyncGenerator<readonly string[]> {
-  let dir: Dir
-  try {
-    dir = await opendir(folder, { bufferSize })
-  } catch (error) {
-    if (isNoFolder(error)) return
-    throw error
-  }
-  const names: string[] = []
-  try {
-    for (await readNext(dir, names, count); names.length > 0; await readNext(dir, names, count)) yield names
-  } finally {
-    await dir.close()
-  }
+/** Where records lie, and how their folders are read. */
+export interface Place {
+  readonly layout: Layout
+  readonly names: RecordNames
 }
 
-/** None at the end. As an async iterable the folder makes several promises of each name: a million names show it. */
-function readNext(dir: Dir, names: string[], count: number): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  names.length = 0
-  const read = () =>
-    dir.read((error, entry) => {
-      if (error) return reject(error)
-      if (entry) names.push(entry.name)
-      if (!entry || names.length === count) return resolve()
-      read()
-    })
-  read()
-  return promise
-}
-
-function isNoFolder(error: unknown): boolean {
-  return isCode(error, 'ENOENT', 'ENOTDIR')
-}
+/** Names of a folder of records that are waited for together. */
+const namesAtOnce = 256
 
 /** Whether the repository has any record of its own. */
-export async function holdsAny(layout: Layout, key: RepositoryKey): Promise<boolean> {
+export async function holdsAny({ layout, names }: Place, key: RepositoryKey): Promise<boolean> {
   for (const folder of [layout.tags(key), layout.manifests(key), layout.blobs(key)]) {
-    if (await hasEntries(folder)) return true
+    if (await hasEntries(names, folder)) return true
   }
   return false
 }
 
-export async function hasEntries(folder: string): Promise<boolean> {
-  for await (const _ of entriesOf(folder)) return true
+export async function hasEntries(names: RecordNames, folder: string): Promise<boolean> {
+  for await (const _ of names.in(folder, 1)) return true
   return false
 }
 
 /** Every repository that has a folder for records, whether or not anything is in it. */
-export async function* repositoriesOf(layout: Layout): AsyncGenerator<RepositoryKey> {
-  for await (const { name } of entriesOf(layout.names)) yield* repositoriesIn(layout, name)
+export async function* repositoriesOf(place: Place): AsyncGenerator<RepositoryKey> {
+  for await (const { name } of entriesOf(place.layout.names))
+    if (name !== localRegistry) yield* repositoriesIn(place, name)
+  yield* localRepositories(place)
 }
 
-export function repositoriesIn(layout: Layout, registry: string): AsyncGenerator<RepositoryKey> {
-  return repositoriesBelow(layout, registry, join(layout.names, registry))
+export function repositoriesIn(place: Place, registry: string): AsyncGenerator<RepositoryKey> {
+  return repositoriesBelow(place, registry, join(place.layout.names, registry))
 }
 
-export function localRepositories(layout: Layout): AsyncGenerator<RepositoryKey> {
-  return repositoriesBelow(layout, localRegistry, layout.localNames)
+export function localRepositories(place: Place): AsyncGenerator<RepositoryKey> {
+  return repositoriesIn(place, localRegistry)
 }
 
 /** Those of one registry, in a folder of its records. */
 async function* repositoriesBelow(
-  layout: Layout,
+  place: Place,
   registry: string,
   folder: string,
 ): AsyncGenerator<RepositoryKey> {
   let hasRecords = false
-  for await (const { name } of entriesOf(folder)) {
-    if (name.startsWith('_')) hasRecords = true
-    else yield* repositoriesBelow(layout, registry, join(folder, name))
+  for await (const names of place.names.in(folder, namesAtOnce)) {
+    const below = names.filter(name => !name.startsWith('_'))
+    hasRecords ||= below.length < names.length
+    for (const name of below) yield* repositoriesBelow(place, registry, join(folder, name))
   }
-  const repository = relative(join(layout.names, registry), folder).replaceAll(sep, '/')
+  const repository = relative(join(place.layout.names, registry), folder).replaceAll(sep, '/')
   if (hasRecords && isRepositoryName(repository)) yield { registry, repository }
 }
 

@@ -61,7 +61,7 @@ export async function rebuildIndex(
     await between?.()
   }
   await completion.completeRepositories() // soon done, and asked for by who wants to see everything
-  for await (const key of repositoriesOf(store.layout)) {
+  for await (const key of repositoriesOf(store)) {
     const isLocal = key.registry === localRegistry
     const filler = counting(isLocal ? holdings : catalog, counted, after)
     for (const listing of isLocal ? localListings : proxiedListings) {
@@ -71,7 +71,7 @@ export async function rebuildIndex(
         failed(error)
       })
     }
-    if (await holdsAny(store.layout, key)) counted.repositories += 1
+    if (await holdsAny(store, key)) counted.repositories += 1
   }
   await index.flush()
   if (index.epoch !== epoch || !index.up) throw new IndexLost()

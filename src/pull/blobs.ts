@@ -10,6 +10,7 @@ import type { Flights } from './flights.ts'
 import { type Forwarded, Forwards } from './forwards.ts'
 import { Mended } from './mended.ts'
 import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
+import { sharedFirst } from './shared-source.ts'
 import { disagree, isSound } from './sound.ts'
 import { type Source, upstreamSource } from './source.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
@@ -130,6 +131,11 @@ export class Blobs {
 
   async #follow(target: Target, digest: Digest, { known, unverified }: Following): Promise<BlobAnswer> {
     this.#visibility.assertNotAbsent(target, digest)
+    // What other replicas have put into the object store is given when upstream says that it is in this repository.
+    if (!known && (await this.#isShared(digest))) {
+      await this.#visibility.confirm(target, digest)
+      return this.#follow(target, digest, { known: true, unverified })
+    }
     const expectedSize = await this.#deps.catalog.index.childSize(keyOf(target), digest)
     const stored = await this.#deps.store.open(digest)
     // From here to the flight nothing is waited for: one that ended meanwhile would have left its bytes.
@@ -142,7 +148,8 @@ export class Blobs {
       return this.#follow(target, digest, { known: true, unverified })
     }
     if (stored) return this.#fromStore(target, digest, stored, collapsed)
-    const source = this.#source(target)
+    const upstream = this.#source(target)
+    const source = ours ? sharedFirst({ store: this.#deps.store, upstream }) : upstream
     const bytes = this.#flights.follow(digest, source, { expectedSize, unverified })
     try {
       const size = await this.#visibility.guard(target, digest, () => bytes.size())
@@ -152,6 +159,13 @@ export class Blobs {
       bytes.close()
       throw error
     }
+  }
+
+  /** The disk has none of it, and nobody is just fetching it. */
+  async #isShared(digest: Digest): Promise<boolean> {
+    const { shared } = this.#deps.store
+    if (!shared || this.#flights.find(digest)) return false
+    return (await shared.bytes.cachedSize(digest)) !== undefined
   }
 
   #source(target: Target): Source {

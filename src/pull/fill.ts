@@ -167,9 +167,11 @@ class Fill {
     }
   }
 
-  async #verify({ name }: Source, hash: GrowingHash): Promise<void> {
+  async #verify(source: Source, hash: GrowingHash): Promise<void> {
     const { digest } = this.#flight
+    const { name } = source
     if ((await hash.digest()) === digest) return this.#flight.announceVerified()
+    source.wrong?.(digest)
     this.#nearer?.lied()
     throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${digest}`)
   }

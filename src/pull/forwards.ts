@@ -78,7 +78,7 @@ export class Forwards {
 
   /** The whole blob, for who asks next, unless it came here while the range was being relayed. */
   async #fetchBehind(target: Target, digest: Digest, size: number): Promise<void> {
-    if ((await this.#deps.store.size(digest)) === size) return
+    if ((await this.#deps.store.sizeHere(digest)) === size) return
     this.#flights.fetch(digest, this.#sourceOf(target), size)
   }
 

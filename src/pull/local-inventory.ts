@@ -1,16 +1,19 @@
 /** How much a repository holds, counted by its records. */
-import { entriesOf } from '../index/folders.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 
+/** Waited for together. */
+const namesAtOnce = 256
+
 /** Manifests that any of the repositories holds. */
 export async function countManifests(
-  { layout }: Pick<Store, 'layout'>,
+  { layout, names }: Pick<Store, 'layout' | 'names'>,
   keys: readonly RepositoryKey[],
 ): Promise<number> {
-  const names = new Set<string>()
+  const found = new Set<string>()
   for (const key of keys) {
-    for await (const { name } of entriesOf(layout.manifests(key))) names.add(name)
+    for await (const some of names.in(layout.manifests(key), namesAtOnce))
+      for (const name of some) found.add(name)
   }
-  return names.size
+  return found.size
 }

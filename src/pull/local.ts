@@ -1,6 +1,6 @@
 /** Reading what local repositories hold. Nobody else has it: what is damaged is an error, and never merely absent. */
 
-import type { ManifestEntry, Page } from '../index/index.ts'
+import type { BlobEntry, ManifestEntry, Page } from '../index/index.ts'
 import type { Holdings } from '../index/local/holdings.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -10,6 +10,7 @@ import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ReadableContents, StoredBlob } from '../store/contents.ts'
 import type { Bytes } from '../stream/bytes.ts'
+import { isAbsent } from '../upstream/upstream-error.ts'
 import type { BlobAnswer, BlobHead } from './blobs.ts'
 import type { ManifestAnswer } from './manifests.ts'
 import { hit, type Provenance } from './provenance.ts'
@@ -23,6 +24,19 @@ export interface LocalDeps {
   >
   readonly store: { readonly pushed: ReadableContents }
   readonly log: Logger
+  /** Where bytes come from that the disk does not have; undefined: nobody else has them. */
+  readonly elsewhere?: Elsewhere | undefined
+}
+
+export interface Elsewhere {
+  /** Resolves when the size is known. Rejects with an UpstreamError, `absent` when they are not there either. */
+  follow(
+    local: Local,
+    digest: Digest,
+    expectedSize: number | undefined,
+  ): Promise<BlobAnswer & { kind: 'bytes' }>
+  /** What the disk has of it is damaged. */
+  drop(digest: Digest): Promise<void>
 }
 
 /** A tag that moves as fast as it is read is not followed for ever. */
@@ -64,10 +78,29 @@ export class LocalPull {
     const stored = await this.#deps.store.pushed.open(digest)
     if (!stored || disagree(entry, stored)) {
       stored?.file.release()
+      const followed = await this.#follow(local, digest, { entry, isDamaged: stored !== undefined })
+      if (followed) return followed
       if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
       throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
     }
     return fromStore(stored, hit)
+  }
+
+  /** Undefined where nobody else has it. */
+  async #follow(
+    local: Local,
+    digest: Digest,
+    { entry, isDamaged }: { entry: BlobEntry; isDamaged: boolean },
+  ): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+    const { elsewhere } = this.#deps
+    if (!elsewhere) return undefined
+    if (isDamaged) await elsewhere.drop(digest)
+    try {
+      return await elsewhere.follow(local, digest, entry.size)
+    } catch (error) {
+      if (isAbsent(error)) return undefined
+      throw error
+    }
   }
 
   /**

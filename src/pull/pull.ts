@@ -1,13 +1,16 @@
 /** The orchestration of a pull: what is here is served, what is not is fetched once. */
 import type { Holdings } from '../index/local/holdings.ts'
+import type { Store } from '../store/store.ts'
 import { Absences } from './absences.ts'
 import { Blobs } from './blobs.ts'
 import type { PullDeps } from './deps.ts'
 import { Flights } from './flights.ts'
 import { Lent } from './lent.ts'
 import { Listings } from './listings.ts'
-import { LocalPull } from './local.ts'
+import { type Elsewhere, LocalPull } from './local.ts'
 import { Manifests } from './manifests.ts'
+import { missed } from './provenance.ts'
+import { pushedSource } from './shared-source.ts'
 
 export interface Pull {
   readonly manifests: Manifests
@@ -33,7 +36,26 @@ export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdin
     lent: new Lent(deps, flights, manifests),
     listings: new Listings(deps),
     flights,
-    local: new LocalPull(given),
+    local: new LocalPull({ ...given, elsewhere: pushedElsewhere(given.store, flights) }),
     stop: () => flights.stop(),
+  }
+}
+
+/** What replicas have pushed lies in the object store: it comes here as what an upstream gives. */
+function pushedElsewhere(store: Store, flights: Flights): Elsewhere | undefined {
+  const { shared } = store
+  if (!shared) return undefined
+  return {
+    drop: digest => store.drop(digest),
+    async follow({ repository }, digest, expectedSize) {
+      const source = pushedSource(shared, repository)
+      const bytes = flights.follow(digest, source, { expectedSize, unverified: false })
+      try {
+        return { kind: 'bytes', size: await bytes.size(), bytes, provenance: missed }
+      } catch (error) {
+        bytes.close()
+        throw error
+      }
+    },
   }
 }

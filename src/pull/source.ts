@@ -1,4 +1,7 @@
-/** Where a flight's bytes come from: our own upstream request, or another replica (nearer.ts). */
+/**
+ * Where a flight's bytes come from: our own upstream request, the object store (shared-source.ts), or another replica
+ * (nearer.ts).
+ */
 import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
@@ -17,6 +20,8 @@ export interface Source {
   confirm(digest: Digest): Promise<BlobEntry>
   /** The source gave the whole blob and it was right: its repository holds it from now on. */
   served(digest: Digest, size: number, anonymous: boolean): Promise<void>
+  /** What it gave does not have the digest. */
+  wrong?(digest: Digest): void
 }
 
 /** The target's own upstream as a source. */
@@ -28,10 +33,12 @@ export function upstreamSource(deps: PullDeps, target: Target, visibility: Visib
     open: (digest, { first, attempt, signal }) =>
       upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
     confirm: async digest => (await visibility.known(target, digest)) ?? visibility.confirm(target, digest),
-    served: (digest, size, anonymous) =>
-      deps.catalog.putBlob(keyOf(target), digest, {
+    async served(digest, size, anonymous) {
+      deps.store.shared?.bytes.offer(digest)
+      await deps.catalog.putBlob(keyOf(target), digest, {
         size,
         isPublic: anonymous && upstream.options.access === 'public',
-      }),
+      })
+    },
   }
 }

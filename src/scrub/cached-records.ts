@@ -49,9 +49,10 @@ async function condemned(run: Run, place: Place): Promise<Condemned | undefined>
 }
 
 /** True also while no cached bytes are here at all: on a disk that is not there they are not lost. */
-async function hasBytes({ store: { layout } }: Run, { digest }: Kept): Promise<boolean> {
+async function hasBytes({ store: { layout, shared } }: Run, { digest }: Kept): Promise<boolean> {
   for (const path of [layout.cached(digest), layout.pushed(digest)])
     if (await ifThere(stat(path))) return true
+  if ((await shared?.bytes.cachedSize(digest)) !== undefined) return true
   return (await ifThere(stat(layout.cachedBytes))) === undefined
 }
 

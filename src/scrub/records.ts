@@ -3,6 +3,7 @@ import { rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { entriesOf, holdsAny, repositoriesOf } from '../index/folders.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
+import { diskNames } from '../store/names.ts'
 import { isCode } from '../store/system-error.ts'
 import { scrubCachedRecord } from './cached-records.ts'
 import type { Place } from './kept.ts'
@@ -13,7 +14,7 @@ import type { Run } from './run.ts'
 const costBytes = 16 * 1024
 
 export async function scrubRecords(run: Run): Promise<void> {
-  for await (const key of repositoriesOf(run.store.layout)) {
+  for await (const key of repositoriesOf({ layout: run.store.layout, names: diskNames })) {
     const isLocal = key.registry === localRegistry
     const scrubOne = isLocal ? scrubLocalRecord : scrubCachedRecord
     for await (const place of placesOf(run, key)) await scrubOrTell(run, place, scrubOne)
@@ -54,9 +55,9 @@ async function leave({ store: { layout }, catalog: { index } }: Run, key: Reposi
   const registry = join(layout.names, key.registry)
   let folder = layout.repository(key)
   while (folder !== registry && (await removed(folder))) folder = dirname(folder)
-  if (await holdsAny(layout, key)) return
+  if (await holdsAny({ layout, names: diskNames }, key)) return
   await index.dropRepository(key)
-  if (await holdsAny(layout, key)) await index.putRepository(key) // pulled again meanwhile
+  if (await holdsAny({ layout, names: diskNames }, key)) await index.putRepository(key) // pulled again meanwhile
 }
 
 /** Whether the folder is gone: it was empty. */

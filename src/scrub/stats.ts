@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { entriesOf, repositoriesOf } from '../index/folders.ts'
 import type { Layout, RepositoryKey } from '../store/layout.ts'
+import { diskNames } from '../store/names.ts'
 import { ifThere } from '../store/system-error.ts'
 
 export interface Held {
@@ -75,7 +76,7 @@ async function* filesBelow(folder: string): AsyncGenerator<string> {
 
 async function countNames(layout: Layout): Promise<Record<string, Names>> {
   const registries = new Map<string, Names>()
-  for await (const key of repositoriesOf(layout)) {
+  for await (const key of repositoriesOf({ layout, names: diskNames })) {
     const of = registries.get(key.registry) ?? { repositories: 0, tags: 0, manifests: 0, blobs: 0 }
     registries.set(key.registry, of)
     await addNames(layout, key, of)

@@ -2,6 +2,7 @@
  * Where things lie in the store:
  *
  *     format.json                       {"v":1,"id":…}: the format, and what tells this store from another
+ *     bucket.json                       the id of the bucket that this is the cache of, where there is one
  *     lock                              held by the process that owns the store
  *     running                           stands while the store is open, touched each minute
  *     cached/<alg>/ab/<hex>             bytes from upstreams; ab: the first two hex digits, so that no folder gets huge
@@ -34,6 +35,11 @@ export const shards: readonly string[] = ['sha256', 'sha512'].flatMap(algorithm 
   Array.from({ length: 256 }, (_, nth) => `${algorithm}/${nth.toString(16).padStart(2, '0')}`),
 )
 
+/** The one that the digest's bytes belong into. */
+export function shardOf(digest: Digest): string {
+  return `${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}`
+}
+
 /** For maps. A space stands in no registry and in no name. */
 export function keyText({ registry, repository }: RepositoryKey): string {
   return `${registry} ${repository}`
@@ -54,6 +60,11 @@ export class Layout {
 
   get format(): string {
     return join(this.root, 'format.json')
+  }
+
+  /** Which bucket the disk is the cache of. */
+  get bucket(): string {
+    return join(this.root, 'bucket.json')
   }
 
   get lock(): string {
@@ -176,7 +187,6 @@ export class Layout {
   }
 
   #content(area: 'cached' | 'pushed', digest: Digest): string {
-    const hex = hexOf(digest)
-    return `${this.#areas[area]}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}`
+    return `${this.#areas[area]}/${shardOf(digest)}/${hexOf(digest)}`
   }
 }

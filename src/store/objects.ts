@@ -3,6 +3,7 @@
  * (`pushed/sha256/ab/…`, `names/…`), relative to what the object store was opened with.
  */
 import type { Readable } from 'node:stream'
+import { RegistryError } from '../oci/errors.ts'
 import type { SharedFile } from './file.ts'
 
 /**
@@ -11,18 +12,47 @@ import type { SharedFile } from './file.ts'
  * - `throttled`: it asks for patience, also after several tries
  * - `denied`: the credentials are missing, wrong or not enough
  * - `missing`: there is no such bucket
+ * - `foreign`: it is another store's, or of a format that this program does not know
  * - `broken`: it answers with what makes no sense, or with an error of its own
  */
-export type ObjectsTrouble = 'unreachable' | 'timeout' | 'throttled' | 'denied' | 'missing' | 'broken'
+export type ObjectsTrouble =
+  | 'unreachable'
+  | 'timeout'
+  | 'throttled'
+  | 'denied'
+  | 'missing'
+  | 'foreign'
+  | 'broken'
 
-/** The object store did not do what it was asked to. What is not there is no failure. */
-export class ObjectsFailure extends Error {
+/** Nobody is to wait long, and everybody who retries gets through when it is back. */
+const retryAfterMs = 5_000
+
+const toClients: Record<ObjectsTrouble, string> = {
+  unreachable: 'cannot be reached',
+  timeout: 'does not answer',
+  throttled: 'asks for patience',
+  denied: 'refuses the credentials of the registry',
+  missing: 'has no such bucket',
+  foreign: "is another registry's",
+  broken: 'does not work',
+}
+
+/**
+ * The object store did not do what it was asked to. What is not there is no failure. Clients hear of the trouble, and
+ * not of addresses: what was asked and answered is in `said`.
+ */
+export class ObjectsFailure extends RegistryError {
   override readonly name = 'ObjectsFailure'
   readonly trouble: ObjectsTrouble
+  readonly said: string
 
-  constructor(trouble: ObjectsTrouble, message: string, options?: ErrorOptions) {
-    super(message, options)
+  constructor(trouble: ObjectsTrouble, said: string, options?: ErrorOptions) {
+    super('UNAVAILABLE', `the object store beneath this registry ${toClients[trouble]}: try again`, {
+      retryAfterMs,
+      cause: new Error(said, options),
+    })
     this.trouble = trouble
+    this.said = said
   }
 }
 

@@ -1,18 +1,23 @@
 /** Bytes that local repositories hold. What cannot be read is an error here: nobody else has them. */
 import { constants } from 'node:fs'
 import { copyFile, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import type { Digest } from '../oci/digest.ts'
+import { dirname, join } from 'node:path'
+import { type Digest, isDigest } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Cached } from './cached.ts'
 import { Claims } from './claims.ts'
 import type { Contents, ReadableContents, StoredBlob } from './contents.ts'
 import type { WholeFiles } from './durable.ts'
 import { SharedFile } from './file.ts'
+import { shardOf, shards } from './layout.ts'
+import { diskNames } from './names.ts'
 import { ifThere, isCode } from './system-error.ts'
 
 /** File systems without hard links, other disks mounted within the store, and files that have too many names. */
 const noLink = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Gone through in one turn of the loop: well under a millisecond. */
+const namesAtOnce = 256
 
 /** Bytes that lie among the pushed ones. */
 export interface PushedFile {
@@ -27,16 +32,58 @@ export interface PushedDeps {
   readonly files: WholeFiles
   readonly contents: Contents
   readonly cached: Cached
+  /** Of all pushed bytes. */
+  readonly folder: string
 }
 
-/** Looks among the pushed bytes first, and then among the cached ones. */
-export class Pushed implements ReadableContents {
+/** Bytes that local repositories hold, wherever they are kept. */
+export interface PushedBytes extends ReadableContents {
+  /** Durable when it resolves. The caller has verified the digest. */
+  put(digest: Digest, content: Buffer): Promise<void>
+  /** Takes in a file whose content is on disk already, as `put`. May be called again after a failure. */
+  adopt(digest: Digest, path: string, sizeBytes: number): Promise<void>
+  /**
+   * Cached bytes become pushed ones too, durably: no eviction takes them any more. True also when they are pushed
+   * already; false when they are not here.
+   */
+  pin(digest: Digest): Promise<boolean>
+  /**
+   * Within the task no collection takes the bytes: for who puts them or finds them here, and then writes the record
+   * that names them.
+   */
+  claim<T>(digest: Digest, task: () => Promise<T>): Promise<T>
+  /** What lies among the pushed bytes themselves; undefined: nothing. */
+  look(digest: Digest): Promise<PushedFile | undefined>
+  /** Whatever lies among them, some at a time. */
+  digests(): AsyncGenerator<readonly Digest[]>
+  /**
+   * Takes the bytes away, unless somebody claims them. Who reads them goes on reading.
+   *
+   * @param isGarbage asked when nobody can claim them any more
+   * @returns whether they are gone
+   */
+  remove(digest: Digest, isGarbage: () => boolean): Promise<boolean>
+  /**
+   * Moves the bytes to another place of the store, durably. Who reads them goes on reading.
+   *
+   * @param isIt asked with the file's inode when nobody can claim the bytes any more
+   * @returns whether they are gone; undefined: somebody claims them
+   */
+  setAside(digest: Digest, to: string, isIt: (inode: number) => boolean): Promise<boolean | undefined>
+  /** Another process took the bytes away, and they may still lie elsewhere. */
+  forget(digest: Digest): void
+}
+
+/** On the disk: looks among the pushed bytes first, and then among the cached ones. */
+export class Pushed implements PushedBytes {
   readonly #files: WholeFiles
   readonly #contents: Contents
   readonly #cached: Cached
+  readonly #folder: string
   readonly #claims = new Claims()
 
-  constructor({ files, contents, cached }: PushedDeps) {
+  constructor({ files, contents, cached, folder }: PushedDeps) {
+    this.#folder = folder
     this.#files = files
     this.#contents = contents
     this.#cached = cached
@@ -54,30 +101,24 @@ export class Pushed implements ReadableContents {
     return (await this.#contents.read(digest)) ?? (await this.#cached.read(digest))
   }
 
-  /** Durable when it resolves. The caller has verified the digest. */
   put(digest: Digest, content: Buffer): Promise<void> {
     return this.#contents.put(digest, content)
   }
 
-  /**
-   * Cached bytes become pushed ones too, durably: no eviction takes them any more. True also when they are pushed
-   * already; false when they are not here.
-   */
+  adopt(digest: Digest, path: string, sizeBytes: number): Promise<void> {
+    return this.#contents.adopt(digest, path, sizeBytes)
+  }
+
   async pin(digest: Digest): Promise<boolean> {
     if ((await this.#contents.size(digest)) === undefined && !(await this.#pinCached(digest))) return false
     await this.#files.folders.sync(dirname(this.#contents.path(digest))) // of who put them first, too
     return true
   }
 
-  /**
-   * Within the task no collection takes the bytes: for who puts them or finds them here, and then writes the record
-   * that names them.
-   */
   claim<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
     return this.#claims.claim(digest, task)
   }
 
-  /** What lies among the pushed bytes themselves; undefined: nothing. */
   async look(digest: Digest): Promise<PushedFile | undefined> {
     const found = await ifThere(stat(this.#contents.path(digest)))
     if (!found) return undefined
@@ -85,12 +126,17 @@ export class Pushed implements ReadableContents {
     return { size, changedAt: Math.max(mtimeMs, ctimeMs), isOnly: nlink < 2 }
   }
 
-  /**
-   * Takes the bytes away, unless somebody claims them. Who reads them goes on reading.
-   *
-   * @param isGarbage asked when nobody can claim them any more
-   * @returns whether they are gone
-   */
+  async *digests(): AsyncGenerator<readonly Digest[]> {
+    for (const shard of shards) {
+      const [algorithm = ''] = shard.split('/')
+      for await (const names of diskNames.in(join(this.#folder, shard), namesAtOnce))
+        yield names
+          .map(name => `${algorithm}:${name}`)
+          .filter(isDigest)
+          .filter(digest => shardOf(digest) === shard)
+    }
+  }
+
   async remove(digest: Digest, isGarbage: () => boolean): Promise<boolean> {
     const doomed = await this.#claims.unlessClaimed(digest, async () =>
       isGarbage() ? this.#contents.moveAway(digest) : undefined,
@@ -100,12 +146,6 @@ export class Pushed implements ReadableContents {
     return true
   }
 
-  /**
-   * Moves the bytes to another place of the store, durably. Who reads them goes on reading.
-   *
-   * @param isIt asked with the file's inode when nobody can claim the bytes any more
-   * @returns whether they are gone; undefined: somebody claims them
-   */
   setAside(digest: Digest, to: string, isIt: (inode: number) => boolean): Promise<boolean | undefined> {
     const path = this.#contents.path(digest)
     return this.#claims.unlessClaimed(digest, async () => {
@@ -118,7 +158,6 @@ export class Pushed implements ReadableContents {
     })
   }
 
-  /** Another process took the bytes away, and they may still lie elsewhere. */
   forget(digest: Digest): void {
     this.#contents.forget(digest)
   }

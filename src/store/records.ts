@@ -16,7 +16,21 @@ export interface StoredRecord {
 /** Stands for the exact content that was read. */
 export type Version = string
 
-export class Records {
+/** By the paths of the layout. What is rejected with may have happened all the same. */
+export interface Records {
+  /** Undefined when there is none, or one that was torn by a power cut: then it is as if it had never been written. */
+  read(path: string): Promise<{ record: StoredRecord; version: Version } | undefined>
+  /** Resolves with false when there is a record already; it is left alone. */
+  create(path: string, record: StoredRecord, durability: Durability): Promise<boolean>
+  /** Resolves with false when the record is no longer the version that was read. */
+  replace(path: string, record: StoredRecord, version: Version, durability: Durability): Promise<boolean>
+  /** Creates or replaces, whatever is there: for records whose newest value is always right. */
+  save(path: string, record: StoredRecord, durability: Durability): Promise<void>
+  remove(path: string, durability?: Durability): Promise<void>
+}
+
+/** Files on the disk, each under its path. */
+export class DiskRecords implements Records {
   readonly #files: WholeFiles
   readonly #log: Logger
   /** The last write under way for a path: writes of one record follow each other. */
@@ -27,7 +41,6 @@ export class Records {
     this.#log = log
   }
 
-  /** Undefined when there is none, or one that was torn by a power cut: then it is as if it had never been written. */
   async read(path: string): Promise<{ record: StoredRecord; version: Version } | undefined> {
     let text: string
     try {
@@ -41,12 +54,10 @@ export class Records {
     return record && { record, version: versionOf(text) }
   }
 
-  /** Resolves with false when there is a record already; it is left alone. Durable: survives a power cut. */
   create(path: string, record: StoredRecord, durability: Durability): Promise<boolean> {
     return this.#afterOthers(path, () => this.#files.create(path, JSON.stringify(record), durability))
   }
 
-  /** Resolves with false when the record is no longer the version that was read. */
   replace(path: string, record: StoredRecord, version: Version, durability: Durability): Promise<boolean> {
     return this.#afterOthers(path, async () => {
       if ((await this.read(path))?.version !== version) return false
@@ -55,7 +66,6 @@ export class Records {
     })
   }
 
-  /** Creates or replaces, whatever is there: for records whose newest value is always right. */
   save(path: string, record: StoredRecord, durability: Durability): Promise<void> {
     return this.#afterOthers(path, () => this.#files.write(path, JSON.stringify(record), durability))
   }
@@ -88,7 +98,7 @@ export class Records {
   }
 }
 
-function parseRecord(text: string): StoredRecord | undefined {
+export function parseRecord(text: string): StoredRecord | undefined {
   try {
     const record = JSON.parse(text) as { v?: unknown } | null
     return record?.v === 1 ? (record as StoredRecord) : undefined

@@ -14,11 +14,13 @@ import { LeftFiles } from './eviction/left-files.ts'
 import { Uses } from './eviction/uses.ts'
 import { Layout } from './layout.ts'
 import { Life, type Span } from './life.ts'
-import { openLayout } from './open.ts'
+import { diskNames, type RecordNames } from './names.ts'
+import { openLayout, StoreUnusable } from './open.ts'
 import { type Partial, removePartial } from './partial.ts'
 import { type Beginning, Partials } from './partials.ts'
-import { Pushed } from './pushed.ts'
-import { Records, type StoredRecord } from './records.ts'
+import { Pushed, type PushedBytes } from './pushed.ts'
+import { DiskRecords, type Records, type StoredRecord } from './records.ts'
+import { Shared, type SharedOptions } from './shared/shared.ts'
 import { Unreadable } from './unreadable.ts'
 import { UploadFiles } from './upload.ts'
 
@@ -35,6 +37,8 @@ export interface StoreDeps {
   readonly capacity?: CapacityOptions
   /** Told, in place of the accounts of another process, which cached bytes were asked for. */
   readonly used?: (digests: readonly Digest[]) => void
+  /** An object store that the disk is the cache of. */
+  readonly shared?: SharedOptions | undefined
 }
 
 /** @throws StoreUnusable */
@@ -50,8 +54,19 @@ export async function openStore(root: string, deps: StoreDeps): Promise<Store> {
     unlock()
   }
   const store = new Store(layout, deps, { close, isOwner: true, doubtful: life.doubtful })
+  if (deps.shared) await assertNoneHere(store)
   await store.findLeft()
   return store
+}
+
+/** What was pushed onto the disk would not be seen any more. @throws StoreUnusable, with the store closed */
+async function assertNoneHere(store: Store): Promise<void> {
+  for await (const _ of diskNames.in(store.layout.localNames, 1)) {
+    store.close()
+    throw new StoreUnusable(
+      `the store at ${store.layout.root} holds what was pushed to it, which with store.s3 is kept in the bucket: give store.path another folder, and copy the images over from a server that still serves this one`,
+    )
+  }
 }
 
 /** To read beside the process that owns the store; nothing is looked at or made before it is asked for. */
@@ -72,9 +87,13 @@ interface Opened {
 export class Store implements ReadableContents {
   readonly layout: Layout
   readonly records: Records
+  /** What lies in the folders of the records. */
+  readonly names: RecordNames
   /** What local repositories hold. */
-  readonly pushed: Pushed
+  readonly pushed: PushedBytes
   readonly uploads: UploadFiles
+  /** What other replicas have too; undefined: the disk is all there is. */
+  readonly shared: Shared | undefined
   /** When what was written is not surely on the disk: it is looked at before it is given. Undefined: all is. */
   readonly doubtful: Span | undefined
   readonly #files: WholeFiles
@@ -111,9 +130,21 @@ export class Store implements ReadableContents {
     const { capacity } = this
     this.#cached = new Cached({ contents, unreadable: this.#unreadable, capacity, uses: this.#uses })
     this.#pushedBytes = contentsOf('pushed')
-    this.records = new Records(files, log)
-    this.pushed = new Pushed({ files, contents: this.#pushedBytes, cached: this.#cached })
-    this.uploads = new UploadFiles({ layout, pushed: this.#pushedBytes })
+    const records = new DiskRecords(files, log)
+    const open = (digest: Digest) => contents.open(digest)
+    this.shared =
+      deps.shared &&
+      new Shared({ ...deps.shared, layout, log, clock, records, cached: this.#cached, capacity, open })
+    this.records = this.shared?.records ?? records
+    this.names = this.shared?.names ?? diskNames
+    const pushed = new Pushed({
+      files,
+      contents: this.#pushedBytes,
+      cached: this.#cached,
+      folder: layout.pushedBytes,
+    })
+    this.pushed = this.shared?.pushed ?? pushed
+    this.uploads = new UploadFiles({ layout, pushed: this.pushed })
     this.#partials = new Partials(layout, { files, cached: this.#cached, capacity, left })
   }
 
@@ -122,14 +153,24 @@ export class Store implements ReadableContents {
     return (await this.#cached.open(digest)) ?? this.#ifPushed(digest, from => from.open(digest))
   }
 
-  /** Bytes; undefined when they are not here. */
+  /** Bytes; undefined when they are neither here nor, as far as that is soon known, in the object store. */
   async size(digest: Digest): Promise<number | undefined> {
+    return (await this.sizeHere(digest)) ?? this.shared?.bytes.cachedSize(digest)
+  }
+
+  /** Bytes on the disk; undefined when there are none. */
+  async sizeHere(digest: Digest): Promise<number | undefined> {
     return (await this.#cached.size(digest)) ?? this.#ifPushed(digest, from => from.size(digest))
   }
 
   /** The whole content, for manifests. */
   async read(digest: Digest): Promise<Buffer | undefined> {
-    return (await this.#cached.read(digest)) ?? this.#ifPushed(digest, from => from.read(digest))
+    const here =
+      (await this.#cached.read(digest)) ?? (await this.#ifPushed(digest, from => from.read(digest)))
+    if (here || !this.shared) return here
+    const shared = await this.shared.bytes.readCached(digest)
+    if (shared) await this.#cached.put(digest, shared, '').catch(() => false) // read again from there
+    return shared
   }
 
   /**
@@ -137,8 +178,10 @@ export class Store implements ReadableContents {
    *
    * @param owner the registry that it was fetched from
    */
-  put(digest: Digest, content: Buffer, owner = ''): Promise<boolean> {
-    return this.#cached.put(digest, content, owner)
+  async put(digest: Digest, content: Buffer, owner = ''): Promise<boolean> {
+    const isHere = await this.#cached.put(digest, content, owner)
+    if (isHere) this.shared?.bytes.offer(digest)
+    return isHere
   }
 
   /** Deletes the cached bytes; who reads them goes on reading. */
@@ -199,6 +242,7 @@ export class Store implements ReadableContents {
 
   close(): void {
     this.#uses.flush()
+    this.shared?.close()
     this.#accounts?.close()
     this.#cached.close()
     this.#pushedBytes.close()

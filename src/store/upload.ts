@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
-import type { Contents } from './contents.ts'
 import { openOrMake, SharedFile } from './file.ts'
 import { GrowingFile, syncEveryBytes } from './growing-file.ts'
 import type { Layout } from './layout.ts'
+import type { PushedBytes } from './pushed.ts'
 import { ifThere, isCode } from './system-error.ts'
 
 export interface UploadNote {
@@ -29,7 +29,7 @@ export interface StoredUpload {
 
 export interface UploadDeps {
   readonly layout: Layout
-  readonly pushed: Contents
+  readonly pushed: Pick<PushedBytes, 'adopt'>
 }
 
 export interface Reaping {
@@ -160,7 +160,7 @@ interface OpenUpload {
   readonly path: string
   readonly file: SharedFile
   readonly written: number
-  readonly pushed: Contents
+  readonly pushed: Pick<PushedBytes, 'adopt'>
 }
 
 /** The bytes of one upload session. One call at a time. */
@@ -168,7 +168,7 @@ export class UploadFile {
   readonly file: SharedFile
   readonly #growing: GrowingFile
   readonly #path: string
-  readonly #pushed: Contents
+  readonly #pushed: UploadDeps['pushed']
   #open = true
   #isCommitted = false
 

@@ -7,6 +7,7 @@ import { SharedFile } from '../../src/store/file.ts'
 import { ObjectsFailure } from '../../src/store/objects.ts'
 import { openBucket } from '../../src/store/s3/open.ts'
 import type { S3Options } from '../../src/store/s3/options.ts'
+import { loopbackCertificate } from '../fake/certificates.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { hasS3, startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
@@ -160,6 +161,31 @@ describe.runIf(hasS3)('a bucket', () => {
     expect(await bucket.head('cut')).toBeUndefined()
     expect(await bucket.reap(60_000, Date.now())).toBe(0)
     expect(await bucket.reap(0, Date.now() + 60_000)).toBe(1)
+  })
+})
+
+describe.runIf(hasS3)('a bucket is reached', () => {
+  test('over TLS, with a certificate that is trusted besides those of Node', async () => {
+    await using service = await startS3({ tls: true })
+    const stranger = await openBucket(service.options())
+    expect(await troubleOf(stranger.probe())).toBe('unreachable')
+    stranger.close()
+    const friend = await openBucket(service.options({ ca: loopbackCertificate.cert }))
+    await friend.probe()
+    expect(friend.isConditional).toBe(true)
+    friend.close()
+  })
+
+  test('in the path of the URL, or in its host', async () => {
+    await using service = await startS3()
+    for (const pathStyle of [true, false]) {
+      const bucket = await openBucket(service.options({ pathStyle, endpoint: 'http://s3.invalid' }))
+      const error = await bucket.head('key').catch((failure: unknown) => failure)
+      expect(error).toMatchObject({
+        said: expect.stringContaining(pathStyle ? ' s3.invalid' : ' layover.s3.invalid'),
+      })
+      bucket.close()
+    }
   })
 })
 

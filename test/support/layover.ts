@@ -1,12 +1,13 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
 import type { Redis } from '../../src/cluster/redis.ts'
-import type { Config, UpstreamConfig } from '../../src/config/config.ts'
+import type { Config, S3Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Lookup } from '../../src/runtime/lookup.ts'
 import { type LocalSetting, local } from './local.ts'
+import { type S3Service, startS3 } from './s3.ts'
 import { serversHere, workersOfSuite } from './servers.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -73,6 +74,8 @@ export interface TestLayover extends AsyncDisposable {
   readonly url: string
   readonly addresses: readonly BoundAddress[]
   readonly storePath: string
+  /** Where what was pushed lies, and the records of it. */
+  readonly truthPath: string
   readonly admin: Layover['admin']
   readonly lines: readonly Record<string, unknown>[]
   readonly config: Config
@@ -99,10 +102,17 @@ interface Setting
   redis?: Redis
   /** As the process reads its file again. */
   reload?: () => Promise<Error | undefined>
+  /** A bucket that the store is over. */
+  service?: S3Service
+  s3?: Partial<S3Config>
 }
+
+/** The suites run over this kind of store. */
+export const storeOfSuite = process.env.LAYOVER_STORE ?? 'disk'
 
 export async function startTestLayover(setting: Setting): Promise<TestLayover> {
   const dir = await tempDir()
+  const service = setting.service ?? (storeOfSuite === 's3' ? await startS3() : undefined)
   const lines: Record<string, unknown>[] = []
   const log = createLogger('debug', {
     write: text => {
@@ -114,7 +124,10 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     listen: setting.listen ?? [{ host: '127.0.0.1', port: 0, role: 'registry', tls: undefined }],
     hosts: setting.hosts ?? [],
     publicUrl: setting.publicUrl,
-    store: { path: setting.store?.path ?? dir.path },
+    store: {
+      path: setting.store?.path ?? dir.path,
+      s3: service && { ...service.options(), cached: true, ...setting.s3 },
+    },
     admin: setting.admin,
     index: setting.index,
     collection: { everyMs: 0, graceMs: 24 * 60 * minute, ...setting.collection },
@@ -160,6 +173,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       return running.addresses
     },
     storePath: config.store.path,
+    truthPath: service?.path('') ?? config.store.path,
     get admin() {
       return running.admin
     },
@@ -173,6 +187,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     stop,
     async [Symbol.asyncDispose]() {
       await stop()
+      if (!setting.service) await service?.[Symbol.asyncDispose]()
       await dir[Symbol.asyncDispose]()
     },
   }

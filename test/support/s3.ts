@@ -2,11 +2,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { S3Options } from '../../src/store/s3/options.ts'
+import { loopbackCertificate } from '../fake/certificates.ts'
 import { tempDir } from './temp-dir.ts'
 
 const credentials = { accessKeyId: 'layover', secretAccessKey: 'layover-secret' }
@@ -20,7 +21,8 @@ export const hasS3 = command !== undefined || process.env.CI !== undefined
 
 export type S3Service = Awaited<ReturnType<typeof startS3>>
 
-export async function startS3() {
+/** @param tls speaks HTTPS, with `loopbackCertificate` */
+export async function startS3({ tls = false } = {}) {
   if (command === undefined) throw new Error('versitygw is not installed: run test/setup.sh')
   const dir = await tempDir()
   const bucket = 'layover'
@@ -28,6 +30,11 @@ export async function startS3() {
   const port = await freePort()
   const { accessKeyId, secretAccessKey } = credentials
   const args = ['--access', accessKeyId, '--secret', secretAccessKey, '--port', `127.0.0.1:${port}`]
+  if (tls) {
+    await writeFile(dir.join('cert'), loopbackCertificate.cert)
+    await writeFile(dir.join('key'), loopbackCertificate.key)
+    args.push('--cert', dir.join('cert'), '--key', dir.join('key'))
+  }
   const start = async () => {
     const child = spawn(command, [...args, '--keep-alive', '--quiet', 'posix', dir.path], { stdio: 'ignore' })
     const ended = once(child, 'exit')
@@ -48,7 +55,7 @@ export async function startS3() {
     options: (given: Partial<S3Options> = {}, at = port): S3Options => ({
       bucket,
       region: 'us-east-1',
-      endpoint: `http://127.0.0.1:${at}`,
+      endpoint: `${tls ? 'https' : 'http'}://127.0.0.1:${at}`,
       prefix: '',
       pathStyle: true,
       credentials,

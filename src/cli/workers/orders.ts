@@ -12,6 +12,8 @@ export type Order =
   | {
       readonly kind: 'start'
       readonly config: Config
+      /** Other replicas may own the local names. */
+      readonly sharesLocalNames: boolean
       /** Where the primary answers what a server cannot. */
       readonly inlet: Inlet
       readonly index: IndexState | undefined
@@ -52,7 +54,7 @@ export type Report =
   /** Cached bytes were asked for. */
   | { readonly kind: 'used'; readonly digests: readonly Digest[] }
 
-/** Servers talk to no upstream: they are not told any secret. */
+/** Servers talk to no upstream and to no bucket: they are not told any secret. */
 export function forServers(config: Config): Config {
   const upstreams = config.upstreams.map(upstream => ({
     ...upstream,
@@ -63,5 +65,5 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, upstreams, index: undefined, replica: undefined }
+  return { ...config, store: { path: config.store.path }, upstreams, index: undefined, replica: undefined }
 }

@@ -73,6 +73,7 @@ export class ServerProgram {
     index,
     doubtful,
     changing,
+    sharesLocalNames,
   }: Order & { kind: 'start' }): Promise<readonly BoundAddress[]> {
     const { log, clock, report } = this.#deps
     const store = openStoreReader(config.store.path, {
@@ -103,6 +104,7 @@ export class ServerProgram {
       reads,
       hotPath,
       forward,
+      sharesLocalNames,
       log,
     })
     this.#running = {

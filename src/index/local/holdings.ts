@@ -1,4 +1,5 @@
 /** What local repositories hold: the index's answer where it is of this epoch, else the record's; written records first. */
+import { always, type Owned } from '../../cluster/ownership.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
@@ -28,6 +29,8 @@ export interface HoldingsDeps {
   readonly log: Logger
   readonly changing?: Changing
   readonly changed?: Changed
+  /** Default: nobody else writes. */
+  readonly owned?: Owned
 }
 
 export type { Found, PushedManifest }
@@ -62,6 +65,7 @@ export class Holdings {
     this.#writes = new LocalWrites({
       changing: () => {},
       changed: () => {},
+      owned: () => always,
       ...deps,
       completion: this.completion,
       records: this.#records,
@@ -114,7 +118,7 @@ export class Holdings {
 
   /** Whether it holds anything at all. */
   exists(key: RepositoryKey): Promise<boolean> {
-    return holdsAny(this.#deps.store.layout, key)
+    return holdsAny(this.#deps.store, key)
   }
 
   /** In byte order, as all listings. @throws RegistryError UNAVAILABLE (503) while the index is being completed */
@@ -272,10 +276,12 @@ export class Holdings {
 
   /** A write of one record, under its lock, that collections hear of. */
   #watched(write: RenewalsDeps['write']): RenewalsDeps['write'] {
+    const { owned = () => always } = this.#deps
     return (key, digest, now) =>
-      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, () =>
-        write(key, digest, now).finally(() => this.watch.tell(key, [digest])),
-      )
+      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, async () => {
+        owned()
+        return write(key, digest, now).finally(() => this.watch.tell(key, [digest]))
+      })
   }
 
   /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */

@@ -1,6 +1,8 @@
 /** Writes to local repositories: the records durably, then the index. Who calls holds the locks (locks.ts). */
+import type { Owned, Standing } from '../../cluster/ownership.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
 import { isManifestType } from '../../oci/media-type.ts'
 import type { Tag } from '../../oci/name.ts'
@@ -27,6 +29,7 @@ export interface LocalWritesDeps {
   readonly watch: Watch
   readonly changing: Changing
   readonly changed: Changed
+  readonly owned: Owned
 }
 
 /** A record that a write touches, and the index's entry of it. */
@@ -152,6 +155,7 @@ export class LocalWrites {
   /** Durable, as the record that it replaces was: a pull must not put at risk what was pushed. */
   async notePull(key: RepositoryKey, digest: Digest, now: number): Promise<void> {
     const { index, records } = this.#deps
+    this.#deps.owned()
     const entry = await this.#manifestOf(key, digest)
     if (!entry || wasLately(entry.pulledAt, now)) return
     const pulled = { ...entry, pulledAt: now }
@@ -174,11 +178,17 @@ export class LocalWrites {
 
   /** A write that readers see: told before and after. */
   async #change(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
-    const { changing, changed } = this.#deps
+    const { changing, changed, owned } = this.#deps
+    const standing = owned()
     await changing(key)
-    const [written] = await Promise.allSettled([this.#write(key, touched, task)])
+    const write = async () => {
+      assertHolds(standing) // others may have been waited for
+      await this.#write(key, touched, task)
+    }
+    const [written] = await Promise.allSettled([write()])
     const [told] = await Promise.allSettled([changed(key)])
     for (const result of [written, told]) if (result.status === 'rejected') throw result.reason
+    assertHolds(standing) // what another owner may have missed is not acknowledged
   }
 
   /** A write that fails may have changed records all the same: then the index says what they say. */
@@ -286,4 +296,10 @@ export class LocalWrites {
     const drop = () => index.dropReferrer(key, subject, digest)
     return [...touched, { what: { referrersOf: subject }, read, drop }]
   }
+}
+
+function assertHolds(standing: Standing): void {
+  if (standing.holds) return
+  const message = 'another replica may own the local names by now: try again'
+  throw new RegistryError('UNAVAILABLE', message, { retryAfterMs: 1_000 })
 }

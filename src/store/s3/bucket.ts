@@ -1,22 +1,15 @@
 /** A bucket of an S3-compatible service. */
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { rootCertificates } from 'node:tls'
 import {
   AbortMultipartUploadCommand,
-  CopyObjectCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
-  UploadPartCommand,
-  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
-import { Locks } from '../../stream/locks.ts'
-import { Semaphore } from '../../stream/semaphore.ts'
 import {
   type Condition,
   type ListAsk,
@@ -31,50 +24,25 @@ import {
 } from '../objects.ts'
 import { failureOf, isAbsent, isStatus, wasRepeated } from './failure.ts'
 import type { S3Options } from './options.ts'
-import { partBytes, putInParts } from './parts.ts'
+import { Requests } from './requests.ts'
+import { Transfers } from './transfers.ts'
 
-/** A larger file goes in parts of this size. */
-const usualPartBytes = 8 * 1024 * 1024
-/** Parts in memory at once, over all uploads. */
-const maxParts = 8
-/** Parts of one upload at once. */
-const maxPartsOfOne = 4
-/** What is larger is copied in parts: within the service that takes no time of ours. */
-const copyPartBytes = 512 * 1024 * 1024
-/** With back-off in between: a service that throttles is given time. */
-const maxAttempts = 5
+/** On a slow network more takes longer than a small request may. */
+const smallBytes = 1024 * 1024
 const pageKeys = 1000
 
 export class Bucket implements Objects {
-  readonly name: string
-  readonly #options: S3Options
-  readonly #client: S3Client
-  readonly #parts = new Semaphore(maxParts)
-  readonly #reading = new Locks()
-  readonly #closing = new AbortController()
+  readonly #requests: Requests
+  readonly #transfers: Transfers
   #isConditional = false
 
   constructor(options: S3Options) {
-    const { bucket, region, endpoint, prefix, pathStyle, credentials, ca, timeouts, connections } = options
-    this.#options = options
-    this.name = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`
-    const agent = { keepAlive: true, maxSockets: connections }
-    this.#client = new S3Client({
-      region,
-      ...(endpoint === undefined ? {} : { endpoint }),
-      forcePathStyle: pathStyle,
-      ...(credentials ? { credentials } : {}),
-      maxAttempts,
-      // Services other than AWS know neither the newer checksums nor the trailers that carry them.
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: {
-        connectionTimeout: timeouts.connectMs,
-        socketTimeout: timeouts.idleMs,
-        httpAgent: agent,
-        httpsAgent: { ...agent, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) },
-      },
-    })
+    this.#requests = new Requests(options)
+    this.#transfers = new Transfers(this.#requests)
+  }
+
+  get name(): string {
+    return this.#requests.name
   }
 
   get isConditional(): boolean {
@@ -97,9 +65,9 @@ export class Bucket implements Objects {
   }
 
   head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
-    return this.#small(`HEAD ${key}`, signal, async abortSignal => {
-      const command = new HeadObjectCommand(this.#at(key))
-      const found = await orUndefined(this.#client.send(command, { abortSignal }))
+    return this.#requests.small(`HEAD ${key}`, signal, async abortSignal => {
+      const command = new HeadObjectCommand(this.#requests.at(key))
+      const found = await orUndefined(this.#requests.client.send(command, { abortSignal }))
       return found && headOf({ ...found, Size: found.ContentLength })
     })
   }
@@ -109,9 +77,9 @@ export class Bucket implements Objects {
     { first = 0, last, signal }: { first?: number; last?: number; signal?: AbortSignal } = {},
   ): Promise<ObjectBody | undefined> {
     const range = first > 0 || last !== undefined ? { Range: `bytes=${first}-${last ?? ''}` } : {}
-    const command = new GetObjectCommand({ ...this.#at(key), ...range })
-    return this.#small(`GET ${key}`, signal, async abortSignal => {
-      const found = await orUndefined(this.#client.send(command, { abortSignal }))
+    const command = new GetObjectCommand({ ...this.#requests.at(key), ...range })
+    return this.#requests.small(`GET ${key}`, signal, async abortSignal => {
+      const found = await orUndefined(this.#requests.client.send(command, { abortSignal }))
       if (!found) return undefined
       const { Body, ContentLength, ContentRange, ETag } = found
       if (!(Body instanceof Readable) || ContentLength === undefined)
@@ -127,7 +95,7 @@ export class Bucket implements Objects {
   }
 
   async read(key: string, maxBytes: number, signal?: AbortSignal): Promise<ObjectContent | undefined> {
-    return this.#small(`GET ${key}`, signal, async abortSignal => {
+    return this.#requests.small(`GET ${key}`, signal, async abortSignal => {
       const opened = await this.open(key, { signal: abortSignal })
       if (!opened) return undefined
       const { body, total, version } = opened
@@ -142,75 +110,41 @@ export class Bucket implements Objects {
   }
 
   put(key: string, content: Buffer, condition?: Condition): Promise<ObjectVersion | false> {
-    return this.#small(`PUT ${key}`, undefined, async abortSignal => {
-      const command = new PutObjectCommand({ ...this.#at(key), Body: content, ...conditionOf(condition) })
+    const put = async (abortSignal: AbortSignal) => {
+      const command = new PutObjectCommand({
+        ...this.#requests.at(key),
+        Body: content,
+        ...conditionOf(condition),
+      })
       try {
-        return (await this.#client.send(command, { abortSignal })).ETag ?? ''
+        return (await this.#requests.client.send(command, { abortSignal })).ETag ?? ''
       } catch (error) {
         if (!condition || !isRefusal(error)) throw error
         return wasRepeated(error) ? this.#ifOurs(key, content) : false
       }
-    })
+    }
+    return content.length > smallBytes
+      ? this.#requests.long(`PUT ${key}`, undefined, put)
+      : this.#requests.small(`PUT ${key}`, undefined, put)
   }
 
-  async putFile(key: string, file: ObjectFile): Promise<ObjectVersion | false> {
-    const { size, sent, isRight = () => true } = file
-    if (size <= usualPartBytes) {
-      const release = await this.#parts.acquire()
-      try {
-        const content = await readPart(file, 0, size)
-        sent?.(content)
-        return (await isRight()) && (await this.put(key, content))
-      } finally {
-        release()
-      }
-    }
-    const bytes = partBytes(size, usualPartBytes)
-    return this.#long(`PUT ${key}`, file.signal, abortSignal =>
-      putInParts(this.#client, this.#at(key), {
-        count: Math.ceil(size / bytes),
-        atOnce: maxPartsOfOne,
-        put: (UploadId, number) => this.#putPart(key, file, { UploadId, number, bytes, abortSignal }),
-        isRight,
-      }),
-    )
+  putFile(key: string, file: ObjectFile): Promise<ObjectVersion | false> {
+    return this.#transfers.putFile(key, file, content => this.put(key, content))
   }
 
   async copy(from: string, to: string): Promise<boolean> {
     const found = await this.head(from)
-    if (!found) return false
-    const source = { CopySource: encodeURI(`${this.#options.bucket}/${this.#key(from)}`) }
-    const { size } = found
-    return this.#long(`COPY ${from}`, undefined, async abortSignal => {
-      if (size <= copyPartBytes) {
-        const command = new CopyObjectCommand({ ...this.#at(to), ...source })
-        return (await orUndefined(this.#client.send(command, { abortSignal }))) !== undefined
-      }
-      const bytes = partBytes(size, copyPartBytes)
-      const version = await putInParts(this.#client, this.#at(to), {
-        count: Math.ceil(size / bytes),
-        atOnce: maxPartsOfOne,
-        put: async (UploadId, number) => {
-          const first = (number - 1) * bytes
-          const command = new UploadPartCopyCommand({
-            ...this.#at(to),
-            ...source,
-            UploadId,
-            PartNumber: number,
-            CopySourceRange: `bytes=${first}-${Math.min(size, first + bytes) - 1}`,
-          })
-          return (await this.#client.send(command, { abortSignal })).CopyPartResult?.ETag
-        },
-      })
-      return version !== false
-    })
+    return found !== undefined && this.#transfers.copy(from, to, found.size)
   }
 
   remove(key: string, version?: ObjectVersion): Promise<boolean> {
-    return this.#small(`DELETE ${key}`, undefined, async abortSignal => {
+    return this.#requests.small(`DELETE ${key}`, undefined, async abortSignal => {
       const condition = version === undefined ? {} : { IfMatch: version }
       try {
-        await this.#client.send(new DeleteObjectCommand({ ...this.#at(key), ...condition }), { abortSignal })
+        await this.#requests.client.send(
+          new DeleteObjectCommand({ ...this.#requests.at(key), ...condition }),
+          { abortSignal },
+        )
         return true
       } catch (error) {
         if (isAbsent(error)) return true
@@ -221,10 +155,10 @@ export class Bucket implements Objects {
   }
 
   list(prefix: string, { delimiter, after, limit = pageKeys, signal }: ListAsk = {}): Promise<ObjectPage> {
-    return this.#small(`LIST ${prefix}`, signal, async abortSignal => {
+    return this.#requests.small(`LIST ${prefix}`, signal, async abortSignal => {
       const command = new ListObjectsV2Command({
-        Bucket: this.#options.bucket,
-        Prefix: this.#key(prefix),
+        Bucket: this.#requests.bucket,
+        Prefix: this.#requests.key(prefix),
         ...(delimiter === undefined ? {} : { Delimiter: delimiter }),
         ...(after === undefined ? {} : { ContinuationToken: after }),
         MaxKeys: limit,
@@ -233,67 +167,37 @@ export class Bucket implements Objects {
         Contents = [],
         CommonPrefixes = [],
         NextContinuationToken,
-      } = await this.#client.send(command, {
+      } = await this.#requests.client.send(command, {
         abortSignal,
       })
       return {
-        objects: Contents.map(found => ({ key: this.#ownKey(found.Key ?? ''), ...headOf(found) })),
-        prefixes: CommonPrefixes.map(({ Prefix = '' }) => this.#ownKey(Prefix)),
+        objects: Contents.map(found => ({ key: this.#requests.ownKey(found.Key ?? ''), ...headOf(found) })),
+        prefixes: CommonPrefixes.map(({ Prefix = '' }) => this.#requests.ownKey(Prefix)),
         next: NextContinuationToken,
       }
     })
   }
 
   async reap(olderThanMs: number, now: number): Promise<number> {
-    const { bucket: Bucket } = this.#options
-    const command = new ListMultipartUploadsCommand({ Bucket, Prefix: this.#key('') })
-    const found = await this.#small('LIST uploads', undefined, abortSignal =>
-      this.#client.send(command, { abortSignal }),
+    const { bucket: Bucket } = this.#requests
+    const command = new ListMultipartUploadsCommand({ Bucket, Prefix: this.#requests.key('') })
+    const found = await this.#requests.small('LIST uploads', undefined, abortSignal =>
+      this.#requests.client.send(command, { abortSignal }),
     )
     const old = (found.Uploads ?? []).filter(
       ({ Initiated }) => Initiated !== undefined && Initiated.getTime() <= now - olderThanMs,
     )
     for (const { Key, UploadId } of old) {
       const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId })
-      await this.#small(`ABORT ${Key}`, undefined, abortSignal =>
-        orUndefined(this.#client.send(abort, { abortSignal })),
+      await this.#requests.small(`ABORT ${Key}`, undefined, abortSignal =>
+        orUndefined(this.#requests.client.send(abort, { abortSignal })),
       )
     }
     return old.length
   }
 
   close(): void {
-    this.#closing.abort(new ObjectsFailure('unreachable', `${this.name}: closed`))
-    this.#client.destroy()
-  }
-
-  /** Parts are read one after the other, in their order, and sent side by side. */
-  async #putPart(key: string, file: ObjectFile, part: Part): Promise<string | undefined> {
-    const { UploadId, number, bytes, abortSignal } = part
-    const first = (number - 1) * bytes
-    const read = this.#reading.hold({ exclusive: [UploadId] }, async () => {
-      const release = await this.#parts.acquire()
-      try {
-        const content = await readPart(file, first, Math.min(bytes, file.size - first))
-        file.sent?.(content)
-        return { content, release }
-      } catch (error) {
-        release()
-        throw error
-      }
-    })
-    const { content, release } = await read
-    try {
-      const command = new UploadPartCommand({
-        ...this.#at(key),
-        UploadId,
-        PartNumber: number,
-        Body: content,
-      })
-      return (await this.#client.send(command, { abortSignal })).ETag
-    } finally {
-      release()
-    }
+    this.#requests.close()
   }
 
   /** An earlier try of the same write may be what stands in its way. */
@@ -321,65 +225,6 @@ export class Bucket implements Objects {
     signal?.addEventListener('abort', end, { once: true })
     return translated
   }
-
-  /** A request that is answered at once, up to the headers of its answer. */
-  async #small<T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    task: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const limit = new AbortController()
-    const timer = setTimeout(() => limit.abort(), this.#options.timeouts.requestMs)
-    try {
-      return await this.#run(what, signal, { limit: limit.signal, task })
-    } finally {
-      clearTimeout(timer) // the body that follows may take longer
-    }
-  }
-
-  /** As long as something moves. */
-  #long<T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    task: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    return this.#run(what, signal, { limit: undefined, task })
-  }
-
-  async #run<T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    { limit, task }: { limit: AbortSignal | undefined; task: (signal: AbortSignal) => Promise<T> },
-  ): Promise<T> {
-    const ends = [signal, limit, this.#closing.signal].filter(end => end !== undefined)
-    try {
-      return await task(AbortSignal.any(ends))
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw failureOf(error, `${this.name}: ${what}`, limit)
-    }
-  }
-
-  #at(key: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#options.bucket, Key: this.#key(key) }
-  }
-
-  #key(key: string): string {
-    const { prefix } = this.#options
-    return prefix === '' ? key : `${prefix}/${key}`
-  }
-
-  #ownKey(key: string): string {
-    const { prefix } = this.#options
-    return prefix === '' ? key : key.slice(prefix.length + 1)
-  }
-}
-
-interface Part {
-  readonly UploadId: string
-  readonly number: number
-  readonly bytes: number
-  readonly abortSignal: AbortSignal
 }
 
 interface Described {
@@ -409,14 +254,4 @@ async function orUndefined<T>(sent: Promise<T>): Promise<T | undefined> {
     if (isAbsent(error)) return undefined
     throw error
   }
-}
-
-async function readPart({ file }: ObjectFile, first: number, bytes: number): Promise<Buffer> {
-  const content = Buffer.allocUnsafeSlow(bytes)
-  for (let read = 0; read < bytes; ) {
-    const count = await file.read(content.subarray(read), first + read)
-    if (count === 0) throw new Error(`${file.path} ended before its ${first + bytes} bytes`)
-    read += count
-  }
-  return content
 }

@@ -46,7 +46,7 @@ describe('a mount', () => {
       const got = await at.ask(locationOf(answer))
       expect([got.status, got.body.equals(content)]).toEqual([200, true])
       expect(await at.sessions()).toEqual([])
-      expect(await readdir(join(at.layover.storePath, 'pushed', algorithm))).toHaveLength(1)
+      expect(await readdir(join(at.layover.truthPath, 'pushed', algorithm))).toHaveLength(1)
     }
   })
 

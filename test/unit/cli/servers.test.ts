@@ -14,6 +14,7 @@ const address = { host: '127.0.0.1', port: 5000, role: 'registry', tls: false } 
 const start = {
   kind: 'start',
   config: {} as never,
+  sharesLocalNames: false,
   inlet: { path: '', secret: '' },
   index: undefined,
   doubtful: undefined,

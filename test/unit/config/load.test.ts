@@ -395,6 +395,30 @@ upstreams: [{registry: docker.io, maxSize: 10GiB, unused: 90d, pin: ["library/de
     ])
   })
 
+  test('a bucket: what follows from the rest, and no secret is shown', async () => {
+    const { config, redacted } = await load(
+      `store: {s3: {bucket: images, endpoint: "https://s3.corp.test/", prefix: /team/layover/, accessKeyId: key, secretAccessKey: file:secrets/s3}}
+upstreams: [{registry: a.test}]`,
+      { files: { s3: 's3cret\n' } },
+    )
+    expect(config.store.s3).toEqual({
+      bucket: 'images',
+      region: 'us-east-1',
+      endpoint: 'https://s3.corp.test',
+      prefix: 'team/layover',
+      pathStyle: true,
+      credentials: { accessKeyId: 'key', secretAccessKey: 's3cret' },
+      ca: undefined,
+      timeouts: { connectMs: 2_000, requestMs: 10_000, idleMs: 30_000 },
+      connections: 128,
+      cached: true,
+    })
+    expect(stringify(redacted)).toContain('secretAccessKey: <redacted>')
+    expect(stringify(redacted)).not.toContain('s3cret')
+    const plain = await load('store: {s3: {bucket: images}}\nupstreams: [{registry: a.test}]')
+    expect(plain.config.store.s3).toMatchObject({ pathStyle: false, credentials: undefined, prefix: '' })
+  })
+
   test('shows no secret', async () => {
     const { redacted } = await load(
       `upstreams:

@@ -1,0 +1,46 @@
+/** Whether the bucket of the configuration can be used as it is. */
+import type { Config } from '../config/config.ts'
+import { type Objects, ObjectsFailure } from '../store/objects.ts'
+import { openShared } from './shared.ts'
+
+export interface Checked {
+  readonly isUsable: boolean
+  /** One line for a person. */
+  readonly line: string
+}
+
+/** Writes, reads and deletes an object of its own. Undefined where no bucket is configured. */
+export async function checkBucket(config: Pick<Config, 'store'>): Promise<Checked | undefined> {
+  const shared = await openShared(config)
+  if (!shared) return undefined
+  const { objects } = shared
+  try {
+    await objects.probe()
+    return { isUsable: true, line: `${objects.name}: can be read and written, ${conditionsOf(objects)}` }
+  } catch (error) {
+    if (!(error instanceof ObjectsFailure)) throw error
+    return { isUsable: false, line: `${error.said}${adviceFor(error)}` }
+  } finally {
+    objects.close()
+  }
+}
+
+function conditionsOf({ isConditional }: Objects): string {
+  return isConditional
+    ? 'and takes conditional writes'
+    : 'but takes no conditional writes: of several replicas none may have immutable tags'
+}
+
+function adviceFor({ trouble }: ObjectsFailure): string {
+  switch (trouble) {
+    case 'denied':
+      return ': check store.s3.accessKeyId and secretAccessKey, or what the identity of this machine may do (s3:GetObject, PutObject, DeleteObject, ListBucket, AbortMultipartUpload)'
+    case 'missing':
+      return ': make the bucket, or correct store.s3.bucket and region'
+    case 'unreachable':
+    case 'timeout':
+      return ': check store.s3.endpoint and the network'
+    default:
+      return ''
+  }
+}

@@ -1,0 +1,39 @@
+/** The bucket of the configuration, if it has one. */
+import { BackupFailed } from '../backup/failure.ts'
+import type { Config } from '../config/config.ts'
+import type { Logger } from '../observe/log.ts'
+import { ObjectsFailure } from '../store/objects.ts'
+import { openBucket } from '../store/s3/open.ts'
+import type { SharedOptions } from '../store/shared/shared.ts'
+import type { Store } from '../store/store.ts'
+
+/** Talks to nobody yet. */
+export async function openShared({ store }: Pick<Config, 'store'>): Promise<SharedOptions | undefined> {
+  if (!store.s3) return undefined
+  const { cached, ...options } = store.s3
+  return { objects: await openBucket(options), keepsCached: cached }
+}
+
+/** @throws BackupFailed: a backup knows the disk alone */
+export function assertOnDisk({ store }: Pick<Config, 'store'>, what: 'back up' | 'restore'): void {
+  if (!store.s3) return
+  throw new BackupFailed(
+    `what was pushed lies in the bucket ${store.s3.bucket}: ${what} that, with what its service has for it`,
+  )
+}
+
+/** For the person who asks about a store of which only the disk is looked at. */
+export function noteOnBucket({ store }: Pick<Config, 'store'>, isNotDone: string): string {
+  return store.s3 ? `of the disk alone: what lies in the bucket ${store.s3.bucket} is ${isNotDone}\n` : ''
+}
+
+/** A start waits for no bucket: what is proxied goes on without it, and a failure is told of. Never rejects. */
+export async function meetBucket({ shared }: Pick<Store, 'shared'>, log: Logger): Promise<void> {
+  if (!shared) return
+  try {
+    await shared.assertUsable()
+    log.info({ store: shared.name, conditionalWrites: shared.isConditional }, 'the bucket is in use')
+  } catch (error) {
+    if (!(error instanceof ObjectsFailure)) log.error({ err: error }, 'the bucket cannot be looked at')
+  }
+}

@@ -1,0 +1,51 @@
+/** Requests of clients that one replica passes on to another: signed, with whose they are. */
+import { type Signatures, signatureHeader } from '../cluster/signature.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Exchange } from './exchange.ts'
+import { isOurs, write } from './sibling.ts'
+
+/** Of a request: whose it is, part of what is signed. */
+export const replicaOriginHeader = 'replica-origin'
+/** Of an answer: not the owner of local names; nothing of the request has been carried out. */
+export const notOwnerHeader = 'replica-not-owner'
+
+type Origin = Pick<Exchange, 'client' | 'role' | 'requestId' | 'publicPath'> & {
+  readonly httpVersion: string
+}
+
+/** Neither clients nor answers to them carry what replicas tell each other. */
+export function isReplicas(name: string): boolean {
+  return isOurs(name) || name.startsWith('replica-')
+}
+
+/** Names and values in turns. @param to where the other replica advertises itself */
+export function originHeaders(exchange: Exchange, to: string, signatures: Signatures): string[] {
+  const { client, role, requestId, publicPath, request } = exchange
+  const { method = 'GET', url: path = '/', httpVersion } = request
+  const origin: Origin = { client, role, requestId, publicPath, httpVersion }
+  const speaksFor = write(origin)
+  const signature = signatures.sign(to, { method, path, speaksFor })
+  return [replicaOriginHeader, speaksFor, signatureHeader, signature]
+}
+
+/** Whether the request says that a replica passed it on. */
+export function isPassedOn({ request }: Exchange): boolean {
+  return request.headers[replicaOriginHeader] !== undefined
+}
+
+/**
+ * The exchange with the client that it is for, where a replica passed it on; else as it is.
+ *
+ * @throws RegistryError DENIED (403) for what no replica of ours signed
+ */
+export function asItsClients(exchange: Exchange, signatures: Signatures | undefined): Exchange {
+  if (!isPassedOn(exchange)) return exchange
+  const { request } = exchange
+  const { method = 'GET', url: path = '/', headers } = request
+  const speaksFor = String(headers[replicaOriginHeader])
+  if (!signatures?.isGenuine(headers[signatureHeader], { method, path, speaksFor }))
+    throw new RegistryError('DENIED', 'no replica of this registry signed this request')
+  const { httpVersion, ...origin } = JSON.parse(speaksFor) as Origin
+  request.httpVersion = httpVersion // who may write depends on how the client speaks
+  return { ...exchange, ...origin, inward: true, fromReplica: true }
+}

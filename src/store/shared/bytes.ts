@@ -1,0 +1,129 @@
+/** Bytes by digest in the object store: `cached/`, which may lose them, and `pushed/`, which may not. */
+import { LRUCache } from 'lru-cache'
+import type { Logger } from '../../observe/log.ts'
+import { algorithmOf, type Digest, digestOf, hashFor, digestFrom } from '../../oci/digest.ts'
+import type { StoredBlob } from '../contents.ts'
+import type { ObjectBody, Objects } from '../objects.ts'
+import type { Behind } from './behind.ts'
+import { type Area, bytesKey } from './keys.ts'
+import type { Tier } from './tier.ts'
+
+/** Each is taken away, or replaced, within moments. */
+const maxDamaged = 1000
+/** What is read whole is a manifest. */
+const maxWholeBytes = 2 ** 30
+
+export interface SharedBytesDeps {
+  readonly tier: Tier
+  readonly behind: Behind
+  readonly log: Logger
+  /** What was fetched goes there. */
+  readonly keepsCached: boolean
+  /** A file of the cache on the disk. */
+  readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+}
+
+export class SharedBytes {
+  readonly #deps: SharedBytesDeps
+  /** Objects below `cached/` that are to be replaced. */
+  readonly #damaged = new LRUCache<Digest, true>({ max: maxDamaged })
+
+  constructor(deps: SharedBytesDeps) {
+    this.#deps = deps
+  }
+
+  /** It is worth asking: the object store has not just failed. */
+  get isUp(): boolean {
+    return this.#deps.tier.isUp
+  }
+
+  /** The bytes as they are there, unchecked. Undefined: there are none. Rejects with ObjectsFailure. */
+  open(
+    area: Area,
+    digest: Digest,
+    ask: { first: number; signal: AbortSignal },
+  ): Promise<ObjectBody | undefined> {
+    if (area === 'cached' && this.#damaged.has(digest)) return Promise.resolve(undefined)
+    return this.#deps.tier.use(bucket => bucket.open(bytesKey(area, digest), ask))
+  }
+
+  /** Bytes of what was fetched before; undefined also when the object store does not say so soon. */
+  cachedSize(digest: Digest): Promise<number | undefined> {
+    return this.#deps.tier.ifUp(
+      async (bucket, signal) => (await bucket.head(bytesKey('cached', digest), signal))?.size,
+    )
+  }
+
+  /** The whole of a cached manifest, if it is right; undefined also when the object store does not give it soon. */
+  async readCached(digest: Digest): Promise<Buffer | undefined> {
+    const found = await this.#deps.tier.ifUp((bucket, signal) =>
+      bucket.read(bytesKey('cached', digest), maxWholeBytes, signal),
+    )
+    return this.#ifRight('cached', digest, found?.content)
+  }
+
+  /** The whole of a pushed manifest. Rejects with ObjectsFailure. */
+  async readPushed(digest: Digest): Promise<Buffer | undefined> {
+    const found = await this.#deps.tier.use(bucket => bucket.read(bytesKey('pushed', digest), maxWholeBytes))
+    return this.#ifRight('pushed', digest, found?.content)
+  }
+
+  /** What an upstream gave is on the disk: it goes to the object store behind the answer. */
+  offer(digest: Digest): void {
+    if (!this.#deps.keepsCached) return
+    this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
+  }
+
+  /** Puts a file of the disk there, if its bytes are right. False when they are not, or it is gone. */
+  putFile(area: Area, digest: Digest, stored: StoredBlob): Promise<boolean> {
+    const hash = hashFor(digest)
+    const file = {
+      ...stored,
+      sent: (bytes: Buffer) => void hash.update(bytes),
+      isRight: () => digestFrom(algorithmOf(digest), hash) === digest,
+    }
+    return this.#deps.tier.use(async bucket => (await bucket.putFile(bytesKey(area, digest), file)) !== false)
+  }
+
+  /** What was cached there is what was pushed, too. False when it is not there. */
+  pinCached(digest: Digest): Promise<boolean> {
+    return this.#deps.tier.use(bucket => bucket.copy(bytesKey('cached', digest), bytesKey('pushed', digest)))
+  }
+
+  use<T>(task: (objects: Objects) => Promise<T>): Promise<T> {
+    return this.#deps.tier.use(task)
+  }
+
+  /** What the object store has under the digest is something else. What was cached goes: it is fetched again. */
+  damaged(area: Area, digest: Digest): void {
+    const key = bytesKey(area, digest)
+    const advice = area === 'cached' ? 'fetched again' : 'push it again'
+    this.#deps.log.error({ key, digest }, `an object is damaged: ${advice}`)
+    if (area === 'pushed') return
+    this.#damaged.set(digest, true)
+    this.#deps.behind.add(`remove ${key}`, async () => {
+      if (this.#damaged.has(digest)) await this.#deps.tier.use(bucket => bucket.remove(key))
+    })
+  }
+
+  async #upload(digest: Digest): Promise<void> {
+    const stored = await this.#deps.open(digest)
+    if (!stored) return // evicted meanwhile
+    try {
+      const key = bytesKey('cached', digest)
+      const isReplaced = this.#damaged.has(digest)
+      const there = isReplaced ? undefined : await this.#deps.tier.use(bucket => bucket.head(key))
+      if (there?.size === stored.size) return
+      await this.putFile('cached', digest, stored)
+      this.#damaged.delete(digest)
+    } finally {
+      stored.file.release()
+    }
+  }
+
+  #ifRight(area: Area, digest: Digest, content: Buffer | undefined): Buffer | undefined {
+    if (content === undefined || digestOf(content, algorithmOf(digest)) === digest) return content
+    this.damaged(area, digest)
+    return undefined
+  }
+}

@@ -1,0 +1,112 @@
+/** The store over an object store: which part of it lies where. */
+import type { Logger } from '../../observe/log.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Cached } from '../cached.ts'
+import type { StoredBlob } from '../contents.ts'
+import type { Capacity } from '../eviction/capacity.ts'
+import type { Layout } from '../layout.ts'
+import { diskNames, type RecordNames } from '../names.ts'
+import type { Objects } from '../objects.ts'
+import type { PushedBytes } from '../pushed.ts'
+import type { Records } from '../records.ts'
+import { Behind } from './behind.ts'
+import { SharedBytes } from './bytes.ts'
+import { CopiedRecords } from './copied-records.ts'
+import { settleBucket } from './format.ts'
+import { ObjectNames, RoutedNames } from './names.ts'
+import { ObjectRecords } from './object-records.ts'
+import { SharedPushed } from './pushed.ts'
+import { RoutedRecords } from './routed-records.ts'
+import { Tier } from './tier.ts'
+
+/** Uploads behind the answers, of several parts each. */
+const uploadsAtOnce = 2
+const copiesAtOnce = 8
+/** Of each kind. */
+const mostWaiting = 50_000
+
+export interface SharedOptions {
+  readonly objects: Objects
+  /** What was fetched from upstreams goes there too. */
+  readonly keepsCached: boolean
+  /** Throws when this process may not write records of local repositories any more. */
+  readonly assertOwner?: () => void
+}
+
+export interface SharedDeps extends SharedOptions {
+  readonly layout: Layout
+  readonly log: Logger
+  readonly clock: Clock
+  /** Of the disk. */
+  readonly records: Records
+  readonly cached: Cached
+  readonly capacity: Capacity | undefined
+  /** A cached file, which does not count as asked for by that. */
+  readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+}
+
+export class Shared {
+  readonly records: Records
+  readonly names: RecordNames
+  readonly pushed: PushedBytes
+  readonly bytes: SharedBytes
+  readonly #tier: Tier
+  readonly #localRecords: ObjectRecords
+  readonly #behind: readonly Behind[]
+
+  constructor(deps: SharedDeps) {
+    const { objects, keepsCached, assertOwner = () => {}, layout, log, clock, cached, capacity } = deps
+    const tier = new Tier({ objects, settle: bucket => settleBucket(bucket, layout), clock, log })
+    const uploads = new Behind({ clock, log, atOnce: uploadsAtOnce, max: mostWaiting })
+    const copies = new Behind({ clock, log, atOnce: copiesAtOnce, max: mostWaiting })
+    this.#tier = tier
+    this.#behind = [uploads, copies]
+    this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
+    this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity })
+    const local = new ObjectRecords({ tier, layout, log, assertOwner })
+    this.#localRecords = local
+    const proxied = keepsCached
+      ? new CopiedRecords({ disk: deps.records, tier, behind: copies, layout })
+      : deps.records
+    const routes = (path: string) => {
+      if (`${path}/`.startsWith(`${layout.localNames}/`)) return local
+      return path.startsWith(`${layout.names}/`) ? proxied : deps.records
+    }
+    this.records = new RoutedRecords(routes)
+    const localNames = new ObjectNames(tier, layout)
+    this.names = new RoutedNames(folder =>
+      `${folder}/`.startsWith(`${layout.localNames}/`) ? localNames : diskNames,
+    )
+  }
+
+  /** For messages. */
+  get name(): string {
+    return this.#tier.name
+  }
+
+  /** Whether writes are conditional: known once the object store was usable. */
+  get isConditional(): boolean {
+    return this.#tier.isConditional
+  }
+
+  /** Whether the object store can be used. Rejects with ObjectsFailure. */
+  assertUsable(): Promise<void> {
+    return this.#tier.use(async () => {})
+  }
+
+  /** This process writes local records from here on: what it knew of them may be another's by now. */
+  beginTerm(): void {
+    this.#localRecords.forget()
+  }
+
+  /** Aborts what earlier processes began to write in parts. */
+  reap(olderThanMs: number, now: number): Promise<number> {
+    return this.#tier.use(bucket => bucket.reap(olderThanMs, now))
+  }
+
+  close(): void {
+    for (const behind of this.#behind) behind.close()
+    this.#tier.close()
+  }
+}

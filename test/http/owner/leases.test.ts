@@ -1,0 +1,98 @@
+/** Tags on replicas that answer from memory: always what the owner says. */
+import { describe, expect, test, vi } from 'vitest'
+import { seededBlob } from '../../fake/bytes.ts'
+import { artifactOf, type StoredManifest } from '../../fake/content.ts'
+import { History, unexplained } from '../../support/linearizable.ts'
+import { runClients } from '../../support/register-clients.ts'
+import { name, type Replicas, startReplicas } from './scene.ts'
+
+const manifestOf = (value: string) => artifactOf([seededBlob(value, 100)]).root
+const patience = { timeout: 20_000 }
+
+/** Has the replica answer the tag so often that it keeps it, and holds the way to the owner then. */
+async function heldWhenKept(at: Replicas, manifest: StoredManifest): Promise<void> {
+  await vi.waitFor(async () => {
+    at.proxy.resume()
+    for (let times = 0; times < 3; times += 1) expect(await at.tag(1, 'v1')).toBe(manifest.digest)
+    at.proxy.pause()
+    const both = [at.tag(1, 'v1'), at.tag(1, 'other')]
+    expect(await Promise.race([...both, at.tag(0, 'none')])).toBe(manifest.digest)
+  }, patience)
+}
+
+describe('a replica that does not own a name', () => {
+  test('answers what is new from the moment the push is answered', async () => {
+    await using at = await startReplicas(3)
+    const [first, second] = [manifestOf('one'), manifestOf('two')]
+    for (let round = 0; round < 30; round += 1) {
+      const next = round % 2 === 0 ? second : first
+      expect((await at.put(round % 3, next, 'v1')).status).toBe(201)
+      const seen = await Promise.all([0, 1, 2, 1, 2].map(nth => at.tag(nth, 'v1')))
+      expect(new Set(seen)).toEqual(new Set([next.digest]))
+    }
+    expect((await at.ask(2, `/v2/${name}/manifests/v1`, { method: 'DELETE' })).status).toBe(202)
+    expect(await Promise.all([0, 1, 2].map(nth => at.tag(nth, 'v1')))).toEqual([404, 404, 404])
+  })
+
+  test('answers from memory while it has the lease, and nothing more when that has ended', async () => {
+    await using at = await startReplicas(2)
+    const [first, second] = [manifestOf('one'), manifestOf('two')]
+    await at.put(0, first, 'v1')
+    await at.put(0, first, 'other')
+    await at.tag(1, 'other')
+    await heldWhenKept(at, first)
+    // The owner cannot tell anybody: it waits for the end of the lease, and answers then.
+    expect((await at.put(0, second, 'v1')).status).toBe(201)
+    const late = at.tag(1, 'v1')
+    expect(await Promise.race([late, at.tag(0, 'v1')])).toBe(second.digest)
+    at.proxy.resume()
+    expect(await late).toBe(second.digest)
+  })
+
+  test('answers nothing any more when its owner has stopped', async () => {
+    await using at = await startReplicas(2)
+    const manifest = manifestOf('one')
+    await at.put(0, manifest, 'v1')
+    await vi.waitFor(async () => expect(await at.tag(1, 'v1')).toBe(manifest.digest), patience)
+    await at.all[0]?.stop()
+    expect(await at.tag(1, 'v1')).toBe(503)
+  })
+})
+
+describe('what clients see of a tag', () => {
+  test('could have happened on one machine, whatever becomes of the owner and the way to it', async () => {
+    await using at = await startReplicas(3)
+    const history = new History()
+    const ending = new AbortController()
+    const running = runClients({
+      urls: [0, 1, 2].map(nth => at.url(nth)),
+      repository: name,
+      tag: 'moving',
+      history,
+      signal: ending.signal,
+      count: 6,
+      seed: 1,
+    })
+    const more = async (count: number) => {
+      const before = history.operations.length
+      await vi.waitFor(() => expect(history.operations.length).toBeGreaterThan(before + count), patience)
+    }
+    await more(200)
+    at.proxy.cut()
+    await more(150)
+    at.proxy.pause()
+    await more(4)
+    at.proxy.resume()
+    await more(150)
+    await at.all[0]?.restart()
+    await more(150)
+    await at.all[1]?.restart()
+    at.proxy.cut({ refusing: true })
+    await more(4)
+    at.proxy.cut()
+    await more(150)
+    ending.abort()
+    expect(await running).toBeGreaterThan(500)
+    expect(unexplained(history.operations)).toBeUndefined()
+  }, 60_000)
+})
