@@ -28,6 +28,7 @@ import { redisKilled } from './rows/replicas/redis-killed.ts'
 import { redisManifest } from './rows/replicas/redis-manifest.ts'
 import { s3Cached } from './rows/replicas/s3-cached.ts'
 import { s3Cold } from './rows/replicas/s3-cold.ts'
+import { redisMemory } from './rows/redis-memory.ts'
 import { smallPushes } from './rows/small-pushes.ts'
 import { tail } from './rows/tail.ts'
 import { Site } from './site.ts'
@@ -60,6 +61,7 @@ const replicaRows: typeof ownRows = {
   'cluster-kill': clusterKill,
   'redis-killed': redisKilled,
   'redis-manifest': redisManifest,
+  'redis-memory': redisMemory,
   's3-cached': s3Cached,
   's3-cold': s3Cold,
 }

@@ -25,8 +25,8 @@ if [ -n "$packages" ]; then
       # Debian starts what it installs; here only the program is wanted.
       case $package in
         nginx-light) systemctl disable --now nginx >/dev/null 2>&1 ;;
-        docker-registry) systemctl disable --now docker-registry >/dev/null 2>&1 ;;
         redis-server) systemctl disable --now redis-server >/dev/null 2>&1 ;;
+        docker-registry) systemctl disable --now docker-registry >/dev/null 2>&1 ;;
       esac
     done
   else

@@ -12,7 +12,7 @@ missing() { ! command -v "$1" >/dev/null 2>&1; }
 
 # Debian package : a program that it brings
 packages=
-for pair in skopeo:skopeo podman:podman buildah:buildah containerd:containerd docker-registry:docker-registry strace:strace; do
+for pair in redis-server:redis-server skopeo:skopeo podman:podman buildah:buildah containerd:containerd docker-registry:docker-registry strace:strace; do
   if missing "${pair#*:}"; then packages="$packages ${pair%:*}"; fi
 done
 if [ -n "$packages" ]; then

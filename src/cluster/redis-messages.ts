@@ -1,5 +1,6 @@
 /** Messages between replicas over Redis, on a connection of their own: a subscribed one takes no other commands. */
 import type { Clock } from '../runtime/clock.ts'
+import { Signal } from '../stream/signal.ts'
 import type { RedisClient } from './redis-client.ts'
 
 export interface Subscriber {
@@ -10,12 +11,15 @@ export interface Subscriber {
 
 /** How often the connection is tried: nobody else would notice that its other end is gone. */
 const beatMs = 1000
+/** How long a subscriber waits for the first connection. */
+const connectMs = 2500
 
 export class RedisMessages {
   readonly #connect: () => RedisClient
   readonly #clock: Clock
   readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #closing = new AbortController()
+  readonly #hears = new Signal()
   #client: RedisClient | undefined
   #isReady = false
 
@@ -28,7 +32,8 @@ export class RedisMessages {
     const client = this.#opened()
     const known = this.#subscribers.get(channel)
     this.#subscribers.set(channel, (known ?? new Set()).add(subscriber))
-    if (!known && client.status === 'ready') await this.#listen(client, channel)
+    if (client.status !== 'ready') await this.#renewed()
+    else if (!known) await this.#listen(client, channel)
     return () => this.#leave(channel, subscriber)
   }
 
@@ -54,9 +59,18 @@ export class RedisMessages {
     return client
   }
 
+  /** Resolves when the connection is there and hears what it should, or takes too long. */
+  async #renewed(): Promise<void> {
+    const done = new AbortController()
+    const late = this.#clock.sleep(connectMs, done.signal).catch(() => {}) // it came before
+    await Promise.race([this.#hears.next(), late])
+    done.abort()
+  }
+
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
     this.#isReady = true
+    this.#hears.fire()
     this.#tellLost() // the first time too: nobody waited for the channels to be heard
   }
 

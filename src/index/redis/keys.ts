@@ -131,6 +131,10 @@ export function splitText(prefix: Buffer, member: Buffer): { text: string; value
   return { text: member.toString('utf8', prefix.length, at), value: member.subarray(at + 1) }
 }
 
+export function startsWith(member: Buffer | undefined, name: Buffer): member is Buffer {
+  return member?.subarray(0, name.length).equals(name) === true
+}
+
 function rangeOf(letter: string, more: Buffer = Buffer.alloc(0)): Range {
   return { prefix: Buffer.concat([Buffer.from(letter), more]) }
 }

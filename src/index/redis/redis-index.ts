@@ -1,6 +1,5 @@
 /** The index in Redis, which replicas share: what belongs to upstreams is everybody's, what is local this process's own. */
-import { randomBytes } from 'node:crypto'
-import { type Redis, RedisDown } from '../../cluster/redis.ts'
+import type { Redis } from '../../cluster/redis.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/name.ts'
@@ -22,7 +21,6 @@ import type {
 } from '../index.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import {
-  Damaged,
   hintBytes,
   packBlob,
   packDescriptor,
@@ -37,25 +35,26 @@ import {
   unpackNumber,
   unpackTag,
 } from './codec.ts'
-import { stampBytes } from './era.ts'
+import { Elsewhere } from './elsewhere.ts'
+import { answerOr, Entries } from './entries.ts'
 import {
   afterText,
   endOf,
-  holdersKey,
   keyOfWhole,
   lifeOf,
   listingKey,
   markName,
   names,
-  proxiedLifeMs,
-  publicKey,
   type Range,
   ranges,
   splitText,
+  startsWith,
 } from './keys.ts'
 import { Names } from './names.ts'
 import { setTag } from './scripts.ts'
-import { type Part, Shelf } from './shelf.ts'
+import { Shelf } from './shelf.ts'
+import { Stamps } from './stamps.ts'
+import { sweep } from './sweep.ts'
 
 export interface RedisIndexOptions {
   readonly redis: Redis
@@ -63,11 +62,8 @@ export interface RedisIndexOptions {
   readonly bodies?: BodyLimits
 }
 
-const absent = { answer: 'absent' } as const
 const unknown = { answer: 'unknown' } as const
 const defaultBodies: BodyLimits = { rows: 10_000, bytes: 64 * 2 ** 20 }
-/** Members that one script gives at most. */
-const membersAtOnce = 1000
 const nothing = Buffer.alloc(0)
 
 /** Resolves when it is known whether what others found complete holds, or Redis is down. The connection stays the caller's. */
@@ -79,25 +75,26 @@ export async function openRedisIndex(options: RedisIndexOptions): Promise<RedisI
 
 export class RedisIndex implements Index {
   readonly shared: IndexState | undefined = undefined
-  readonly #redis: Redis
   readonly #shelf: Shelf
   readonly #names: Names
   readonly #bodies: Bodies
-  /** What local repositories' entries are stamped with. */
-  #own = randomBytes(stampBytes)
-  /** Of Redis, when the stamp was new. */
-  #incarnation: number
+  readonly #stamps: Stamps
+  readonly #entries: Entries
+  readonly #elsewhere: Elsewhere
+  readonly #swept: Parameters<typeof sweep>[2]
 
   constructor({ redis, clock, bodies = defaultBodies }: RedisIndexOptions) {
-    this.#redis = redis
-    this.#incarnation = redis.incarnation
+    this.#stamps = new Stamps(redis)
     this.#shelf = new Shelf(redis, clock, () => this.renew())
+    this.#entries = new Entries(this.#shelf, this.#stamps)
+    this.#elsewhere = new Elsewhere(this.#shelf)
+    this.#swept = { shelf: this.#shelf, stamps: this.#stamps, index: this }
     this.#names = new Names(this.#shelf, part => redis.key(part))
     this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
   }
 
   get epoch(): string {
-    return `${this.#stamp.toString('hex')} ${this.era ?? ''} ${this.#shelf.losses.count}`
+    return `${this.#stamps.own.toString('hex')} ${this.era ?? ''} ${this.#shelf.losses.count}`
   }
 
   /** Names what Redis keeps until it may have lost some of it; undefined while that is not known. */
@@ -114,11 +111,11 @@ export class RedisIndex implements Index {
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
-    return this.#entry(key, { listing: 'tags', name: names.tag(tag), unpack: unpackTag })
+    return this.#entries.entry(key, { listing: 'tags', name: names.tag(tag), unpack: unpackTag })
   }
 
   async putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
-    const value = Buffer.concat([this.#stampOf(key), packTag(entry)])
+    const value = Buffer.concat([this.#stamps.of(key), packTag(entry)])
     await Promise.all([this.#setTag(key, tag, value), this.putRepository(key)])
   }
 
@@ -130,28 +127,28 @@ export class RedisIndex implements Index {
     const from = afterText(ranges.tags, last ?? '')
     const read = (member: Buffer) => {
       const { text, value } = splitText(ranges.tags.prefix, member)
-      return this.#current(key, value) && (text as Tag)
+      return this.#stamps.current(key, value) && (text as Tag)
     }
-    return this.#whole(key, 'tags', { range: ranges.tags, from, limit, read })
+    return this.#entries.whole(key, 'tags', { range: ranges.tags, from, limit, read })
   }
 
   async tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>> {
     const range = ranges.tagged(digest)
-    const pointing = await this.#whole(key, 'tags', {
-      range,
-      from: range.prefix,
-      limit: Number.POSITIVE_INFINITY,
-      read: member => member.toString('utf8', range.prefix.length) as Tag,
-    })
-    if (pointing.answer !== 'present') return pointing
-    return this.#each(pointing.value, async tag => {
-      const found = await this.tag(key, tag)
-      return found.answer === 'present' && found.value.digest === digest ? tag : undefined
+    const read = (member: Buffer) => member.toString('utf8', range.prefix.length) as Tag
+    const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
+    return this.#entries.through(key, 'tags', wanted, async tag => {
+      const value = await this.#shelf.value(listingKey('tags', key), names.tag(tag))
+      const packed = value && this.#stamps.current(key, value)
+      return packed && unpackTag(packed).digest === digest ? tag : undefined
     })
   }
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<Answer<ManifestEntry>> {
-    return this.#entry(key, { listing: 'manifests', name: names.manifest(digest), unpack: unpackManifest })
+    return this.#entries.entry(key, {
+      listing: 'manifests',
+      name: names.manifest(digest),
+      unpack: unpackManifest,
+    })
   }
 
   async putManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
@@ -167,26 +164,26 @@ export class RedisIndex implements Index {
 
   async manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
     const range = ranges.manifests
-    return this.#whole(key, 'manifests', {
+    return this.#entries.whole(key, 'manifests', {
       range,
       from: afterDigest(range, page.last),
       limit: page.limit,
       read: member => {
         const { digest, rest } = unpackDigest(member.subarray(range.prefix.length))
-        const packed = this.#current(key, rest)
+        const packed = this.#stamps.current(key, rest)
         return packed && { digest, entry: unpackManifest(packed) }
       },
     })
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<Answer<BlobEntry>> {
-    return this.#entry(key, { listing: 'blobs', name: names.blob(digest), unpack: unpackBlob })
+    return this.#entries.entry(key, { listing: 'blobs', name: names.blob(digest), unpack: unpackBlob })
   }
 
   async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
     await Promise.all([
       this.#put(key, 'blobs', names.blob(digest), packBlob(entry)),
-      this.#putElsewhere(key, digest, entry),
+      this.#elsewhere.put(key, digest, entry),
       this.putRepository(key),
     ])
   }
@@ -194,30 +191,16 @@ export class RedisIndex implements Index {
   async dropBlob(key: RepositoryKey, digest: Digest): Promise<void> {
     await Promise.all([
       this.#shelf.drop(listingKey('blobs', key), [names.blob(digest)]),
-      this.#dropElsewhere(key, digest),
+      this.#elsewhere.drop(key, digest),
     ])
   }
 
   async publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined> {
-    const range = ranges.publicBlobs(digest)
-    return this.#read(async () => {
-      const member = await this.#shelf.firstAfter(publicKey(registry, digest), range.prefix)
-      return startsWith(member, range.prefix) ? unpackBlob(names.behindPublic(range, member)) : undefined
-    }, undefined)
+    return answerOr(() => this.#elsewhere.publicBlob(registry, digest), undefined)
   }
 
   async holdersOf(digest: Digest, limit: number): Promise<readonly RepositoryKey[]> {
-    const range = ranges.holders(digest)
-    return this.#read(async () => {
-      const found: RepositoryKey[] = []
-      for await (const members of this.#shelf.pages(holdersKey(digest), range))
-        for (const member of members) {
-          if (found.length >= limit) return found
-          const repository = splitText(range.prefix, member).text as RepositoryName
-          found.push({ registry: localRegistry, repository })
-        }
-      return found
-    }, [])
+    return answerOr(() => this.#elsewhere.holdersOf(digest, limit), [])
   }
 
   async referrers(
@@ -226,7 +209,7 @@ export class RedisIndex implements Index {
     { last, limit }: Page<Digest>,
   ): Promise<Answer<readonly Descriptor[]>> {
     const range = ranges.referrers(subject)
-    return this.#whole(
+    return this.#entries.whole(
       key,
       { referrersOf: subject },
       {
@@ -235,7 +218,7 @@ export class RedisIndex implements Index {
         limit,
         read: member => {
           const { rest } = unpackDigest(member.subarray(range.prefix.length))
-          const packed = this.#current(key, rest)
+          const packed = this.#stamps.current(key, rest)
           return packed && unpackDescriptor(packed)
         },
       },
@@ -264,7 +247,7 @@ export class RedisIndex implements Index {
 
   async childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
     const range = ranges.parents(digest)
-    return this.#read(async () => {
+    return answerOr(async () => {
       const member = await this.#shelf.firstAfter(listingKey('manifests', key), range.prefix)
       if (!startsWith(member, range.prefix)) return undefined
       return unpackNumber(member.subarray(range.prefix.length + hintBytes))
@@ -273,14 +256,11 @@ export class RedisIndex implements Index {
 
   async parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
     const range = ranges.parents(child)
-    const hints = await this.#whole(key, 'manifests', {
-      range,
-      from: range.prefix,
-      limit: Number.POSITIVE_INFINITY,
-      read: member => member.subarray(range.prefix.length, range.prefix.length + hintBytes),
-    })
-    if (hints.answer !== 'present') return hints
-    return this.#each(hints.value, hint => this.#heldManifest(key, names.hinted(hint)))
+    const read = (member: Buffer) => member.subarray(range.prefix.length).subarray(0, hintBytes)
+    const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
+    return this.#entries.through(key, 'manifests', wanted, hint =>
+      this.#heldManifest(key, names.hinted(hint)),
+    )
   }
 
   async listing(
@@ -288,7 +268,7 @@ export class RedisIndex implements Index {
     kind: 'tags' | 'referrers',
     query: string,
   ): Promise<ListingEntry | undefined> {
-    return this.#read(() => this.#bodies.get(key, kind, query), undefined)
+    return answerOr(() => this.#bodies.get(key, kind, query), undefined)
   }
 
   async putListing(
@@ -301,18 +281,18 @@ export class RedisIndex implements Index {
   }
 
   async registries(): Promise<readonly string[]> {
-    return this.#read(() => this.#names.registries(), [])
+    return answerOr(() => this.#names.registries(), [])
   }
 
   async repositories(registry: string, page: Page): Promise<Answer<readonly RepositoryName[]>> {
-    return this.#read<Answer<readonly RepositoryName[]>>(async () => {
-      const found = await this.#names.page(registry, page, this.#stampOf({ registry }))
+    return answerOr<Answer<readonly RepositoryName[]>>(async () => {
+      const found = await this.#names.page(registry, page, this.#stamps.of({ registry }))
       return found ? { answer: 'present', value: found } : unknown
     }, unknown)
   }
 
   async putRepository(key: RepositoryKey): Promise<void> {
-    await this.#names.put(key, this.#stampOf(key))
+    await this.#names.put(key, this.#stamps.of(key))
   }
 
   async dropRepository(key: RepositoryKey): Promise<void> {
@@ -321,16 +301,18 @@ export class RedisIndex implements Index {
 
   async markRepositoriesComplete(epoch = this.epoch): Promise<void> {
     const era = this.#shelf.era.stamp
-    const own = this.#stamp
+    const { own } = this.#stamps
     if (!era || epoch !== this.epoch) return
-    await this.#read(() => this.#names.sweep(era, own), undefined)
+    await answerOr(() => this.#names.sweep(era, own), undefined)
     if (epoch === this.epoch) await this.#names.mark(era, own)
   }
 
   async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
-    const stamp = this.#markStamp(key, this.#shelf.era.stamp)
+    const stamp = this.#stamps.mark(key, this.#shelf.era.stamp)
     if (!stamp || epoch !== this.epoch) return
-    await this.#read(() => this.#sweep(key, what), undefined)
+    if (key.registry === localRegistry && what !== 'referrers')
+      // so many subjects: passed over when they are read
+      await answerOr(() => sweep(key, what, this.#swept), undefined)
     if (epoch !== this.epoch) return
     await this.#shelf.put(keyOfWhole(what, key), lifeOf(key.registry), [[markName(what), stamp]])
   }
@@ -341,8 +323,7 @@ export class RedisIndex implements Index {
   }
 
   renew(): void {
-    this.#own = randomBytes(stampBytes)
-    this.#incarnation = this.#redis.incarnation
+    this.#stamps.renew()
   }
 
   /** Servers in other processes ask their primary. */
@@ -357,114 +338,17 @@ export class RedisIndex implements Index {
     return this.#shelf.close()
   }
 
-  /** A Redis that was lost for a moment may be one that forgot what was written last: all that is local is put anew. */
-  get #stamp(): Buffer {
-    if (this.#incarnation !== this.#redis.incarnation) this.renew()
-    return this.#own
-  }
-
-  #stampOf({ registry }: Pick<RepositoryKey, 'registry'>): Buffer {
-    return registry === localRegistry ? this.#stamp : nothing
-  }
-
-  #markStamp(key: RepositoryKey, era: Buffer | undefined): Buffer | undefined {
-    return era && Buffer.concat([this.#stampOf(key), era])
-  }
-
-  /** What stands behind the stamp; undefined when it is of another epoch. */
-  #current(key: RepositoryKey, value: Buffer): Buffer | undefined {
-    const stamp = this.#stampOf(key)
-    return value.subarray(0, stamp.length).equals(stamp) ? value.subarray(stamp.length) : undefined
-  }
-
   async #put(key: RepositoryKey, listing: Listing, name: Buffer, packed: Buffer): Promise<void> {
-    const value = Buffer.concat([this.#stampOf(key), packed])
+    const value = Buffer.concat([this.#stamps.of(key), packed])
     await this.#shelf.put(listingKey(listing, key), lifeOf(key.registry), [[name, value]])
   }
 
   #setTag(key: RepositoryKey, tag: Tag, value: Buffer): Promise<void> {
-    const hintAt = this.#stampOf(key).length
+    const hintAt = this.#stamps.of(key).length
     const args = [names.tag(tag), value, hintAt + 1, hintAt + hintBytes, tag]
     return this.#shelf.write(listingKey('tags', key), (client, full) =>
       client.eval(setTag, 1, full, lifeOf(key.registry) ?? '', ...args),
     )
-  }
-
-  /** Where blobs are found without their repository. */
-  #putElsewhere({ registry, repository }: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
-    const key = { registry, repository }
-    if (registry === localRegistry)
-      return this.#shelf.put(holdersKey(digest), undefined, [[names.holder(digest, repository), nothing]])
-    if (!entry.isPublic) return this.#dropElsewhere(key, digest)
-    const pair = [names.publicBlob(digest, key), packBlob(entry)] as const
-    return this.#shelf.put(publicKey(registry, digest), proxiedLifeMs, [pair])
-  }
-
-  #dropElsewhere(key: RepositoryKey, digest: Digest): Promise<void> {
-    return key.registry === localRegistry
-      ? this.#shelf.drop(holdersKey(digest), [names.holder(digest, key.repository)])
-      : this.#shelf.drop(publicKey(key.registry, digest), [names.publicBlob(digest, key)])
-  }
-
-  async #entry<T>(
-    key: RepositoryKey,
-    { listing, name, unpack }: { listing: Listing; name: Buffer; unpack: (packed: Buffer) => T },
-  ): Promise<Answer<T>> {
-    const answer = (value: Buffer): Answer<T> => {
-      const packed = this.#current(key, value)
-      return packed ? { answer: 'present', value: unpack(packed) } : unknown
-    }
-    return this.#read<Answer<T>>(async () => {
-      const at = listingKey(listing, key)
-      const value = await this.#shelf.value(at, name)
-      if (value) return answer(value)
-      const part = { from: name, to: endOf(name), limit: 1 }
-      const { isWhole, members } = await this.#part(key, listing, part)
-      const [member] = members // it may have come meanwhile
-      if (member) return answer(member.subarray(name.length))
-      return isWhole ? absent : unknown
-    }, unknown)
-  }
-
-  /** Members that `read` knows, under the mark. */
-  #whole<T>(
-    key: RepositoryKey,
-    what: Whole,
-    {
-      range,
-      from,
-      limit,
-      read,
-    }: { range: Range; from: Buffer; limit: number; read: (member: Buffer) => T | undefined },
-  ): Promise<Answer<readonly T[]>> {
-    return this.#read<Answer<readonly T[]>>(async () => {
-      const found: T[] = []
-      const to = endOf(range.prefix)
-      for (let next = from; ; ) {
-        const wanted = Math.min(Math.max(limit - found.length, 0), membersAtOnce)
-        const { isWhole, members } = await this.#part(key, what, { from: next, to, limit: wanted })
-        if (!isWhole) return unknown
-        for (const member of members) {
-          const one = read(member)
-          if (one !== undefined) found.push(one)
-        }
-        const last = members.at(-1)
-        if (!last || members.length < wanted || found.length >= limit)
-          return { answer: 'present', value: found }
-        next = Buffer.concat([last, Buffer.of(0)])
-      }
-    }, unknown)
-  }
-
-  async #part(
-    key: RepositoryKey,
-    what: Whole,
-    part: Part,
-  ): Promise<{ isWhole: boolean; members: readonly Buffer[] }> {
-    const marks = [markName(what), ...(typeof what === 'string' ? [] : [markName('referrers')])]
-    const { era, marks: stamps, members } = await this.#shelf.part(keyOfWhole(what, key), part, marks)
-    const stamp = this.#markStamp(key, era)
-    return { isWhole: stamp !== undefined && stamps.some(each => each?.equals(stamp)), members }
   }
 
   /** A manifest of this epoch whose name begins so. */
@@ -472,64 +356,8 @@ export class RedisIndex implements Index {
     const member = await this.#shelf.firstAfter(listingKey('manifests', key), name)
     if (!startsWith(member, name)) return undefined
     const { digest, rest } = unpackDigest(member.subarray(ranges.manifests.prefix.length))
-    return this.#current(key, rest) && digest
+    return this.#stamps.current(key, rest) && digest
   }
-
-  /** What each leads to, where it leads anywhere; a few at a time. */
-  #each<F, T>(given: readonly F[], find: (one: F) => Promise<T | undefined>): Promise<Answer<readonly T[]>> {
-    return this.#read<Answer<readonly T[]>>(async () => {
-      const found: T[] = []
-      for (let at = 0; at < given.length; at += membersAtOnce) {
-        const some = await Promise.all(given.slice(at, at + membersAtOnce).map(find))
-        found.push(...some.filter(one => one !== undefined))
-      }
-      return { answer: 'present', value: found }
-    }, unknown)
-  }
-
-  /** Drops what is left of earlier epochs. */
-  async #sweep(key: RepositoryKey, what: Whole): Promise<void> {
-    if (key.registry !== localRegistry || what === 'referrers') return // so many subjects: passed over when they are read
-    const listing = typeof what === 'string' ? what : 'referrers'
-    const range =
-      typeof what === 'string'
-        ? ranges[what as 'tags' | 'manifests' | 'blobs']
-        : ranges.referrers(what.referrersOf)
-    for await (const members of this.#shelf.pages(listingKey(listing, key), range)) {
-      for (const member of members) await this.#dropOutdated(key, what, { range, member })
-    }
-  }
-
-  async #dropOutdated(
-    key: RepositoryKey,
-    what: Whole,
-    { range, member }: { range: Range; member: Buffer },
-  ): Promise<void> {
-    const { length } = range.prefix
-    if (what === 'tags') {
-      const { text, value } = splitText(range.prefix, member)
-      if (!this.#current(key, value)) await this.dropTag(key, text as Tag)
-      return
-    }
-    const { digest, rest } = unpackDigest(member.subarray(length))
-    if (this.#current(key, rest)) return
-    if (what === 'blobs') await this.dropBlob(key, digest)
-    else if (what === 'manifests') await this.dropManifest(key, digest)
-    else if (typeof what !== 'string') await this.dropReferrer(key, what.referrersOf, digest)
-  }
-
-  async #read<T>(read: () => Promise<T>, otherwise: T): Promise<T> {
-    try {
-      return await read()
-    } catch (error) {
-      if (error instanceof RedisDown || error instanceof Damaged) return otherwise
-      throw error
-    }
-  }
-}
-
-function startsWith(member: Buffer | undefined, name: Buffer): member is Buffer {
-  return member?.subarray(0, name.length).equals(name) === true
 }
 
 function afterDigest({ prefix }: Range, last: Digest | undefined): Buffer {

@@ -1,0 +1,117 @@
+/** Reads of entries and listings: present, absent under the mark, or unknown. */
+import { RedisDown } from '../../cluster/redis.ts'
+import type { Answer, Listing, RepositoryKey, Whole } from '../index.ts'
+import { Damaged } from './codec.ts'
+import { endOf, keyOfWhole, listingKey, markName, type Range } from './keys.ts'
+import type { Part, Shelf } from './shelf.ts'
+import type { Stamps } from './stamps.ts'
+
+const absent = { answer: 'absent' } as const
+const unknown = { answer: 'unknown' } as const
+/** Members that one script gives at most. */
+const membersAtOnce = 1000
+
+/** What is asked of a listing: what `read` makes of its members. */
+export interface Wanted<T> {
+  readonly range: Range
+  readonly from: Buffer
+  readonly limit: number
+  /** Undefined: passed over. */
+  readonly read: (member: Buffer) => T | undefined
+}
+
+/** Another answer where Redis gives none, or one that cannot be read. */
+export async function answerOr<T>(read: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof RedisDown || error instanceof Damaged) return otherwise
+    throw error
+  }
+}
+
+export class Entries {
+  readonly #shelf: Shelf
+  readonly #stamps: Stamps
+
+  constructor(shelf: Shelf, stamps: Stamps) {
+    this.#shelf = shelf
+    this.#stamps = stamps
+  }
+
+  async entry<T>(
+    key: RepositoryKey,
+    { listing, name, unpack }: { listing: Listing; name: Buffer; unpack: (packed: Buffer) => T },
+  ): Promise<Answer<T>> {
+    const answer = (value: Buffer): Answer<T> => {
+      const packed = this.#stamps.current(key, value)
+      return packed ? { answer: 'present', value: unpack(packed) } : unknown
+    }
+    return answerOr<Answer<T>>(async () => {
+      const at = listingKey(listing, key)
+      const value = await this.#shelf.value(at, name)
+      if (value) return answer(value)
+      const part = { from: name, to: endOf(name), limit: 1 }
+      const { isWhole, members } = await this.#part(key, listing, part)
+      const [member] = members // it may have come meanwhile
+      if (member) return answer(member.subarray(name.length))
+      return isWhole ? absent : unknown
+    }, unknown)
+  }
+
+  /** Members that `read` knows, under the mark. */
+  whole<T>(
+    key: RepositoryKey,
+    what: Whole,
+    { range, from, limit, read }: Wanted<T>,
+  ): Promise<Answer<readonly T[]>> {
+    return answerOr<Answer<readonly T[]>>(async () => {
+      const found: T[] = []
+      const to = endOf(range.prefix)
+      for (let next = from; ; ) {
+        const wanted = Math.min(Math.max(limit - found.length, 0), membersAtOnce)
+        const { isWhole, members } = await this.#part(key, what, { from: next, to, limit: wanted })
+        if (!isWhole) return unknown
+        for (const member of members) {
+          const one = read(member)
+          if (one !== undefined) found.push(one)
+        }
+        const last = members.at(-1)
+        if (!last || members.length < wanted || found.length >= limit)
+          return { answer: 'present', value: found }
+        next = Buffer.concat([last, Buffer.of(0)])
+      }
+    }, unknown)
+  }
+
+  async #part(
+    key: RepositoryKey,
+    what: Whole,
+    part: Part,
+  ): Promise<{ isWhole: boolean; members: readonly Buffer[] }> {
+    const marks = [markName(what), ...(typeof what === 'string' ? [] : [markName('referrers')])]
+    const { era, marks: stamps, members } = await this.#shelf.part(keyOfWhole(what, key), part, marks)
+    const stamp = this.#stamps.mark(key, era)
+    return { isWhole: stamp !== undefined && stamps.some(each => each?.equals(stamp)), members }
+  }
+
+  /** What each of those leads to, where it leads anywhere. All of it is of one epoch, or unknown. */
+  async through<F, T>(
+    key: RepositoryKey,
+    what: Whole,
+    wanted: Wanted<F>,
+    find: (one: F) => Promise<T | undefined>,
+  ): Promise<Answer<readonly T[]>> {
+    const { own } = this.#stamps
+    const given = await this.whole(key, what, wanted)
+    if (given.answer !== 'present') return given
+    return answerOr<Answer<readonly T[]>>(async () => {
+      const found: T[] = []
+      for (let at = 0; at < given.value.length; at += membersAtOnce) {
+        const some = await Promise.all(given.value.slice(at, at + membersAtOnce).map(find))
+        found.push(...some.filter(one => one !== undefined))
+      }
+      return own === this.#stamps.own ? { answer: 'present', value: found } : unknown
+    }, unknown)
+  }
+}
