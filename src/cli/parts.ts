@@ -77,13 +77,19 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     pinsKnown: () => pins.known,
     stopping,
   }
-  const shared = await openShared(config())
+  const term: { replica: Replica | undefined } = { replica: undefined }
+  const shared = await openShared(config(), () => term.replica?.assertTerm())
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
   const hotPath = new HotPath({ answers, clock, metrics, lines })
-  const replica = await openReplicaOf(given, { answers, hotPath, index, objects: shared?.objects })
+  const begun = async () => {
+    index.renew()
+    store.shared?.beginTerm()
+  }
+  const replica = await openReplicaOf(given, { answers, hotPath, begun, objects: shared?.objects })
+  term.replica = replica
   const changing = async (key: RepositoryKey) => {
     answers.changing(key)
     await Promise.all([replica?.begin(key), changes()?.begin(key)])
@@ -138,7 +144,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
 /** Undefined where there is one replica alone. */
 async function openReplicaOf(
   { config, log, clock }: PartsDeps,
-  { index, ...held }: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'objects'> & { index: Index },
+  held: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'begun' | 'objects'>,
 ): Promise<Replica | undefined> {
   const { replica } = config()
   if (!replica) return undefined
@@ -148,7 +154,6 @@ async function openReplicaOf(
     clock,
     log,
     publicPath: () => publicPathOf(config()),
-    begun: async () => index.renew(),
     putAway: async () => {},
   })
 }

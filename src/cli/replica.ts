@@ -115,6 +115,11 @@ export class Replica {
     throw notOwner()
   }
 
+  /** Of a write that has begun. @throws as `owned` */
+  assertTerm(): void {
+    if (!this.ownership.term?.holds) throw notOwner()
+  }
+
   /** Resolves when no replica answers for the repository from memory any more. */
   async begin(key: RepositoryKey): Promise<void> {
     if (key.registry !== localRegistry) return

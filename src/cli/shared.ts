@@ -7,11 +7,14 @@ import { openBucket } from '../store/s3/open.ts'
 import type { SharedOptions } from '../store/shared/shared.ts'
 import type { Store } from '../store/store.ts'
 
-/** Talks to nobody yet. */
-export async function openShared({ store }: Pick<Config, 'store'>): Promise<SharedOptions | undefined> {
+/** Talks to nobody yet. @param assertOwner throws when another process may write records of local repositories by now */
+export async function openShared(
+  { store }: Pick<Config, 'store'>,
+  assertOwner = () => {},
+): Promise<SharedOptions | undefined> {
   if (!store.s3) return undefined
   const { cached, ...options } = store.s3
-  return { objects: await openBucket(options), keepsCached: cached }
+  return { objects: await openBucket(options), keepsCached: cached, assertOwner }
 }
 
 /** @throws BackupFailed: a backup knows the disk alone */

@@ -2,6 +2,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Answer, type Headers, noContent } from './answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
+import { isPassedOn } from './replica-origin.ts'
 import { factsHeader, isOurs, readFacts, unavailable } from './sibling.ts'
 
 /**
@@ -76,7 +77,9 @@ export function passedOn({ request }: Exchange, isPrivate: (name: string) => boo
 
 export function relayed(exchange: Exchange, reply: IncomingMessage): Answer {
   const { statusCode: status = 0, headers } = reply
-  const answer = { status, headers: headersOf(reply) }
+  const facts = isPassedOn(exchange) ? headers[factsHeader] : undefined // for who asked us
+  const told = facts === undefined ? {} : { [factsHeader]: String(facts) }
+  const answer = { status, headers: { ...headersOf(reply), ...told } }
   if (isHead(exchange)) {
     reply.resume() // there is nothing, but for the connection to be used again its end has to be seen
     return { ...answer, content: noContent }
