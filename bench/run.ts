@@ -62,6 +62,7 @@ const replicaRows: typeof ownRows = {
   'cluster-kill': clusterKill,
   'redis-killed': redisKilled,
   'redis-manifest': redisManifest,
+  'redis-memory': redisMemory,
   's3-cached': s3Cached,
   's3-cold': s3Cold,
 }

@@ -30,6 +30,8 @@ const mostNamed = 50
 interface Subject {
   readonly address: string
   readonly local: Registry
+  /** What it said, for a person who looks for the reason. */
+  log(): string
 }
 
 interface Profile {
@@ -150,8 +152,15 @@ async function startRegistry(root: string, count: number): Promise<Subject & Asy
   return {
     address,
     local: { address, namespace: 'local/' },
+    log: () =>
+      replicas.all.map(each => `${each.name}:\n${each.lines().filter(isTelling).join('\n')}`).join('\n'),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
+}
+
+/** Requests that were answered well are too many. */
+function isTelling(line: string): boolean {
+  return !line.includes('"msg":"request"') || line.includes('"status":5')
 }
 
 const nowhere = { address: '127.0.0.1:1' }
@@ -173,6 +182,7 @@ async function runAll(root: string, results: string, replicas: number): Promise<
     for (const complaint of complaints) console.error(`  ${complaint}`)
     good &&= complaints.length === 0
   }
+  if (!good) console.error(registry.log())
   return good
 }
 

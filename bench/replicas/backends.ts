@@ -67,7 +67,7 @@ export class S3 extends Server {
   async publish(): Promise<void> {
     const { PutBucketPolicyCommand, S3Client } = await import('@aws-sdk/client-s3')
     const { endpoint, region } = this.setting
-    const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true })
+    const client = new S3Client({ endpoint, region, credentials: { ...credentials }, forcePathStyle: true }) // it marks them
     const anybody = {
       Effect: 'Allow',
       Principal: '*',

@@ -74,6 +74,7 @@ function commonOf({ address, username, password, tls }: RedisOptions) {
     password: password ?? address.password,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
+    autoResubscribe: false, // a promise that nobody awaits: messages are subscribed to anew by who wants them
     connectTimeout: connectMs,
     socketTimeout: silentMs,
     disableClientInfo: true,

@@ -70,9 +70,8 @@ export class RedisMessages {
   async #renew(client: RedisClient): Promise<void> {
     for (const channel of this.#subscribers.keys()) await this.#listen(client, channel)
     this.#isReady = true
-    this.#tellLost() // the first time too: who waited for the connection may not have waited long enough
     this.#hears.fire()
-    this.#tellLost()
+    this.#tellLost() // the first time too: who waited for the connection may not have waited long enough
   }
 
   /** What fails now is made up for when the connection is back. */

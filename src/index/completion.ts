@@ -31,22 +31,11 @@ export interface CompletionDeps {
 const patienceMs = 10_000
 const retryAfterMs = 5_000
 const atOnce = 16
-/** An index that forgets as fast as it is completed is not asked for ever. */
-const maxTries = 3
-
 /**
- * The first answer of a question that has the index completed where it does not know.
- *
- * @param ask resolves with undefined to be asked again
- * @throws RegistryError UNAVAILABLE (503) when there is none after some tries
+ * Before each try of a question. An index that forgets as fast as it is completed is not asked for ever; one that is
+ * away for a moment, as a Redis may be, is waited for.
  */
-export async function untilKnown<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  for (let tries = 0; tries < maxTries; tries += 1) {
-    const known = await ask()
-    if (known !== undefined) return known
-  }
-  throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs })
-}
+const pausesMs = [0, 0, 0, 500, 1_000, 1_500]
 
 export class Completion {
   readonly #deps: CompletionDeps
@@ -56,6 +45,21 @@ export class Completion {
 
   constructor(deps: CompletionDeps) {
     this.#deps = deps
+  }
+
+  /**
+   * The first answer of a question that has the index completed where it does not know.
+   *
+   * @param ask resolves with undefined to be asked again
+   * @throws RegistryError UNAVAILABLE (503) when there is none after some tries
+   */
+  async untilKnown<T>(ask: () => Promise<T | undefined>): Promise<T> {
+    for (const pauseMs of pausesMs) {
+      if (pauseMs > 0) await this.#deps.clock.sleep(pauseMs, this.#stopping.signal)
+      const known = await ask()
+      if (known !== undefined) return known
+    }
+    throw new RegistryError('UNAVAILABLE', 'the index cannot be completed now: try again', { retryAfterMs })
   }
 
   /** @throws RegistryError UNAVAILABLE (503) when it takes longer than a request waits */

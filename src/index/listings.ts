@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import { type Completion, type Filler, untilKnown } from './completion.ts'
+import type { Completion, Filler } from './completion.ts'
 import type { Answer, HeldManifest, Index, Page, Whole } from './index.ts'
 
 export interface ListingsDeps {
@@ -47,7 +47,7 @@ export class Listings {
     ask: () => Promise<Answer<readonly T[]>>,
   ): Promise<readonly T[]> {
     const { completion, filler } = this.#deps
-    return untilKnown(async () => {
+    return completion.untilKnown(async () => {
       const found = await ask()
       if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
       if (!(await completion.hasFolder(key, what))) return []

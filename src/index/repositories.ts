@@ -2,7 +2,6 @@
 import { setImmediate } from 'node:timers/promises'
 import type { RepositoryName } from '../oci/name.ts'
 import { localRegistry } from '../store/layout.ts'
-import { untilKnown } from './completion.ts'
 import type { Index, Page } from './index.ts'
 import type { Holdings } from './local/holdings.ts'
 
@@ -36,7 +35,7 @@ export class Repositories {
   /** Names of one registry's repositories; of `_local`: the full ones of local repositories. */
   of(registry: string, page: Page): Promise<readonly RepositoryName[]> {
     const { index, holdings } = this.#deps
-    return untilKnown(async () => {
+    return holdings.completion.untilKnown(async () => {
       const found = await index.repositories(registry, page)
       if (found.answer !== 'unknown') return found.answer === 'present' ? found.value : []
       await holdings.completion.repositories()

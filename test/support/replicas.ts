@@ -54,9 +54,16 @@ export class Replicas implements AsyncDisposable {
     for (let place = 0; place < count; place += 1)
       all.push(resources.use(await Replica.prepare(`replica-${place}`, options)))
     const owner = options.owner === undefined ? undefined : all[options.owner]?.advertised
-    await allDone(all.map(replica => replica.start(owner)))
-    if (options.index !== undefined) await allDone(all.map(replica => replica.knows(count - 1)))
-    return new Replicas(all, resources.move())
+    const replicas = new Replicas(all, resources.move())
+    try {
+      await allDone(all.map(replica => replica.start(owner)))
+      if (options.index !== undefined) await allDone(all.map(replica => replica.knows(count - 1)))
+    } catch (cause) {
+      const log = replicas.log()
+      await replicas[Symbol.asyncDispose]()
+      throw new Error(`the replicas did not start:\n${log}`, { cause })
+    }
+    return replicas
   }
 
   get urls(): readonly string[] {

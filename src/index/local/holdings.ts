@@ -9,7 +9,7 @@ import type { RepositoryKey } from '../../store/layout.ts'
 import type { Store } from '../../store/store.ts'
 import { type LockKeys, Locks } from '../../stream/locks.ts'
 import { settle } from '../answer.ts'
-import { Completion, untilKnown } from '../completion.ts'
+import { Completion } from '../completion.ts'
 import { holdsAny } from '../folders.ts'
 import type { Answer, BlobEntry, Changed, Changing, Index, ManifestEntry, Page, TagEntry } from '../index.ts'
 import { Listings } from '../listings.ts'
@@ -286,7 +286,7 @@ export class Holdings {
 
   /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */
   #knowing(learn: () => Promise<unknown>, task: () => Promise<boolean | undefined>): Promise<boolean> {
-    return untilKnown(async () => {
+    return this.completion.untilKnown(async () => {
       await learn()
       return task()
     })
