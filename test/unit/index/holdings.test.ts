@@ -1,4 +1,5 @@
 /** What local repositories hold: records first, the index never believed over them, and each write whole or not at all. */
+import { setImmediate } from 'node:timers/promises'
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { PushedManifest } from '../../../src/index/local/holdings.ts'
@@ -286,6 +287,34 @@ describe('the index', () => {
     goOn()
     expect(await again.tags(key, everything)).toEqual(['a'])
     await again.stop()
+  })
+
+  test.each([
+    ['for a moment is waited for', 4, ['a']],
+    ['for longer is told of with 503', Number.POSITIVE_INFINITY, { code: 'UNAVAILABLE' }],
+  ])('an index that is away %s', async (_, awayFor, expected) => {
+    const clock = new FakeClock()
+    await using rig = await openHoldings({ clock })
+    const { holdings, index } = rig.assemble()
+    await rig.put(holdings, key, manifestOf('one'), ['a'])
+    const known = index.tags.bind(index)
+    let asked = 0
+    index.tags = async (...ask) => {
+      asked += 1
+      return asked > awayFor ? known(...ask) : { answer: 'unknown' }
+    }
+    let answer: unknown
+    const answering = holdings.tags(key, everything).then(
+      tags => (answer = tags),
+      (error: unknown) => (answer = error),
+    )
+    while (answer === undefined) {
+      await setImmediate()
+      clock.advance(100)
+    }
+    await answering
+    expect(answer).toMatchObject(expected)
+    await holdings.stop()
   })
 
   test('stopping ends a completion', async () => {
