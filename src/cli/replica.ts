@@ -31,12 +31,12 @@ export interface ReplicaDeps {
   readonly hasLocalNames: boolean
   /** Awaited before the first request of a term is answered. */
   readonly begun: () => Promise<void>
-  /** What is open is put where the next owner finds it. */
-  readonly putAway: () => Promise<void>
+  /** What is open is put where the next owner finds it; what is not there at the signal stays here. Never rejects. */
+  readonly putAway: (signal: AbortSignal) => Promise<void>
 }
 
-/** Requests and writes under way are waited for so long when this replica gives the local names up. */
-const leavingMs = { answers: 3_000, writes: 10_000, stepMs: 20 }
+/** Requests, writes and the moving of uploads are waited for so long when this replica gives the local names up. */
+const leavingMs = { answers: 3_000, writes: 10_000, uploads: 10_000, stepMs: 20 }
 
 /** @throws StoreUnusable where the bucket cannot say who owns the local names */
 export async function openReplica(config: ReplicaConfig, deps: ReplicaDeps): Promise<Replica> {
@@ -151,7 +151,7 @@ export class Replica {
     await this.#until(() => this.names.answering === 0, leavingMs.answers)
     this.#isClosed = true
     await this.#until(() => this.#writes === 0, leavingMs.writes)
-    await this.#deps.putAway()
+    await this.#deps.putAway(AbortSignal.timeout(leavingMs.uploads))
     await this.#leaseholders.dismiss()
   }
 
