@@ -7,7 +7,7 @@ export class OpenSessions {
   /** Ended while a count is under way, which may still have seen them. */
   #ended: Set<string> | undefined
   /** One count after the other. */
-  #counting: Promise<void> = Promise.resolve()
+  #counting: Promise<void> | undefined
 
   get count(): number {
     return this.#ids.size + this.#beginning.size
@@ -30,10 +30,15 @@ export class OpenSessions {
   }
 
   /** Takes over what is found, and forgets what was there before and is found no more. */
-  recount(list: () => AsyncIterable<{ readonly id: string }>): Promise<void> {
-    const counted = this.#counting.then(() => this.#recount(list()))
-    this.#counting = counted.catch(() => {}) // the caller has the error
-    return counted
+  async recount(list: () => AsyncIterable<{ readonly id: string }>): Promise<void> {
+    while (this.#counting) await this.#counting.catch(() => {}) // its caller has the error
+    const counting = this.#recount(list())
+    this.#counting = counting
+    try {
+      await counting
+    } finally {
+      this.#counting = undefined
+    }
   }
 
   async #recount(stored: AsyncIterable<{ readonly id: string }>): Promise<void> {
