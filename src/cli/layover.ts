@@ -149,6 +149,7 @@ class Program implements Layover {
 
   async reload(config: Config): Promise<void> {
     assertUsable(config.listen) // before anything is taken over
+    await this.#started?.replica?.assertTakes(config)
     const before = this.#config
     const waiting = fixedChanges(before, config)
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')

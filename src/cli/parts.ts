@@ -158,7 +158,7 @@ async function openReplicaOf(
   if (!replica) return undefined
   return openReplica(replica, {
     ...held,
-    hasLocalNames: config().local.length > 0,
+    local: config().local,
     clock,
     log,
     publicPath: () => publicPathOf(config()),
