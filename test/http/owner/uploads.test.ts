@@ -9,7 +9,7 @@ import type { Answered } from '../scene.ts'
 import { name, startReplicas } from './scene.ts'
 
 const mib = 1024 * 1024
-const within = { timeout: 40_000, interval: 50 }
+const within = { timeout: 20_000, interval: 50 }
 const owns = 'this replica owns the local names'
 
 /** Two over a bucket, which elect the owner; the first one is that. */
@@ -150,8 +150,10 @@ describe.skipIf(!hasS3)('an upload under way, of replicas that share a bucket (n
     const { at, owner, next } = up
     const open = [await up.begun(owner), await up.begun(owner)]
     await up.stopOwner()
+    const counted = async () => (await fetch(`${at.url(next)}/metrics`)).text()
+    await vi.waitFor(async () => expect(await counted()).toMatch(/^layover_uploads 2$/m), within)
     const another = () => at.ask(next, `/v2/${name}/blobs/uploads/`, { method: 'POST' })
-    await vi.waitFor(async () => expect(failure(await another())).toEqual([429, 'TOOMANYREQUESTS']), within)
+    expect(failure(await another())).toEqual([429, 'TOOMANYREQUESTS'])
     const listed = await at.ask(next, `/v2/_ext/${name}/_uploads`)
     expect(JSON.parse(listed.body.toString())).toMatchObject({ uploads: [{ size: 0 }, { size: 0 }] })
     expect((await at.ask(next, open[0] ?? '', { method: 'DELETE' })).status).toBe(204)
