@@ -149,12 +149,12 @@ class Program implements Layover {
 
   async reload(config: Config): Promise<void> {
     assertUsable(config.listen) // before anything is taken over
-    const before = this.#config
-    const waiting = fixedChanges(before, config)
+    await this.#started?.replica?.assertTakes(config)
+    const waiting = fixedChanges(this.#config, config)
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
+    const { admin, store, index, replica, ...before } = this.#config
     const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const { admin, store, index, replica } = before
     const limits = { ...config.limits, memory: before.limits.memory }
     this.#config = { ...config, listen, admin, store, index, replica, limits }
     this.#started?.edge.renew(config.listen)

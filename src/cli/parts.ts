@@ -77,6 +77,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     stopping,
   }
   const term: { replica: Replica | undefined } = { replica: undefined }
+  const uploads: { of: Push['uploads'] | undefined } = { of: undefined }
   const shared = await openShared(config(), () => term.replica?.assertTerm())
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
@@ -86,8 +87,16 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const begun = async () => {
     index.renew()
     store.shared?.beginTerm()
+    background.run(async () => uploads.of?.recount()) // the last owner may have left some
   }
-  const replica = await openReplicaOf(given, { answers, hotPath, begun, objects: shared?.objects })
+  const putAway = async (signal: AbortSignal) => uploads.of?.putAway(signal)
+  const replica = await openReplicaOf(given, {
+    answers,
+    hotPath,
+    begun,
+    putAway,
+    objects: shared?.objects,
+  })
   term.replica = replica
   const { changing, changed, tagChanged } = tellers({ answers, replica, changes })
   const cachedChanged = (key: RepositoryKey) => {
@@ -108,6 +117,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
+  uploads.of = push.uploads
   const inventory = {
     ...deps,
     repositories: new Repositories(deps),
@@ -142,17 +152,16 @@ function tellers({
 /** Undefined where there is one replica alone. */
 async function openReplicaOf(
   { config, log, clock }: PartsDeps,
-  held: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'begun' | 'objects'>,
+  held: Pick<ReplicaDeps, 'answers' | 'hotPath' | 'begun' | 'objects' | 'putAway'>,
 ): Promise<Replica | undefined> {
   const { replica } = config()
   if (!replica) return undefined
   return openReplica(replica, {
     ...held,
-    hasLocalNames: config().local.length > 0,
+    local: config().local,
     clock,
     log,
     publicPath: () => publicPathOf(config()),
-    putAway: async () => {},
   })
 }
 

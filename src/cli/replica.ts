@@ -3,7 +3,7 @@ import { Election } from '../cluster/election.ts'
 import { Leaseholders } from '../cluster/leaseholders.ts'
 import { configuredOwnership, noOwnership, type Ownership, type Standing } from '../cluster/ownership.ts'
 import { Signatures } from '../cluster/signature.ts'
-import type { ReplicaConfig } from '../config/config.ts'
+import type { Config, ReplicaConfig } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
 import type { HotAnswers } from '../edge/hot-answers.ts'
@@ -17,7 +17,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Objects } from '../store/objects.ts'
-import { StoreUnusable } from '../store/unusable.ts'
+import { assertElectable, assertKeepsTags } from './conditions.ts'
 
 export interface ReplicaDeps {
   readonly clock: Clock
@@ -27,35 +27,23 @@ export interface ReplicaDeps {
   /** What replicas share; undefined: each has a disk of its own. */
   readonly objects: Objects | undefined
   readonly publicPath: () => string
-  /** Some names are local. */
-  readonly hasLocalNames: boolean
+  readonly local: Config['local']
   /** Awaited before the first request of a term is answered. */
   readonly begun: () => Promise<void>
-  /** What is open is put where the next owner finds it. */
-  readonly putAway: () => Promise<void>
+  /** What is open is put where the next owner finds it; what is not there at the signal stays here. Never rejects. */
+  readonly putAway: (signal: AbortSignal) => Promise<void>
 }
 
-/** Requests and writes under way are waited for so long when this replica gives the local names up. */
-const leavingMs = { answers: 3_000, writes: 10_000, stepMs: 20 }
+/** Requests, writes and the moving of uploads are waited for so long when this replica gives the local names up. */
+const leavingMs = { answers: 3_000, writes: 10_000, uploads: 10_000, stepMs: 20 }
 
-/** @throws StoreUnusable where the bucket cannot say who owns the local names */
+/** @throws StoreUnusable where the bucket cannot say who owns the local names, or keep their tags as they are */
 export async function openReplica(config: ReplicaConfig, deps: ReplicaDeps): Promise<Replica> {
-  const { objects } = deps
+  const { objects, local } = deps
+  if (objects) await assertKeepsTags(objects, local)
   if (config.owner === undefined && objects) await assertElectable(objects)
-  if (config.owner === undefined && !objects && deps.hasLocalNames) deps.log.error(noOwnership.owner.because)
+  if (config.owner === undefined && !objects && local.length > 0) deps.log.error(noOwnership.owner.because)
   return new Replica(config, deps)
-}
-
-/** A bucket that is not there now is asked again before anybody becomes the owner. */
-async function assertElectable(objects: Objects): Promise<void> {
-  const isThere = await objects.probe().then(
-    () => true,
-    () => false,
-  )
-  if (!isThere || objects.isConditional) return
-  throw new StoreUnusable(
-    `${objects.name} takes no conditional writes, so that replicas cannot elect the owner of local names: set \`replica.owner\` to the \`replica.advertise\` of one of them, the same for all`,
-  )
 }
 
 export class Replica {
@@ -134,6 +122,12 @@ export class Replica {
     this.#leaseholders.end(key)
   }
 
+  /** @throws StoreUnusable where it needs a bucket of another kind; the caller goes on with what was */
+  async assertTakes({ local }: Pick<Config, 'local'>): Promise<void> {
+    const { objects } = this.#deps
+    if (objects) await assertKeepsTags(objects, local)
+  }
+
   /** Another replica takes over what is ours; from now on it is asked. Never rejects. */
   handOver(): Promise<void> {
     return this.ownership.handOver()
@@ -151,7 +145,7 @@ export class Replica {
     await this.#until(() => this.names.answering === 0, leavingMs.answers)
     this.#isClosed = true
     await this.#until(() => this.#writes === 0, leavingMs.writes)
-    await this.#deps.putAway()
+    await this.#deps.putAway(AbortSignal.timeout(leavingMs.uploads))
     await this.#leaseholders.dismiss()
   }
 

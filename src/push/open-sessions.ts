@@ -6,6 +6,8 @@ export class OpenSessions {
   readonly #beginning = new Set<string>()
   /** Ended while a count is under way, which may still have seen them. */
   #ended: Set<string> | undefined
+  /** One count after the other. */
+  #counting: Promise<void> | undefined
 
   get count(): number {
     return this.#ids.size + this.#beginning.size
@@ -27,8 +29,19 @@ export class OpenSessions {
     this.#ended?.add(id)
   }
 
-  /** Takes over what is found, and forgets what was there before and is found no more. One call at a time. */
-  async recount(stored: AsyncIterable<{ readonly id: string }>): Promise<void> {
+  /** Takes over what is found, and forgets what was there before and is found no more. */
+  async recount(list: () => AsyncIterable<{ readonly id: string }>): Promise<void> {
+    while (this.#counting) await this.#counting.catch(() => {}) // its caller has the error
+    const counting = this.#recount(list())
+    this.#counting = counting
+    try {
+      await counting
+    } finally {
+      this.#counting = undefined
+    }
+  }
+
+  async #recount(stored: AsyncIterable<{ readonly id: string }>): Promise<void> {
     const before = [...this.#ids]
     const ended = new Set<string>()
     const found = new Set<string>()

@@ -2,16 +2,19 @@
 import { randomUUID } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { type Algorithm, algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
 import { type Local, localKey } from '../pull/target.ts'
 import { Ages } from '../runtime/ages.ts'
 import { isSameRepository, type RepositoryKey } from '../store/layout.ts'
+import type { UploadsAway } from '../store/shared/uploads-away.ts'
+import type { StoredUpload } from '../store/upload.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import { storeClaimed } from './claimed.ts'
 import type { PushDeps } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
 import { assertNext, type Progress, UploadConflict } from './progress.ts'
+import { putAllAway, storedUploads } from './put-away.ts'
 import { Session } from './session.ts'
+import { leaving, mismatch, tooManyOpen, unknownUpload } from './upload-errors.ts'
 
 /** Sessions between two requests keep their file and hash at hand: so many, and so long. */
 const warm = { max: 256, ttl: 60_000 }
@@ -51,6 +54,8 @@ export class Uploads {
   readonly #open = new OpenSessions()
   /** Over, with files that are still being removed. */
   readonly #ending = new Set<string>()
+  /** Sessions go to another process: none is begun or gone on with here any more. */
+  #isLeaving = false
 
   constructor(deps: PushDeps) {
     this.#deps = deps
@@ -60,6 +65,7 @@ export class Uploads {
   /** @throws RegistryError TOOMANYREQUESTS (429) */
   async start(local: Local, algorithm: Algorithm = 'sha256'): Promise<Progress> {
     const { store, limits, clock } = this.#deps
+    if (this.#isLeaving) throw leaving()
     if (this.#open.count >= limits.uploads) throw tooManyOpen(limits.uploads)
     const id = randomUUID()
     const note = { v: 1, ...localKey(local), startedAt: clock.now(), algorithm } as const
@@ -136,7 +142,7 @@ export class Uploads {
   /** The sessions open, of one repository or of all. */
   async list(key?: RepositoryKey): Promise<OpenUpload[]> {
     const found: OpenUpload[] = []
-    for await (const { id, note, size } of this.#deps.store.uploads.list()) {
+    for await (const { id, note, size } of storedUploads(this.#deps.store)) {
       if (this.#ending.has(id)) continue
       if (key && !isSameRepository(key, note)) continue
       const { registry, repository, startedAt } = note
@@ -149,15 +155,32 @@ export class Uploads {
   /** Ends the sessions that nobody went on with, and counts those that are left. */
   async reap(): Promise<number> {
     const { store, limits, clock } = this.#deps
-    const { uploads } = store
-    const reaped = await uploads.reap(clock.now(), {
-      isIdle: touchedAt => this.#ages.isPast(touchedAt, limits.uploadIdleMs),
-      inUse: id => this.#writers.has(id),
-    })
+    const { uploads, uploadsAway } = store
+    const isIdle = (touchedAt: number) => this.#ages.isPast(touchedAt, limits.uploadIdleMs)
+    const reaped = await uploads.reap(clock.now(), { isIdle, inUse: id => this.#writers.has(id) })
+    const reapedAway = (await uploadsAway?.reap(isIdle).catch(() => 0)) ?? 0 // a bucket that fails has been told of
     for (const [id, session] of this.#warm) if (!(await uploads.find(id))) this.#forget(id, session)
-    await this.#open.recount(uploads.list())
+    await this.recount()
+    return reaped + reapedAway
+  }
+
+  /** Of sessions that another process left, too. */
+  async recount(): Promise<void> {
+    await this.#open.recount(() => storedUploads(this.#deps.store))
     this.#tellCount()
-    return reaped
+  }
+
+  /**
+   * Moves what is open to where the next owner of local names finds it, but for what somebody writes to and what is
+   * left at the signal. Never rejects; from its call on nothing is begun or gone on with here.
+   */
+  async putAway(signal: AbortSignal): Promise<void> {
+    const { store, log } = this.#deps
+    const { uploads, uploadsAway } = store
+    if (!uploadsAway) return
+    this.#isLeaving = true
+    const put = (stored: StoredUpload) => this.#putOneAway(uploadsAway, stored, signal)
+    await putAllAway(uploads.list(), { put, log, signal })
   }
 
   /** Resolves when nobody writes any more: what is on its way to the disk cannot be called back. */
@@ -174,6 +197,16 @@ export class Uploads {
       await this.cancel(local, id).catch(() => {}) // nobody knows of it to go on with; it may be over already
       throw error
     }
+  }
+
+  async #putOneAway(away: UploadsAway, stored: StoredUpload, signal: AbortSignal): Promise<boolean> {
+    const { id } = stored
+    if (this.#writers.has(id) || this.#ending.has(id)) return false
+    const session = this.#warm.get(id)
+    if (!(await away.put({ ...stored, size: session?.offset ?? stored.size }, signal))) return false
+    if (session) this.#forget(id, session)
+    this.#open.end(id)
+    return true
   }
 
   async #finish(session: Session, digest: Digest): Promise<void> {
@@ -217,6 +250,7 @@ export class Uploads {
     chunk: Chunk | undefined,
     task: (session: Session) => Promise<T>,
   ): Promise<T> {
+    if (this.#isLeaving) throw leaving()
     if (this.#writers.has(id)) throw await this.#busy(local, id, chunk)
     const { promise: done, resolve } = Promise.withResolvers<void>()
     const writer: Writer = { session: undefined, body: chunk, done }
@@ -247,8 +281,11 @@ export class Uploads {
   }
 
   async #load(id: string): Promise<Session> {
-    const { uploads } = this.#deps.store
-    const stored = this.#ending.has(id) ? undefined : await uploads.find(id)
+    const { uploads, uploadsAway } = this.#deps.store
+    if (this.#ending.has(id)) throw unknownUpload()
+    const here = await uploads.find(id)
+    if (!here && this.#isLeaving) throw leaving()
+    const stored = here ?? (await uploadsAway?.take(id))
     if (!stored) throw unknownUpload()
     return new Session(uploads, stored)
   }
@@ -266,17 +303,4 @@ export class Uploads {
 /** Another repository's session is none of this one's. */
 function assertOwned({ key }: Session, local: Local): void {
   if (!isSameRepository(key, localKey(local))) throw unknownUpload()
-}
-
-function mismatch(digest: Digest): RegistryError {
-  return new RegistryError('DIGEST_INVALID', `the bytes are not those of ${digest}`)
-}
-
-function unknownUpload(): RegistryError {
-  return new RegistryError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload here: begin a new one')
-}
-
-function tooManyOpen(count: number): RegistryError {
-  const message = `${count} uploads are open, and no more are taken on (limits.uploads)`
-  return new RegistryError('TOOMANYREQUESTS', message, { retryAfterMs: 10_000 })
 }

@@ -21,6 +21,7 @@ import { type Beginning, Partials } from './partials.ts'
 import { Pushed, type PushedBytes } from './pushed.ts'
 import { DiskRecords, type Records, type StoredRecord } from './records.ts'
 import { Shared, type SharedOptions } from './shared/shared.ts'
+import type { UploadsAway } from './shared/uploads-away.ts'
 import { Unreadable } from './unreadable.ts'
 import { UploadFiles } from './upload.ts'
 
@@ -92,6 +93,8 @@ export class Store implements ReadableContents {
   /** What local repositories hold. */
   readonly pushed: PushedBytes
   readonly uploads: UploadFiles
+  /** Upload sessions that an owner of local names left to the next one; undefined: they stay on the disk. */
+  readonly uploadsAway: UploadsAway | undefined
   /** What other replicas have too; undefined: the disk is all there is. */
   readonly shared: Shared | undefined
   /** When what was written is not surely on the disk: it is looked at before it is given. Undefined: all is. */
@@ -147,6 +150,7 @@ export class Store implements ReadableContents {
     })
     this.pushed = this.shared?.pushed ?? pushed
     this.uploads = new UploadFiles({ layout, pushed: this.pushed })
+    this.uploadsAway = this.shared?.uploadsAway(this.uploads)
     this.#partials = new Partials(layout, { files, cached: this.#cached, capacity, left })
   }
 

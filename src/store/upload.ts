@@ -51,12 +51,17 @@ export class UploadFiles {
     this.#deps = deps
   }
 
-  /** Survives the process from the moment it resolves, but no power cut. */
-  async create(id: string, note: UploadNote): Promise<void> {
+  /**
+   * Survives the process from the moment it resolves, but no power cut.
+   *
+   * @param fill brings bytes; there is no session before it resolves, and none when it rejects
+   */
+  async create(id: string, note: UploadNote, fill?: (file: UploadFile) => Promise<void>): Promise<void> {
     assertId(id)
     const folder = this.#deps.layout.upload(id)
     await mkdir(folder)
     try {
+      if (fill) await this.#fill(id, fill)
       const file = await SharedFile.open(notePath(folder), 'wx+')
       try {
         await file.write([Buffer.from(JSON.stringify(note))], 0)
@@ -71,7 +76,7 @@ export class UploadFiles {
 
   /** Undefined when there is none; a damaged or foreign folder is none. */
   async find(id: string): Promise<StoredUpload | undefined> {
-    if (!idGrammar.test(id)) return undefined
+    if (!isUploadId(id)) return undefined
     const folder = this.#deps.layout.upload(id)
     try {
       const note = parseNote(await withDescriptor(() => readFile(notePath(folder), 'utf8')))
@@ -102,9 +107,18 @@ export class UploadFiles {
     }
   }
 
+  async #fill(id: string, fill: (file: UploadFile) => Promise<void>): Promise<void> {
+    const file = await this.open(id)
+    try {
+      await fill(file)
+    } finally {
+      file.close()
+    }
+  }
+
   /** No reader finds it from the moment this was called; whoever has it open can still write, but commit no more. */
   async remove(id: string): Promise<void> {
-    if (!idGrammar.test(id)) return
+    if (!isUploadId(id)) return
     const folder = this.#deps.layout.upload(id)
     await ifThere(unlink(notePath(folder))) // without it there is no session
     try {
@@ -150,7 +164,7 @@ export class UploadFiles {
   async #ids(): Promise<string[]> {
     const ids: string[] = []
     for await (const entry of await opendir(this.#deps.layout.uploads)) {
-      if (entry.isDirectory() && idGrammar.test(entry.name)) ids.push(entry.name)
+      if (entry.isDirectory() && isUploadId(entry.name)) ids.push(entry.name)
     }
     return ids
   }
@@ -229,9 +243,13 @@ export class UploadFile {
   }
 }
 
+export function isUploadId(id: string): boolean {
+  return idGrammar.test(id)
+}
+
 /** @throws an Error: it would be the name of something else */
 function assertId(id: string): void {
-  if (!idGrammar.test(id)) throw new Error(`no id of an upload session: ${id}`)
+  if (!isUploadId(id)) throw new Error(`no id of an upload session: ${id}`)
 }
 
 function notePath(folder: string): string {
@@ -253,7 +271,8 @@ async function measured(folder: string): Promise<{ size: number; touchedAt: numb
   }
 }
 
-function parseNote(text: string): UploadNote | undefined {
+/** Undefined: it is damaged, or none. */
+export function parseNote(text: string): UploadNote | undefined {
   try {
     const note = JSON.parse(text) as Partial<Record<keyof UploadNote, unknown>> | null
     return note && isNote(note) ? (note as UploadNote) : undefined

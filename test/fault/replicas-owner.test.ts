@@ -82,4 +82,18 @@ describe.skipIf(!hasS3)('replicas that share a bucket (needs versitygw)', () => 
     await running
     expect(unexplained(history.operations)).toBeUndefined()
   }, 150_000)
+  test('know nothing of an upload whose owner was killed: it is begun anew', async () => {
+    await using at = await start(2)
+    const { replicas } = at
+    const owner = await at.owner()
+    const [here, other] = [replicas.at(owner), replicas.at(1 - owner)]
+    const begun = await fetch(`${here.url}/v2/${repository}/blobs/uploads/`, { method: 'POST' })
+    const path = begun.headers.get('location') ?? ''
+    const sent = await fetch(`${here.url}${path}`, { method: 'PATCH', body: 'bytes' })
+    expect([sent.status, sent.headers.get('range')]).toEqual([202, '0-4'])
+    await here.kill()
+    expect(await at.owner(owner)).toBe(1 - owner)
+    const asked = await fetch(`${other.url}${path}`, { method: 'PATCH', body: 'more' })
+    expect([asked.status, await asked.text()]).toEqual([404, expect.stringContaining('BLOB_UPLOAD_UNKNOWN')])
+  }, 90_000)
 })

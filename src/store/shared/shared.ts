@@ -10,6 +10,7 @@ import { diskNames, type RecordNames } from '../names.ts'
 import type { Objects } from '../objects.ts'
 import type { PushedBytes } from '../pushed.ts'
 import type { Records } from '../records.ts'
+import type { UploadFiles } from '../upload.ts'
 import { Behind } from './behind.ts'
 import { SharedBytes } from './bytes.ts'
 import { CopiedRecords } from './copied-records.ts'
@@ -19,6 +20,7 @@ import { ObjectRecords } from './object-records.ts'
 import { SharedPushed } from './pushed.ts'
 import { RoutedRecords } from './routed-records.ts'
 import { Tier } from './tier.ts'
+import { UploadsAway } from './uploads-away.ts'
 
 /** Uploads behind the answers, of several parts each. */
 const uploadsAtOnce = 2
@@ -55,6 +57,8 @@ export class Shared {
   readonly names: RecordNames
   readonly pushed: PushedBytes
   readonly bytes: SharedBytes
+  readonly #layout: Layout
+  readonly #assertOwner: () => void
   readonly #tier: Tier
   readonly #localRecords: ObjectRecords
   readonly #behind: readonly Behind[]
@@ -66,6 +70,8 @@ export class Shared {
     const uploads = new Behind({ clock, log, atOnce: uploadsAtOnce, max: mostWaiting })
     const copies = new Behind({ clock, log, atOnce: copiesAtOnce, max: mostWaiting })
     this.#tier = tier
+    this.#assertOwner = assertOwner
+    this.#layout = layout
     this.#behind = [uploads, copies]
     this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
     this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity })
@@ -108,6 +114,11 @@ export class Shared {
   /** This process writes local records from here on: what it knew of them may be another's by now. */
   beginTerm(): void {
     this.#localRecords.forget()
+  }
+
+  /** Between two owners. @param files those on the disk */
+  uploadsAway(files: UploadFiles): UploadsAway {
+    return new UploadsAway({ tier: this.#tier, layout: this.#layout, files, assertOwner: this.#assertOwner })
   }
 
   /** Aborts what earlier processes began to write in parts. */

@@ -14,7 +14,7 @@ test('a session that is being created is counted once, whether a count under way
     const created = Promise.withResolvers<void>()
     const beginning = open.begin('b', () => created.promise)
     const told = Promise.withResolvers<void>()
-    const counting = open.recount(listed(seen ? ['a', 'b'] : ['a'], told.promise))
+    const counting = open.recount(() => listed(seen ? ['a', 'b'] : ['a'], told.promise))
     expect(open.count).toBe(2)
     created.resolve()
     await beginning
@@ -28,7 +28,7 @@ test('a session that could not be created is counted no more, though a count saw
   const open = new OpenSessions()
   const created = Promise.withResolvers<void>()
   const beginning = open.begin('a', () => created.promise)
-  await open.recount(listed(['a'], Promise.resolve()))
+  await open.recount(() => listed(['a'], Promise.resolve()))
   expect(open.count).toBe(1)
   created.reject(new Error('no space'))
   await expect(beginning).rejects.toThrow('no space')
@@ -39,7 +39,7 @@ test('what a count finds no more is forgotten, what ended meanwhile stays so', a
   const open = new OpenSessions()
   for (const id of ['kept', 'reaped', 'ending']) await open.begin(id, async () => {})
   const told = Promise.withResolvers<void>()
-  const counting = open.recount(listed(['kept', 'ending', 'older'], told.promise))
+  const counting = open.recount(() => listed(['kept', 'ending', 'older'], told.promise))
   open.end('ending')
   told.resolve()
   await counting
