@@ -49,6 +49,10 @@ class SharedFirst implements Source {
     return this.#upstream.name
   }
 
+  get isShared(): boolean {
+    return !this.#isSpent && this.#shared.bytes.keepsCached && this.#shared.bytes.isUp
+  }
+
   async open(digest: Digest, ask: Ask): Promise<BlobBody> {
     const found = await this.#ifThere(digest, ask)
     if (found) {
@@ -90,6 +94,9 @@ export function pushedSource(shared: Shared, repository: string): Source {
   return {
     scope: `${name}|${repository}`,
     name,
+    get isShared() {
+      return shared.bytes.isUp
+    },
     async open(digest, { first, signal }) {
       const opened = shared.bytes.open('pushed', digest, { first, signal })
       const found = await opened.catch((error: unknown) => failed(error))

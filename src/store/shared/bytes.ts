@@ -21,7 +21,6 @@ export interface SharedBytesDeps {
   readonly tier: Tier
   readonly behind: Behind
   readonly log: Logger
-  /** What was fetched goes there. */
   readonly keepsCached: boolean
   /** A file of the cache on the disk. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
@@ -39,6 +38,11 @@ export class SharedBytes {
   /** It is worth asking: the object store has not just failed. */
   get isUp(): boolean {
     return this.#deps.tier.isUp
+  }
+
+  /** What was fetched goes there. */
+  get keepsCached(): boolean {
+    return this.#deps.keepsCached
   }
 
   /** The bytes as they are there, unchecked. Undefined: there are none. Rejects with ObjectsFailure. */
@@ -74,7 +78,7 @@ export class SharedBytes {
 
   /** What an upstream gave is on the disk: it goes to the object store behind the answer. */
   offer(digest: Digest): void {
-    if (!this.#deps.keepsCached) return
+    if (!this.keepsCached) return
     this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
   }
 
