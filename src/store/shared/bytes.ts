@@ -56,7 +56,8 @@ export class SharedBytes {
   }
 
   /** Bytes of what was fetched before; undefined also when the object store does not say so soon. */
-  cachedSize(digest: Digest): Promise<number | undefined> {
+  async cachedSize(digest: Digest): Promise<number | undefined> {
+    if (this.#damaged.has(digest)) return undefined
     return this.#deps.tier.ifUp(
       async (bucket, signal) => (await bucket.head(bytesKey('cached', digest), signal))?.size,
     )
@@ -93,8 +94,9 @@ export class SharedBytes {
     return this.#deps.tier.use(async bucket => (await bucket.putFile(bytesKey(area, digest), file)) !== false)
   }
 
-  /** What was cached there is what was pushed, too. False when it is not there. */
-  pinCached(digest: Digest): Promise<boolean> {
+  /** What was cached there is what was pushed, too. False when it is not there, or known to be wrong. */
+  async pinCached(digest: Digest): Promise<boolean> {
+    if (this.#damaged.has(digest)) return false
     return this.#deps.tier.use(bucket => bucket.copy(bytesKey('cached', digest), bytesKey('pushed', digest)))
   }
 
