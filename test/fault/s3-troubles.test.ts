@@ -4,12 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { createLogger } from '../../src/observe/log.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 import { digestOf } from '../../src/oci/digest.ts'
+import { sharedFirst } from '../../src/pull/shared-source.ts'
+import type { Source } from '../../src/pull/source.ts'
 import { systemClock as clock } from '../../src/runtime/clock.ts'
 import type { Objects } from '../../src/store/objects.ts'
 import { openBucket } from '../../src/store/s3/open.ts'
 import { bytesKey } from '../../src/store/shared/keys.ts'
 import { Tier } from '../../src/store/shared/tier.ts'
 import { openStore } from '../../src/store/store.ts'
+import type { BlobBody } from '../../src/upstream/upstream.ts'
 import { hasS3, startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
@@ -23,6 +26,7 @@ const record = { v: 1, of: 'a tag' } as const
 async function storeScene(
   changed: (bucket: Objects) => Partial<Objects> = () => ({}),
   assertOwner = () => {},
+  patienceMs = 10_000,
 ) {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await tempDir())
@@ -35,7 +39,7 @@ async function storeScene(
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
-  const shared = { objects, keepsCached: true, patienceMs: 10_000, assertOwner }
+  const shared = { objects, keepsCached: true, patienceMs, assertOwner }
   const store = await openStore(folder.join('data'), { log, metrics: createMetrics(), shared })
   resources.defer(() => store.close())
   const owned = resources.move()
@@ -64,6 +68,15 @@ describe.runIf(hasS3)('the store over a bucket', () => {
     expect(await at.store.pushed.pin(digest)).toBe(false)
     expect(await at.store.pushed.look(digest)).toBeUndefined()
     expect(await at.store.size(digest)).toBeUndefined()
+  })
+
+  test('a flight waits no longer for the bucket than any pull, and goes upstream', async () => {
+    await using at = await storeScene(() => ({ open: () => new Promise(() => {}) }), undefined, 100)
+    const given = { anonymous: true } as BlobBody
+    const upstream = { name: 'upstream', scope: '', open: async () => given } as unknown as Source
+    const source = sharedFirst({ store: at.store, upstream })
+    const ask = { first: 0, attempt: 0, signal: new AbortController().signal }
+    expect(await source.open(digest, ask)).toBe(given)
   })
 
   test('an answer that a write has overtaken says nothing of what stands there now', async () => {

@@ -26,6 +26,11 @@ export interface SharedBytesDeps {
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
 }
 
+interface Opening {
+  readonly first: number
+  readonly signal: AbortSignal
+}
+
 export class SharedBytes {
   readonly #deps: SharedBytesDeps
   /** Objects below `cached/` that are to be replaced. */
@@ -45,14 +50,17 @@ export class SharedBytes {
     return this.#deps.keepsCached
   }
 
+  /** The bytes as they are there, unchecked; undefined also when the object store does not begin to give them soon. */
+  async openCached(digest: Digest, { first, signal }: Opening): Promise<ObjectBody | undefined> {
+    if (this.#damaged.has(digest)) return undefined
+    return this.#deps.tier.ifUp((bucket, late) =>
+      bucket.open(bytesKey('cached', digest), { first, signal: AbortSignal.any([signal, late]) }),
+    )
+  }
+
   /** The bytes as they are there, unchecked. Undefined: there are none. Rejects with ObjectsFailure. */
-  open(
-    area: Area,
-    digest: Digest,
-    ask: { first: number; signal: AbortSignal },
-  ): Promise<ObjectBody | undefined> {
-    if (area === 'cached' && this.#damaged.has(digest)) return Promise.resolve(undefined)
-    return this.#deps.tier.use(bucket => bucket.open(bytesKey(area, digest), ask))
+  openPushed(digest: Digest, ask: Opening): Promise<ObjectBody | undefined> {
+    return this.#deps.tier.use(bucket => bucket.open(bytesKey('pushed', digest), ask))
   }
 
   /** Bytes of what was fetched before; undefined also when the object store does not say so soon. */
