@@ -7,9 +7,11 @@ import { digestOf } from '../../src/oci/digest.ts'
 import { sharedFirst } from '../../src/pull/shared-source.ts'
 import type { Source } from '../../src/pull/source.ts'
 import { systemClock as clock } from '../../src/runtime/clock.ts'
+import { Layout } from '../../src/store/layout.ts'
 import type { Objects } from '../../src/store/objects.ts'
 import { openBucket } from '../../src/store/s3/open.ts'
 import { bytesKey } from '../../src/store/shared/keys.ts'
+import { ObjectNames } from '../../src/store/shared/names.ts'
 import { Tier } from '../../src/store/shared/tier.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { BlobBody } from '../../src/upstream/upstream.ts'
@@ -103,6 +105,20 @@ describe.runIf(hasS3)('the store over a bucket', () => {
     await records.remove(path)
     expect(await records.read(path)).toBeUndefined()
   })
+})
+
+test('an object that stands for a folder, as consoles make them, is no name in it', async () => {
+  const layout = new Layout('/store')
+  const folder = { key: 'names/_local/', size: 0, version: '', changedAt: 0 }
+  const list = async () => ({ objects: [folder], prefixes: ['names/_local/team/'], next: undefined })
+  const objects = { name: 's3://with-a-console', list } as unknown as Objects
+  const names = new ObjectNames(
+    new Tier({ objects, settle: async () => {}, patienceMs: 10, clock, log }),
+    layout,
+  )
+  const found: string[] = []
+  for await (const some of names.in(layout.localNames, 9)) found.push(...some)
+  expect(found).toEqual(['team'])
 })
 
 describe('who can do without the bucket', () => {
