@@ -11,7 +11,7 @@ import { closedUpstream } from '../upstream/closed.ts'
 import { withIndex } from './index-place.ts'
 import { carryOut, type HereOptions, type LongWork, type WorkOptions } from './long-work.ts'
 import { namespaceOf, resolverOf } from './resolver.ts'
-import { openShared } from './shared.ts'
+import { assertAlone, openShared } from './shared.ts'
 
 /** Resolves with the exit code. */
 export function runGc(configPath: string, options: WorkOptions): Promise<number> {
@@ -28,6 +28,7 @@ const work: LongWork<Finding, Report> = {
 }
 
 async function collectHere(config: Config, { log, ...options }: HereOptions<Finding>): Promise<Report> {
+  if (!options.dryRun) assertAlone(config)
   const metrics = createMetrics()
   const store = await openStore(config.store.path, { log, shared: await openShared(config), metrics })
   const resolver = resolverOf(config, given => closedUpstream(given.options))

@@ -6,6 +6,7 @@ import { ObjectsFailure } from '../store/objects.ts'
 import { openBucket } from '../store/s3/open.ts'
 import type { SharedOptions } from '../store/shared/shared.ts'
 import type { Store } from '../store/store.ts'
+import { StoreUnusable } from '../store/unusable.ts'
 
 /** Talks to nobody yet. @param assertOwner throws when another process may write records of local repositories by now */
 export async function openShared(
@@ -22,6 +23,14 @@ export function assertOnDisk({ store }: Pick<Config, 'store'>, what: 'back up' |
   if (!store.s3) return
   throw new BackupFailed(
     `what was pushed lies in the bucket ${store.s3.bucket}: ${what} that, with what its service has for it`,
+  )
+}
+
+/** @throws StoreUnusable where replicas share a bucket: what pushes lean on is known to the one that takes them */
+export function assertAlone({ store, replica }: Pick<Config, 'store' | 'replica'>): void {
+  if (!store.s3 || !replica) return
+  throw new StoreUnusable(
+    `replicas share the bucket ${store.s3.bucket}: the one that owns the local names collects, beside the pushes that it takes`,
   )
 }
 

@@ -89,9 +89,14 @@ export class Replicas {
    * @param doneBy has fetched it lately
    */
   async holderOf(digest: Digest, doneBy?: string): Promise<string | undefined> {
-    if (doneBy !== undefined && this.members.others.includes(doneBy) && this.peers.trusts(doneBy))
-      return doneBy
-    return this.peers.holderOf(digest, this.members.others)
+    return this.stillThere(doneBy) ?? this.peers.holderOf(digest, this.members.others)
+  }
+
+  /** The one that has fetched something lately, unless it is gone or gives wrong bytes. */
+  stillThere(doneBy: string | undefined): string | undefined {
+    return doneBy !== undefined && this.members.others.includes(doneBy) && this.peers.trusts(doneBy)
+      ? doneBy
+      : undefined
   }
 
   /**

@@ -94,7 +94,7 @@ export class HotAnswers {
   }
 
   isChanging(key: RepositoryKey): boolean {
-    return this.#changing.has(keyText(key))
+    return this.#changing.size > 0 && this.#changing.has(keyText(key))
   }
 
   /** Something of the repository is not what it was. */

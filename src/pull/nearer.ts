@@ -48,7 +48,7 @@ export class Nearer {
    * a PeerError, or with UpstreamsWord.
    */
   async next(source: Source): Promise<Source | undefined> {
-    const peer = this.#isAlone ? undefined : await this.#peer()
+    const peer = this.#isAlone ? undefined : await this.#peer(source)
     this.#current = peer
     return peer === undefined ? undefined : this.#lent(peer, source)
   }
@@ -81,7 +81,7 @@ export class Nearer {
     await this.#claim?.release(isKept)
   }
 
-  async #peer(): Promise<string | undefined> {
+  async #peer({ isShared = false }: Source): Promise<string | undefined> {
     const { digest } = this.#flight
     if (!this.#claim) {
       const found = await this.#replicas.claim(`blob ${digest}`, this.#dead)
@@ -93,6 +93,7 @@ export class Nearer {
       this.#claim = found
     }
     const doneBy = this.#looked === 0 ? this.#claim?.doneBy : undefined
+    if (isShared && !this.#replicas.stillThere(doneBy)) return undefined
     if (this.#looked > 0 && !this.#wasTold) return undefined
     this.#looked += 1
     this.#wasTold = doneBy !== undefined

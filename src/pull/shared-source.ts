@@ -49,6 +49,10 @@ class SharedFirst implements Source {
     return this.#upstream.name
   }
 
+  get isShared(): boolean {
+    return !this.#isSpent && this.#shared.bytes.keepsCached && this.#shared.bytes.isUp
+  }
+
   async open(digest: Digest, ask: Ask): Promise<BlobBody> {
     const found = await this.#ifThere(digest, ask)
     if (found) {
@@ -76,12 +80,7 @@ class SharedFirst implements Source {
   async #ifThere(digest: Digest, { first, signal }: Ask): Promise<ObjectBody | undefined> {
     if (this.#isSpent || !this.#shared.bytes.isUp) return undefined
     this.#isSpent = true
-    try {
-      return await this.#shared.bytes.open('cached', digest, { first, signal })
-    } catch (error) {
-      if (error instanceof ObjectsFailure) return undefined
-      throw error
-    }
+    return this.#shared.bytes.openCached(digest, { first, signal })
   }
 }
 
@@ -90,8 +89,11 @@ export function pushedSource(shared: Shared, repository: string): Source {
   return {
     scope: `${name}|${repository}`,
     name,
+    get isShared() {
+      return shared.bytes.isUp
+    },
     async open(digest, { first, signal }) {
-      const opened = shared.bytes.open('pushed', digest, { first, signal })
+      const opened = shared.bytes.openPushed(digest, { first, signal })
       const found = await opened.catch((error: unknown) => failed(error))
       if (found) return bodyOf(found, name)
       throw new UpstreamError(name, 'not-found', `the bytes of ${digest} are missing`, {

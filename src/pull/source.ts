@@ -14,6 +14,8 @@ export interface Source {
   readonly scope: string
   /** For metrics and messages. */
   readonly name: string
+  /** It asks an object store that all replicas share: who fetched the blob lately may be nearer, the others' disks are not. */
+  readonly isShared?: boolean
   /** Bytes from `first` on. Rejects with an UpstreamError; the body errors with one when it breaks. */
   open(digest: Digest, ask: { first: number; attempt: number; signal: AbortSignal }): Promise<BlobBody>
   /** Whether its repository holds the blob, as is known here or upstream says. Rejects with an UpstreamError. */

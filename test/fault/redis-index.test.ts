@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { runReindex } from '../../src/cli/reindex.ts'
 import { Catalog } from '../../src/index/catalog.ts'
+import type { Redis } from '../../src/cluster/redis.ts'
 import { openRedisIndex } from '../../src/index/redis/redis-index.ts'
 import { createMemoryIndex } from '../../src/index/rows/memory.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -49,6 +50,21 @@ async function fill({ index }: Awaited<ReturnType<typeof process>>) {
   }
   await index.putListing(alpine, 'tags', '', { body: '{}', fetchedAt: 1 })
   await index.markRepositoriesComplete()
+}
+
+/** After each answer of Redis the task has its turn. */
+function interrupted(redis: Redis, task: () => Promise<void>): Redis {
+  const asked: Redis['ask'] = async ask => {
+    const answer = await redis.ask(ask)
+    await task()
+    return answer
+  }
+  return new Proxy(redis, {
+    get(target, name) {
+      const value: unknown = name === 'ask' ? asked : Reflect.get(target, name, target)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
 }
 
 describe('the index in Redis', () => {
@@ -207,6 +223,78 @@ describe('the index in Redis', () => {
     expect(await one.index.repositories('docker.io', everything)).toEqual(present(['library/alpine']))
     await server.kill()
     expect(await runReindex(config, 'silent')).not.toBe(0)
+  })
+
+  test('what is put while leavings of an earlier epoch are swept stays', async () => {
+    await using server = await RedisServer.start()
+    await using one = await process(server.url)
+    await fill(one)
+    await using two = await process(server.url)
+    const { index } = two
+    const swept = [
+      index.markComplete(app, 'tags'),
+      index.markComplete(app, 'manifests'),
+      index.markComplete(app, 'blobs'),
+      index.markComplete(app, { referrersOf: digest('m') }),
+    ]
+    await Promise.all([
+      index.putTag(app, tag, tagged('m')),
+      index.putManifest(app, digest('m'), manifestEntry()),
+      index.putBlob(app, digest('layer'), { size: 1, isPublic: true }),
+      index.putReferrer(app, digest('m'), referrer('r')),
+    ])
+    await Promise.all(swept)
+    expect(await index.tag(app, tag)).toEqual(present(tagged('m')))
+    expect(await index.tagsOf(app, digest('m'))).toEqual(present([tag]))
+    expect(await index.manifest(app, digest('m'))).toEqual(present(manifestEntry()))
+    expect(await index.blob(app, digest('layer'))).toEqual(present({ size: 1, isPublic: true }))
+    expect(await index.holdersOf(digest('layer'), 9)).toEqual([app])
+    expect(await index.referrers(app, digest('m'), everything)).toEqual(present([referrer('r')]))
+  })
+
+  test('so does a repository', async () => {
+    await using server = await RedisServer.start()
+    await using one = await process(server.url)
+    await one.index.putRepository(app)
+    await using two = await process(server.url)
+    let asked = 0
+    const redis = interrupted(two.redis, async () => {
+      asked += 1
+      if (asked === 3) await index.putRepository(app) // after the era and the registries: those of the registry
+    })
+    const index = await openRedisIndex({ redis, clock: systemClock })
+    await index.markRepositoriesComplete()
+    expect(asked).toBeGreaterThan(3)
+    expect(await index.repositories('_local', everything)).toEqual(present(['team/app']))
+    await index.close()
+  })
+
+  test('an owner that comes late takes nothing from the one after it, and what it writes is not passed over', async () => {
+    await using server = await RedisServer.start()
+    await using late = await process(server.url)
+    await fill(late)
+    await using owner = await process(server.url)
+    await fill(owner)
+    await late.index.dropTag(app, tag)
+    await late.index.dropManifest(app, digest('m'))
+    await late.index.dropBlob(app, digest('layer'))
+    await late.index.dropReferrer(app, digest('m'), digest('r'))
+    await late.index.dropRepository(app)
+    const { index } = owner
+    expect(await index.tag(app, tag)).toEqual(present(tagged('m')))
+    expect(await index.tagsOf(app, digest('m'))).toEqual(present([tag]))
+    expect(await index.manifest(app, digest('m'))).toEqual(present(manifestEntry()))
+    expect(await index.blob(app, digest('layer'))).toEqual(present({ size: 1, isPublic: true }))
+    expect(await index.referrers(app, digest('m'), everything)).toEqual(present([referrer('r')]))
+    expect(await index.repositories('_local', everything)).toEqual(present(['team/app']))
+    await late.index.putTag(app, tag, tagged('m'))
+    await late.index.putManifest(app, digest('m'), manifestEntry())
+    expect(await index.tag(app, tag)).toEqual(unknown)
+    expect(await index.tags(app, everything)).toEqual(unknown)
+    expect(await index.tagsOf(app, digest('m'))).toEqual(unknown)
+    expect(await index.manifests(app, everything)).toEqual(unknown)
+    expect(await index.parentsOf(app, digest('layer'))).toEqual(unknown)
+    expect(await index.repositories('_local', everything)).toEqual(unknown)
   })
 
   test('nothing is asked that scans or blocks', async () => {

@@ -9,7 +9,7 @@ import { runReindex } from '../../src/cli/reindex.ts'
 import { hasS3, type S3Service, startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
-async function commandScene(setting: (service: S3Service) => object) {
+async function commandScene(setting: (service: S3Service) => object, more: object = {}) {
   const service = await startS3()
   const dir = await tempDir()
   const path = dir.join('upstreams.yaml')
@@ -21,7 +21,7 @@ async function commandScene(setting: (service: S3Service) => object) {
     secretAccessKey: 'layover-secret',
     ...setting(service),
   }
-  await writeFile(path, stringify({ store: { s3 }, upstreams: [{ registry: 'ghcr.io' }] }))
+  await writeFile(path, stringify({ store: { s3 }, upstreams: [{ registry: 'ghcr.io' }], ...more }))
   const said = { out: '', err: '' }
   const to = (name: 'out' | 'err') => ({
     write(text: string) {
@@ -76,6 +76,25 @@ test.runIf(hasS3)('layover reindex and layover gc work with the bucket', async (
     told.mockRestore()
   }
 })
+
+test.runIf(hasS3)(
+  'layover gc leaves a bucket that replicas share to the one of them that takes pushes',
+  async () => {
+    const replica = { advertise: 'http://127.0.0.1:9', secret: 'known to all replicas of this test' }
+    await using at = await commandScene(() => ({}), { replica })
+    const told = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    const failed = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    try {
+      expect(await runGc(at.path, { logLevel: 'silent', dryRun: false })).toBe(1)
+      expect(failed).toHaveBeenCalledWith(expect.stringContaining('replicas share the bucket layover'))
+      expect(await runGc(at.path, { logLevel: 'silent', dryRun: true })).toBe(0)
+      expect(told).toHaveBeenCalledWith(expect.stringContaining('would delete 0 tags'))
+    } finally {
+      told.mockRestore()
+      failed.mockRestore()
+    }
+  },
+)
 
 test.runIf(hasS3)('layover backup leaves a bucket to those who run it', async () => {
   await using at = await commandScene(() => ({}))

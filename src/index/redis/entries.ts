@@ -16,8 +16,8 @@ export interface Wanted<T> {
   readonly range: Range
   readonly from: Buffer
   readonly limit: number
-  /** Undefined: passed over. */
-  readonly read: (member: Buffer) => T | undefined
+  /** Throws Damaged for what cannot be believed: then nothing is. */
+  readonly read: (member: Buffer) => T
 }
 
 /** Another answer where Redis gives none, or one that cannot be read. */
@@ -59,7 +59,7 @@ export class Entries {
     }, unknown)
   }
 
-  /** Members that `read` knows, under the mark. */
+  /** Members under the mark. */
   whole<T>(
     key: RepositoryKey,
     what: Whole,
@@ -72,10 +72,7 @@ export class Entries {
         const wanted = Math.min(Math.max(limit - found.length, 0), membersAtOnce)
         const { isWhole, members } = await this.#part(key, what, { from: next, to, limit: wanted })
         if (!isWhole) return unknown
-        for (const member of members) {
-          const one = read(member)
-          if (one !== undefined) found.push(one)
-        }
+        found.push(...members.map(read))
         const last = members.at(-1)
         if (!last || members.length < wanted || found.length >= limit)
           return { answer: 'present', value: found }

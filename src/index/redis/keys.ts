@@ -76,6 +76,8 @@ export const ranges = {
   registries: rangeOf('g'),
   tagged: (digest: Digest) => rangeOf('r', hintOf(digest)),
   parents: (child: Digest) => rangeOf('c', hintOf(child)),
+  /** Referrers of all subjects. */
+  subjects: rangeOf('f'),
   referrers: (subject: Digest) => rangeOf('f', packDigest(subject)),
   publicBlobs: (digest: Digest) => rangeOf('p', packDigest(digest)),
   holders: (digest: Digest) => rangeOf('h', packDigest(digest)),
@@ -83,6 +85,8 @@ export const ranges = {
 
 export const names = {
   tag: (tag: Tag) => Buffer.concat([ranges.tags.prefix, Buffer.from(tag), end]),
+  /** Points from the hint of a digest to a tag. */
+  tagged: (hint: Buffer, tag: string) => Buffer.concat([Buffer.from('r'), hint, Buffer.from(tag)]),
   manifest: (digest: Digest) => Buffer.concat([ranges.manifests.prefix, packDigest(digest)]),
   /** Manifests whose digest has this hint. */
   hinted: (hint: Buffer) => Buffer.concat([ranges.manifests.prefix, hint]),

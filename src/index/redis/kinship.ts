@@ -55,6 +55,7 @@ export class Kinship {
     const member = await this.#shelf.firstAfter(listingKey('manifests', key), name)
     if (!startsWith(member, name)) return undefined
     const { digest, rest } = unpackDigest(member.subarray(ranges.manifests.prefix.length))
-    return this.#stamps.current(key, rest) && digest
+    this.#stamps.believed(key, rest)
+    return digest
   }
 }

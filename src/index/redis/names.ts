@@ -38,8 +38,9 @@ export class Names {
     return this.#write(registry, client => client.eval(putRepository, keys.length, ...keys, ...args))
   }
 
-  drop({ registry, repository }: RepositoryKey): Promise<void> {
-    return this.#drop(registry, [names.repository(repository)])
+  drop({ registry, repository }: RepositoryKey, own: Buffer): Promise<void> {
+    const args = [own, names.repository(repository)]
+    return this.#write(registry, (client, full) => client.eval(dropMembers, 1, full, ...args))
   }
 
   async registries(): Promise<string[]> {
@@ -60,8 +61,9 @@ export class Names {
       const wanted = Math.min(Math.max(limit - found.length, 0), membersAtOnce)
       const { era, mark, members } = await this.#part(registry, next, wanted)
       if (!era || !mark?.equals(Buffer.concat([own, era]))) return undefined
-      for (const { text, stamp } of members.map(split))
-        if (stamp.equals(stampFor(registry, era, own))) found.push(text)
+      const given = members.map(split)
+      if (given.some(({ stamp }) => !stamp.equals(stampFor(registry, era, own)))) return undefined
+      found.push(...given.map(({ text }) => text))
       const end = members.at(-1)
       if (!end || members.length < wanted || found.length >= limit) return found
       next = Buffer.concat([end, Buffer.of(0)])
@@ -73,11 +75,8 @@ export class Names {
     for (const registry of await this.registries()) {
       const stamp = stampFor(registry, era, own)
       for await (const members of this.#shelf.pages(repositoriesKey(registry), ranges.repositories)) {
-        const outdated = members.map(split).filter(member => !member.stamp.equals(stamp))
-        await this.#drop(
-          registry,
-          outdated.map(({ text }) => names.repository(text)),
-        )
+        const outdated = members.filter(member => !split(member).stamp.equals(stamp))
+        if (outdated.length > 0) await this.#write(registry, (client, full) => client.zrem(full, ...outdated))
       }
     }
   }
@@ -87,11 +86,6 @@ export class Names {
       [namesMark(''), era],
       [namesMark(localRegistry), Buffer.concat([own, era])],
     ])
-  }
-
-  async #drop(registry: string, dropped: readonly Buffer[]): Promise<void> {
-    if (dropped.length === 0) return
-    await this.#write(registry, (client, full) => client.eval(dropMembers, 1, full, ...dropped))
   }
 
   #keys(registry: string): string[] {

@@ -62,7 +62,6 @@ export interface RedisIndexOptions {
 
 const unknown = { answer: 'unknown' } as const
 const defaultBodies: BodyLimits = { rows: 10_000, bytes: 64 * 2 ** 20 }
-const nothing = Buffer.alloc(0)
 
 /** Resolves when it is known whether what others found complete holds, or Redis is down. The connection stays the caller's. */
 export async function openRedisIndex(options: RedisIndexOptions): Promise<RedisIndex> {
@@ -88,7 +87,7 @@ export class RedisIndex implements Index {
     this.#entries = new Entries(this.#shelf, this.#stamps)
     this.#elsewhere = new Elsewhere(this.#shelf)
     this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
-    this.#swept = { shelf: this.#shelf, stamps: this.#stamps, index: this }
+    this.#swept = { shelf: this.#shelf, stamps: this.#stamps, elsewhere: this.#elsewhere }
     this.#names = new Names(this.#shelf, part => redis.key(part))
     this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
   }
@@ -120,14 +119,15 @@ export class RedisIndex implements Index {
   }
 
   async dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
-    await this.#setTag(key, tag, nothing)
+    await this.#setTag(key, tag, this.#stamps.of(key))
   }
 
   async tags(key: RepositoryKey, { last, limit }: Page): Promise<Answer<readonly Tag[]>> {
     const from = afterText(ranges.tags, last ?? '')
     const read = (member: Buffer) => {
       const { text, value } = splitText(ranges.tags.prefix, member)
-      return this.#stamps.current(key, value) && (text as Tag)
+      this.#stamps.believed(key, value)
+      return text as Tag
     }
     return this.#entries.whole(key, 'tags', { range: ranges.tags, from, limit, read })
   }
@@ -138,7 +138,7 @@ export class RedisIndex implements Index {
     const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
     return this.#entries.through(key, 'tags', wanted, async tag => {
       const value = await this.#shelf.value(listingKey('tags', key), names.tag(tag))
-      const packed = value && this.#stamps.current(key, value)
+      const packed = value && this.#stamps.believed(key, value)
       return packed && unpackTag(packed).digest === digest ? tag : undefined
     })
   }
@@ -159,7 +159,7 @@ export class RedisIndex implements Index {
   }
 
   async dropManifest(key: RepositoryKey, digest: Digest): Promise<void> {
-    await this.#shelf.drop(listingKey('manifests', key), [names.manifest(digest)])
+    await this.#drop(key, 'manifests', names.manifest(digest))
   }
 
   async manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
@@ -170,8 +170,7 @@ export class RedisIndex implements Index {
       limit: page.limit,
       read: member => {
         const { digest, rest } = unpackDigest(member.subarray(range.prefix.length))
-        const packed = this.#stamps.current(key, rest)
-        return packed && { digest, entry: unpackManifest(packed) }
+        return { digest, entry: unpackManifest(this.#stamps.believed(key, rest)) }
       },
     })
   }
@@ -189,10 +188,7 @@ export class RedisIndex implements Index {
   }
 
   async dropBlob(key: RepositoryKey, digest: Digest): Promise<void> {
-    await Promise.all([
-      this.#shelf.drop(listingKey('blobs', key), [names.blob(digest)]),
-      this.#elsewhere.drop(key, digest),
-    ])
+    await Promise.all([this.#drop(key, 'blobs', names.blob(digest)), this.#elsewhere.drop(key, digest)])
   }
 
   async publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined> {
@@ -218,8 +214,7 @@ export class RedisIndex implements Index {
         limit,
         read: member => {
           const { rest } = unpackDigest(member.subarray(range.prefix.length))
-          const packed = this.#stamps.current(key, rest)
-          return packed && unpackDescriptor(packed)
+          return unpackDescriptor(this.#stamps.believed(key, rest))
         },
       },
     )
@@ -230,7 +225,7 @@ export class RedisIndex implements Index {
   }
 
   async dropReferrer(key: RepositoryKey, subject: Digest, referrer: Digest): Promise<void> {
-    await this.#shelf.drop(listingKey('referrers', key), [names.referrer(subject, referrer)])
+    await this.#drop(key, 'referrers', names.referrer(subject, referrer))
   }
 
   putChildren(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
@@ -282,7 +277,7 @@ export class RedisIndex implements Index {
   }
 
   async dropRepository(key: RepositoryKey): Promise<void> {
-    await this.#names.drop(key)
+    await this.#names.drop(key, this.#stamps.of(key))
   }
 
   async markRepositoriesComplete(epoch = this.epoch): Promise<void> {
@@ -296,9 +291,7 @@ export class RedisIndex implements Index {
   async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
     const stamp = this.#stamps.mark(key, this.#shelf.era.stamp)
     if (!stamp || epoch !== this.epoch) return
-    if (key.registry === localRegistry && what !== 'referrers')
-      // so many subjects: passed over when they are read
-      await answerOr(() => sweep(key, what, this.#swept), undefined)
+    if (key.registry === localRegistry) await answerOr(() => sweep(key, what, this.#swept), undefined)
     if (epoch !== this.epoch) return
     await this.#shelf.put(keyOfWhole(what, key), lifeOf(key.registry), [[markName(what), stamp]])
   }
@@ -329,6 +322,11 @@ export class RedisIndex implements Index {
     await this.#shelf.put(listingKey(listing, key), lifeOf(key.registry), [[name, value]])
   }
 
+  async #drop(key: RepositoryKey, listing: Listing, name: Buffer): Promise<void> {
+    await this.#shelf.drop(listingKey(listing, key), [name], this.#stamps.of(key))
+  }
+
+  /** @param value with nothing behind the stamp: dropped */
   #setTag(key: RepositoryKey, tag: Tag, value: Buffer): Promise<void> {
     const hintAt = this.#stamps.of(key).length
     const args = [names.tag(tag), value, hintAt + 1, hintAt + hintBytes, tag]

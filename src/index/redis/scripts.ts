@@ -22,20 +22,35 @@ export const putMembers = `${find}
 for at = 2, #ARGV, 2 do put(KEYS[1], ARGV[at], ARGV[at + 1]) end
 live(KEYS[1], ARGV[1])`
 
-/** ARGV: names. */
+/** ARGV: what their values begin with, names. What somebody else put there since stays. */
 export const dropMembers = `${find}
-for _, name in ipairs(ARGV) do
-  local old = find(KEYS[1], name)
+for at = 2, #ARGV do
+  local old = find(KEYS[1], ARGV[at] .. ARGV[1])
   if old then redis.call('ZREM', KEYS[1], old) end
 end`
 
-/** ARGV: life, name, value (none: dropped), where in it the hint of the digest begins and ends, the tag. */
+/** ARGV: members, and by turns what points at each (none: ''). What has another value by now stays. */
+export const dropExactly = `
+for at = 1, #ARGV, 2 do
+  if redis.call('ZREM', KEYS[1], ARGV[at]) == 1 and ARGV[at + 1] ~= '' then
+    redis.call('ZREM', KEYS[1], ARGV[at + 1])
+  end
+end`
+
+/**
+ * ARGV: life, name, value, where in it the hint of the digest begins and ends, the tag. A value that ends before the hint
+ * drops the tag, if its own value begins so.
+ */
 export const setTag = `${find}
 local life, name, value, from, to, tag = unpack(ARGV)
+if #value < tonumber(from) then
+  local old = find(KEYS[1], name .. value)
+  if old then redis.call('ZREM', KEYS[1], old, 'r' .. string.sub(old, #name + from, #name + to) .. tag) end
+  return
+end
 local function pointer(packed) return 'r' .. string.sub(packed, from, to) .. tag end
 local old = find(KEYS[1], name)
 if old then redis.call('ZREM', KEYS[1], old, pointer(string.sub(old, #name + 1))) end
-if value == '' then return end
 redis.call('ZADD', KEYS[1], 0, name .. value, 0, pointer(value))
 live(KEYS[1], life)`
 

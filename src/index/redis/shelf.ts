@@ -4,7 +4,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { Era } from './era.ts'
 import { endOf, eraKey, type Range } from './keys.ts'
 import { Losses, type Mend } from './losses.ts'
-import { dropMembers, putMembers, readMembers } from './scripts.ts'
+import { dropExactly, dropMembers, putMembers, readMembers } from './scripts.ts'
 
 export interface Found {
   /** In force when it was read. */
@@ -26,6 +26,7 @@ export type Pair = readonly [name: Buffer, value: Buffer]
 
 const pairsAtOnce = 100
 const membersAtOnce = 1000
+const nothing = Buffer.alloc(0)
 
 export class Shelf {
   readonly era: Era
@@ -75,9 +76,18 @@ export class Shelf {
     await Promise.all(writes)
   }
 
-  async drop(key: string, names: readonly Buffer[]): Promise<void> {
+  /** @param stamp what their values begin with: others stay */
+  async drop(key: string, names: readonly Buffer[], stamp: Buffer = nothing): Promise<void> {
     if (names.length === 0) return
-    await this.write(key, (client, full) => client.eval(dropMembers, 1, full, ...names))
+    await this.write(key, (client, full) => client.eval(dropMembers, 1, full, stamp, ...names))
+  }
+
+  /** Members as they were read, each with what points at it; one that has another value by now stays. */
+  async dropExactly(key: string, members: readonly Pair[]): Promise<void> {
+    for (let at = 0; at < members.length; at += pairsAtOnce) {
+      const some = members.slice(at, at + pairsAtOnce).flat()
+      await this.write(key, (client, full) => client.eval(dropExactly, 1, full, ...some))
+    }
   }
 
   /**

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from '../../cluster/redis.ts'
 import { localRegistry, type RepositoryKey } from '../../store/layout.ts'
+import { Damaged } from './codec.ts'
 import { stampBytes } from './era.ts'
 
 type Registry = Pick<RepositoryKey, 'registry'>
@@ -47,5 +48,17 @@ export class Stamps {
   current(key: Registry, value: Buffer): Buffer | undefined {
     const stamp = this.of(key)
     return value.subarray(0, stamp.length).equals(stamp) ? value.subarray(stamp.length) : undefined
+  }
+
+  /**
+   * What stands behind the stamp of an entry that lies under a mark of ours. One of another epoch has come there since,
+   * in place of ours or beside it.
+   *
+   * @throws Damaged
+   */
+  believed(key: Registry, value: Buffer): Buffer {
+    const packed = this.current(key, value)
+    if (!packed) throw new Damaged('another epoch wrote it')
+    return packed
   }
 }

@@ -1,56 +1,77 @@
 /** What earlier epochs left of a local repository. */
 import type { Digest } from '../../oci/digest.ts'
-import type { Tag } from '../../oci/name.ts'
-import type { Index, RepositoryKey, Whole } from '../index.ts'
-import { unpackDigest } from './codec.ts'
-import { keyOfWhole, type Range, ranges, splitText } from './keys.ts'
+import type { RepositoryKey, Whole } from '../index.ts'
+import { hintBytes, unpackDigest } from './codec.ts'
+import type { Elsewhere } from './elsewhere.ts'
+import { keyOfWhole, names, type Range, ranges, splitText } from './keys.ts'
 import type { Shelf } from './shelf.ts'
 import type { Stamps } from './stamps.ts'
 
-type Drops = Pick<Index, 'dropTag' | 'dropManifest' | 'dropBlob' | 'dropReferrer'>
-
-/** How a listing is read, and one of its entries dropped. */
+/** How a listing is read. */
 interface Way {
   readonly range: Range
-  readonly split: (member: Buffer) => { name: string; value: Buffer }
-  readonly drop: (name: string) => Promise<void>
+  readonly valueIn: (member: Buffer) => Buffer
+  /** Another member that points at it; empty: none does. */
+  readonly pointer: (member: Buffer, value: Buffer) => Buffer
 }
 
-/** Drops it. @throws RedisDown, Damaged */
+export interface Swept {
+  readonly shelf: Shelf
+  readonly stamps: Stamps
+  readonly elsewhere: Elsewhere
+}
+
+const nothing = Buffer.alloc(0)
+
+/** Drops it, and nothing that is put meanwhile. @throws RedisDown, Damaged */
 export async function sweep(
   key: RepositoryKey,
-  what: Exclude<Whole, 'referrers'>,
-  { shelf, stamps, index }: { shelf: Shelf; stamps: Stamps; index: Drops },
+  what: Whole,
+  { shelf, stamps, elsewhere }: Swept,
 ): Promise<void> {
-  const { range, split, drop } = wayOf(key, what, index)
-  for await (const members of shelf.pages(keyOfWhole(what, key), range)) {
-    for (const { name, value } of members.map(split)) if (!stamps.current(key, value)) await drop(name)
+  const { range, valueIn, pointer } = wayOf(key, what, stamps)
+  const listing = keyOfWhole(what, key)
+  for await (const members of shelf.pages(listing, range)) {
+    const outdated = members.filter(member => !stamps.current(key, valueIn(member)))
+    await shelf.dropExactly(
+      listing,
+      outdated.map(member => [member, pointer(member, valueIn(member))] as const),
+    )
+    if (what !== 'blobs') continue
+    for (const member of outdated) {
+      const digest = digestIn(range, member)
+      if (!(await shelf.value(listing, names.blob(digest)))) await elsewhere.drop(key, digest)
+    }
   }
 }
 
-function wayOf(key: RepositoryKey, what: Exclude<Whole, 'referrers'>, index: Drops): Way {
-  if (what === 'tags')
+function wayOf(key: RepositoryKey, what: Whole, stamps: Stamps): Way {
+  if (what === 'tags') {
+    const hintAt = stamps.of(key).length
+    const { prefix } = ranges.tags
     return {
       range: ranges.tags,
-      split: member => {
-        const { text, value } = splitText(ranges.tags.prefix, member)
-        return { name: text, value }
-      },
-      drop: name => index.dropTag(key, name as Tag),
+      valueIn: member => splitText(prefix, member).value,
+      pointer: (member, value) =>
+        names.tagged(value.subarray(hintAt, hintAt + hintBytes), splitText(prefix, member).text),
     }
-  if (what === 'manifests') return byDigest(ranges.manifests, digest => index.dropManifest(key, digest))
-  if (what === 'blobs') return byDigest(ranges.blobs, digest => index.dropBlob(key, digest))
-  const { referrersOf } = what
-  return byDigest(ranges.referrers(referrersOf), digest => index.dropReferrer(key, referrersOf, digest))
-}
-
-function byDigest(range: Range, drop: (digest: Digest) => Promise<void>): Way {
+  }
+  if (what === 'referrers') {
+    const { prefix } = ranges.subjects
+    return {
+      range: ranges.subjects,
+      valueIn: member => unpackDigest(unpackDigest(member.subarray(prefix.length)).rest).rest,
+      pointer: () => nothing,
+    }
+  }
+  const range = typeof what === 'string' ? ranges[what] : ranges.referrers(what.referrersOf)
   return {
     range,
-    split: member => {
-      const { digest, rest } = unpackDigest(member.subarray(range.prefix.length))
-      return { name: digest, value: rest }
-    },
-    drop: name => drop(name as Digest),
+    valueIn: member => unpackDigest(member.subarray(range.prefix.length)).rest,
+    pointer: () => nothing,
   }
+}
+
+function digestIn({ prefix }: Range, member: Buffer): Digest {
+  return unpackDigest(member.subarray(prefix.length)).digest
 }

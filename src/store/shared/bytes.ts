@@ -21,10 +21,14 @@ export interface SharedBytesDeps {
   readonly tier: Tier
   readonly behind: Behind
   readonly log: Logger
-  /** What was fetched goes there. */
   readonly keepsCached: boolean
   /** A file of the cache on the disk. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+}
+
+interface Opening {
+  readonly first: number
+  readonly signal: AbortSignal
 }
 
 export class SharedBytes {
@@ -41,18 +45,27 @@ export class SharedBytes {
     return this.#deps.tier.isUp
   }
 
+  /** What was fetched goes there. */
+  get keepsCached(): boolean {
+    return this.#deps.keepsCached
+  }
+
+  /** The bytes as they are there, unchecked; undefined also when the object store does not begin to give them soon. */
+  async openCached(digest: Digest, { first, signal }: Opening): Promise<ObjectBody | undefined> {
+    if (this.#damaged.has(digest)) return undefined
+    return this.#deps.tier.ifUp((bucket, late) =>
+      bucket.open(bytesKey('cached', digest), { first, signal: AbortSignal.any([signal, late]) }),
+    )
+  }
+
   /** The bytes as they are there, unchecked. Undefined: there are none. Rejects with ObjectsFailure. */
-  open(
-    area: Area,
-    digest: Digest,
-    ask: { first: number; signal: AbortSignal },
-  ): Promise<ObjectBody | undefined> {
-    if (area === 'cached' && this.#damaged.has(digest)) return Promise.resolve(undefined)
-    return this.#deps.tier.use(bucket => bucket.open(bytesKey(area, digest), ask))
+  openPushed(digest: Digest, ask: Opening): Promise<ObjectBody | undefined> {
+    return this.#deps.tier.use(bucket => bucket.open(bytesKey('pushed', digest), ask))
   }
 
   /** Bytes of what was fetched before; undefined also when the object store does not say so soon. */
-  cachedSize(digest: Digest): Promise<number | undefined> {
+  async cachedSize(digest: Digest): Promise<number | undefined> {
+    if (this.#damaged.has(digest)) return undefined
     return this.#deps.tier.ifUp(
       async (bucket, signal) => (await bucket.head(bytesKey('cached', digest), signal))?.size,
     )
@@ -74,7 +87,7 @@ export class SharedBytes {
 
   /** What an upstream gave is on the disk: it goes to the object store behind the answer. */
   offer(digest: Digest): void {
-    if (!this.#deps.keepsCached) return
+    if (!this.keepsCached) return
     this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
   }
 
@@ -89,8 +102,9 @@ export class SharedBytes {
     return this.#deps.tier.use(async bucket => (await bucket.putFile(bytesKey(area, digest), file)) !== false)
   }
 
-  /** What was cached there is what was pushed, too. False when it is not there. */
-  pinCached(digest: Digest): Promise<boolean> {
+  /** What was cached there is what was pushed, too. False when it is not there, or known to be wrong. */
+  async pinCached(digest: Digest): Promise<boolean> {
+    if (this.#damaged.has(digest)) return false
     return this.#deps.tier.use(bucket => bucket.copy(bytesKey('cached', digest), bytesKey('pushed', digest)))
   }
 

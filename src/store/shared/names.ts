@@ -25,7 +25,7 @@ export class ObjectNames implements RecordNames {
       const names = [
         ...objects.map(({ key }) => key.slice(prefix.length)),
         ...prefixes.map(whole => whole.slice(prefix.length, -1)),
-      ]
+      ].filter(name => name !== '') // consoles make an object for a folder itself
       for (let at = 0; at < names.length; at += count) yield names.slice(at, at + count)
       after = next
     }

@@ -43,8 +43,9 @@ export class ObjectRecords implements Records {
 
   async read(path: string): Promise<{ record: StoredRecord; version: Version } | undefined> {
     const key = this.#key(path)
+    const known = this.#versions.get(key)
     const found = await this.#deps.tier.use(bucket => bucket.read(key, maxRecordBytes))
-    this.#versions.set(key, found?.version ?? absent)
+    if (this.#versions.get(key) === known) this.#versions.set(key, found?.version ?? absent) // no write came in between
     const record = found && parseRecord(found.content.toString())
     if (found && !record) this.#deps.log.warn({ key }, 'record is not readable: treated as absent')
     return record && { record, version: found.version }

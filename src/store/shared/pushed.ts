@@ -20,6 +20,8 @@ export interface SharedPushedDeps {
   readonly cached: Cached
   /** Undefined: as much as the disk takes. */
   readonly capacity: Capacity | undefined
+  /** Throws when this process may not take anything away any more. */
+  readonly assertOwner: () => void
 }
 
 /** Everything rejects with ObjectsFailure where the object store is needed and does not answer. */
@@ -110,6 +112,7 @@ export class SharedPushed implements PushedBytes {
   async remove(digest: Digest, isGarbage: () => boolean): Promise<boolean> {
     const removed = await this.#claims.unlessClaimed(digest, async () => {
       if (!isGarbage()) return false
+      this.#deps.assertOwner() // others have leant on the bytes, if we slept
       return this.#deps.bytes.use(bucket => bucket.remove(bytesKey('pushed', digest)))
     })
     return removed ?? false

@@ -74,7 +74,7 @@ export class Shared {
     this.#layout = layout
     this.#behind = [uploads, copies]
     this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
-    this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity })
+    this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity, assertOwner })
     const local = new ObjectRecords({ tier, layout, log, assertOwner })
     this.#localRecords = local
     const proxied = keepsCached

@@ -76,10 +76,12 @@ export class Tier {
       patienceMs,
     )
     try {
-      return await this.use(objects => orLate(task(objects, late.signal), late.signal))
+      const asked = this.use(objects => task(objects, late.signal)) // finds out first whose it is
+      return await orLate(asked, late.signal)
     } catch (error) {
-      if (error instanceof ObjectsFailure) return undefined
-      throw error
+      if (!(error instanceof ObjectsFailure)) throw error
+      if (error === late.signal.reason) this.#fails(error)
+      return undefined
     } finally {
       clearTimeout(timer)
     }

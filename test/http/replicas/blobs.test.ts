@@ -1,9 +1,12 @@
 /** One flight a digest, whichever replica is asked, and whatever becomes of the one that flies it. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { readContent, seededBlob } from '../../fake/bytes.ts'
 import { artifactOf } from '../../fake/content.ts'
 import { download, expectHonest, expectWhole, openDownload } from '../../fault/download.ts'
 import { ask, plain } from '../scene.ts'
+import { hasS3, startS3 } from '../../support/s3.ts'
 import { acquainted, type Replicas, startReplicas } from './scene.ts'
 import { claimFor, deadAddress, join, startStranger } from './stranger.ts'
 
@@ -249,5 +252,30 @@ describe('a blob that one replica has on its disk', () => {
     await ask(at.at(0).url, `/v2/${repository}/manifests/v1`) // lists the blob with its size
     expectWhole(await download(blob.urlAt(0)), blob)
     expect(at.gets(blob)).toBe(1)
+  })
+})
+
+describe.runIf(hasS3)('a blob that lies in the store of all replicas', () => {
+  test('comes from there, and not from another one’s disk, unless that has fetched it lately', async () => {
+    await using service = await startS3()
+    await using at = await startReplicas({ count: 2, service })
+    await acquainted(at)
+    const blobs = [blobAt(at, 'shared', miB), blobAt(at, 'shared lately', miB)] as const
+    for (const blob of blobs) {
+      expectWhole(await download(blob.urlAt(0)), blob)
+      await kept(at, 0, blob)
+      const hex = blob.digest.slice('sha256:'.length)
+      const key = `cached/sha256/${hex.slice(0, 2)}/${hex}`
+      await vi.waitFor(() => expect(existsSync(service.path(key))).toBe(true), { timeout: 10_000 })
+    }
+    const [before, lately] = blobs
+    const { redis } = at.at(1)
+    const claim = redis.key('claim', createHash('sha256').update(`blob ${before.digest}`).digest('base64url'))
+    expect(await redis.ask(client => client.del(claim))).toBe(1)
+    expectWhole(await download(before.urlAt(1)), before)
+    expect(await peerBytes(at, 1)).toBe(0)
+    expectWhole(await download(lately.urlAt(1)), lately)
+    expect(await peerBytes(at, 1)).toBe(miB)
+    expect([at.gets(before), at.gets(lately)]).toEqual([1, 1])
   })
 })

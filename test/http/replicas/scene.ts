@@ -10,6 +10,7 @@ import { type Internet, startInternet } from '../../fake/internet.ts'
 import { freePort } from '../../support/free-port.ts'
 import { startTestLayover, type TestLayover } from '../../support/layover.ts'
 import { type Backend, startRedis } from '../../support/redis-server.ts'
+import type { S3Service } from '../../support/s3.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { plain } from '../scene.ts'
 
@@ -23,6 +24,8 @@ export interface ReplicasSetting {
   /** They speak TLS with each other. */
   readonly tls?: boolean
   readonly limits?: Parameters<typeof startTestLayover>[0]['limits']
+  /** The store that they share; undefined: none. */
+  readonly service?: S3Service
 }
 
 export interface Replicas extends AsyncDisposable {
@@ -84,6 +87,7 @@ async function startReplica({ resources, net, place, url, setting }: Starting): 
     secretOf = () => secret,
     tls = false,
     limits,
+    service,
   } = setting
   const { hostname: host, port: redisPort } = new URL(url)
   const server = { host, port: Number(redisPort) }
@@ -116,6 +120,7 @@ async function startReplica({ resources, net, place, url, setting }: Starting): 
       },
       upstreams: upstreams(net),
       ...(limits ? { limits } : {}),
+      ...(service ? { service } : {}),
     }),
   )
   resources.use(layover)
