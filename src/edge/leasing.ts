@@ -123,8 +123,11 @@ export class Leasing {
       void this.#say(url, `session=${session}&done=${lease.done}&ask=${lease.ask()}`)
       await clock.sleep(soonestMs, signal).catch(() => {}) // it is over
       const everyMs = lease.idleMs < wantedMs ? renewEveryMs : greetEveryMs
-      const nap = clock.sleep(everyMs - soonestMs, signal).catch(() => {}) // it is over
-      await Promise.race([nap, lease.wanted()])
+      const woken = new AbortController()
+      const either = AbortSignal.any([signal, woken.signal])
+      const nap = clock.sleep(everyMs - soonestMs, either)
+      await Promise.race([nap, lease.wanted(either)]).catch(() => {}) // it is over
+      woken.abort()
     }
   }
 
