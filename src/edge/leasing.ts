@@ -30,6 +30,8 @@ const retryMs = 200
 export class Leasing {
   readonly #deps: LeasingDeps
   readonly #holder = randomUUID()
+  /** Connections begun, the earlier of which the owner may see later. */
+  #turns = 0
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #lease: Lease | undefined
@@ -86,7 +88,9 @@ export class Leasing {
     const session = randomUUID()
     const over = new AbortController()
     const lease = new Lease(this.#deps)
-    const inner = forward.ask(url, 'GET', `${leasesPath}?holder=${this.#holder}&session=${session}`)
+    this.#turns += 1
+    const words = `holder=${this.#holder}&turn=${this.#turns}&session=${session}`
+    const inner = forward.ask(url, 'GET', `${leasesPath}?${words}`)
     const stop = () => void inner.destroy(this.#stopping.signal.reason as Error)
     this.#stopping.signal.addEventListener('abort', stop, { once: true })
     try {
