@@ -38,7 +38,7 @@ export class Lent {
   /** Undefined: it is neither here nor on its way. Rejects with upstream's word on this scope, as it came to us. */
   async blob(digest: Digest, scope: string): Promise<LentBlob | undefined> {
     return (
-      (await this.#stored(digest)) ?? (await this.#flying(digest, scope)) ?? (await this.#stored(digest)) // the flight ended meanwhile
+      (await this.whole(digest)) ?? (await this.#flying(digest, scope)) ?? (await this.whole(digest)) // the flight ended meanwhile
     )
   }
 
@@ -50,7 +50,8 @@ export class Lent {
     return this.#questions.lendHead(target, reference)
   }
 
-  async #stored(digest: Digest): Promise<LentBlob | undefined> {
+  /** As `blob`, of one that is not on its way. */
+  async whole(digest: Digest): Promise<LentBlob | undefined> {
     const stored = await this.#deps.store.open(digest)
     if (!stored) return undefined
     const { size, file } = stored
