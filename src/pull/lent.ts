@@ -22,17 +22,21 @@ export interface LentBlob {
 export class Lent {
   readonly #deps: PullDeps
   readonly #flights: Flights
-  readonly #questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>
+  readonly #questions: Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'>
 
-  constructor(deps: PullDeps, flights: Flights, questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>) {
+  constructor(
+    deps: PullDeps,
+    flights: Flights,
+    questions: Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'>,
+  ) {
     this.#deps = deps
     this.#flights = flights
     this.#questions = questions
   }
 
   /** Bytes of a whole blob that is here. */
-  size(digest: Digest): Promise<number | undefined> {
-    return this.#deps.store.size(digest)
+  async size(digest: Digest): Promise<number | undefined> {
+    return this.#questions.arriving(digest)?.length ?? this.#deps.store.size(digest)
   }
 
   /** Undefined: it is neither here nor on its way. Rejects with upstream's word on this scope, as it came to us. */
@@ -52,6 +56,9 @@ export class Lent {
 
   /** As `blob`, of one that is not on its way. */
   async whole(digest: Digest): Promise<LentBlob | undefined> {
+    const arriving = this.#questions.arriving(digest)
+    if (arriving)
+      return { size: arriving.length, bytes: bytesIn(arriving), isAnonymous: false, isEntitled: false }
     const stored = await this.#deps.store.open(digest)
     if (!stored) return undefined
     const { size, file } = stored
@@ -81,5 +88,15 @@ export class Lent {
       if (isAsked && error instanceof UpstreamError) throw error
       return undefined
     }
+  }
+}
+
+function bytesIn(buffer: Buffer): Bytes {
+  return {
+    async read(target, position) {
+      const count = buffer.copy(target, 0, position)
+      return count > 0 ? [target.subarray(0, count)] : []
+    },
+    close: () => {},
   }
 }

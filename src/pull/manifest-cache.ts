@@ -18,9 +18,14 @@ export class ManifestCache {
     this.#deps = deps
   }
 
+  /** A body that is not on disk yet. */
+  arriving(digest: Digest): Buffer | undefined {
+    return this.#storing.get(digest)
+  }
+
   /** The body, unless what lies on disk has another size than it should; without a size, another digest. */
   async read(digest: Digest, size: number | undefined): Promise<Buffer | undefined> {
-    const storing = this.#storing.get(digest)
+    const storing = this.arriving(digest)
     if (storing) return storing
     if (size === undefined && (await this.#tooLarge(digest))) return undefined
     const body = await this.#deps.store.read(digest)

@@ -49,6 +49,11 @@ export class ManifestQuestions {
     ).result
   }
 
+  /** A manifest's bytes that are not on disk yet, though others may know that they are here. */
+  arriving(digest: Digest): Buffer | undefined {
+    return this.#cache.arriving(digest)
+  }
+
   /** For another replica, whose clients want it: as our own would get it. */
   async lend(target: Target, reference: Reference): Promise<FetchedManifest> {
     const key = this.#pointers.question(target, reference)

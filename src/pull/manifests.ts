@@ -56,7 +56,7 @@ export class Manifests {
   }
 
   /** What other replicas may have asked here. */
-  get questions(): Pick<ManifestQuestions, 'lend' | 'lendHead'> {
+  get questions(): Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'> {
     return this.#questions
   }
 
