@@ -99,16 +99,8 @@ export class Election implements Ownership {
     this.#nap.abort()
   }
 
-  async changed(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>()
-    const abort = () => aborted.reject(signal.reason)
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      await Promise.race([this.#changed.next(), aborted.promise])
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changed.until(signal)
   }
 
   /** A successor waits for them, and who hands over too. */

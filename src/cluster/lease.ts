@@ -61,9 +61,9 @@ export class Lease implements Standing {
     if (!this.holds) this.#wanted.fire()
   }
 
-  /** Resolves when somebody asked while it did not hold. */
-  wanted(): Promise<void> {
-    return this.#wanted.next()
+  /** Resolves when somebody asked while it did not hold. Rejects with the signal's reason. */
+  wanted(signal: AbortSignal): Promise<void> {
+    return this.#wanted.until(signal)
   }
 
   /** Since somebody did, in milliseconds. */

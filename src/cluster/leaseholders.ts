@@ -8,6 +8,8 @@ import { leaseGivenMs, type Standing } from './ownership.ts'
 export interface Holder {
   /** Of its process: one that comes anew has dropped all it had. */
   readonly id: string
+  /** Which connection of that process it is, in the order in which they were begun: one that was given up may come late. */
+  readonly turn: number
   /** In order; may be lost when it is gone. */
   readonly tell: (told: Told) => void
   /** It is told nothing more. */
@@ -17,8 +19,8 @@ export interface Holder {
 export class Leaseholders {
   readonly #clock: Clock
   readonly #sessions = new Set<Session>()
-  /** Of those whose connection ended, who may not know it yet: until when their lease counts, by their id. */
-  readonly #strays = new Map<string, number>()
+  /** Those whose connection ended, who may not know it yet. */
+  readonly #strays = new Set<Stray>()
   readonly #changing = new Map<string, { readonly key: RepositoryKey; count: number }>()
 
   constructor(clock: Clock) {
@@ -27,8 +29,9 @@ export class Leaseholders {
 
   /** @param term under which leave is given */
   add(holder: Holder, term: Standing): Session {
-    this.#strays.delete(holder.id)
-    for (const other of this.#sessions) if (other.id === holder.id) other.leave()
+    const isEarlier = ({ id, turn }: Connection) => id === holder.id && turn < holder.turn
+    for (const stray of this.#strays) if (isEarlier(stray.holder)) this.#strays.delete(stray)
+    for (const other of this.#sessions) if (isEarlier(other.holder)) other.leave()
     const session = new Session({
       holder,
       term,
@@ -49,12 +52,7 @@ export class Leaseholders {
     const entry = this.#changing.get(name) ?? { key, count: 0 }
     entry.count += 1
     this.#changing.set(name, entry)
-    const strays = [...this.#strays.values()]
-    await Promise.all([
-      ...[...this.#sessions].map(session => session.change(key)),
-      ...strays.map(until => this.#clock.sleep(Math.max(0, until - this.#clock.monotonic()))),
-    ])
-    this.#forgetStrays()
+    await Promise.all([...[...this.#sessions].map(session => session.change(key)), this.#straysEnded()])
   }
 
   end(key: RepositoryKey): void {
@@ -68,23 +66,35 @@ export class Leaseholders {
   /** No leave is given any more. Resolves when nobody answers by any that was. */
   async dismiss(): Promise<void> {
     await Promise.all([...this.#sessions].map(session => session.dismiss()))
-    await Promise.all(
-      [...this.#strays.values()].map(until =>
-        this.#clock.sleep(Math.max(0, until - this.#clock.monotonic())),
-      ),
-    )
-    this.#forgetStrays()
+    await this.#straysEnded()
   }
 
   #closed(session: Session, until: number): void {
     this.#sessions.delete(session)
-    if (until > this.#clock.monotonic()) this.#strays.set(session.id, until)
+    this.#forgetStrays()
+    if (until > this.#clock.monotonic()) this.#strays.add({ holder: session.holder, until })
+  }
+
+  /** Resolves when the leases of those there are now have ended. */
+  async #straysEnded(): Promise<void> {
+    await Promise.all(
+      [...this.#strays].map(({ until }) => this.#clock.sleep(Math.max(0, until - this.#clock.monotonic()))),
+    )
+    this.#forgetStrays()
   }
 
   #forgetStrays(): void {
     const now = this.#clock.monotonic()
-    for (const [id, until] of this.#strays) if (until <= now) this.#strays.delete(id)
+    for (const stray of this.#strays) if (stray.until <= now) this.#strays.delete(stray)
   }
+}
+
+type Connection = Pick<Holder, 'id' | 'turn'>
+
+interface Stray {
+  readonly holder: Connection
+  /** When its lease ends, by our clock. */
+  readonly until: number
 }
 
 interface SessionDeps {
@@ -109,8 +119,8 @@ export class Session {
     this.#deps = deps
   }
 
-  get id(): string {
-    return this.#deps.holder.id
+  get holder(): Connection {
+    return this.#deps.holder
   }
 
   /** It asks for leave. While it owes a word it gets none, so that no change waits for ever. */

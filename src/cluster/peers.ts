@@ -61,6 +61,8 @@ export interface BlobQuestion {
   readonly first: number
   /** For whom: see `scopeOf`. */
   readonly scope: string
+  /** Of a blob that is all there: one that is fetching it might be fetching it from us. */
+  readonly isWhole: boolean
   readonly signal: AbortSignal
 }
 
@@ -93,8 +95,9 @@ export class Peers {
   }
 
   /** Bytes from `first` on, of what the replica has or is fetching; it fetches nothing for us. */
-  async openBlob(peer: string, digest: Digest, { first, scope, signal }: BlobQuestion): Promise<PeerBlob> {
-    const reply = await this.#ask(peer, { path: blobPath(digest, { first, scope }), signal })
+  async openBlob(peer: string, digest: Digest, question: BlobQuestion): Promise<PeerBlob> {
+    const { signal } = question
+    const reply = await this.#ask(peer, { path: blobPath(digest, question), signal })
     const from = numberIn(reply, peerHeaders.first)
     if (from === undefined) throw await nonsense(peer, reply)
     return {
@@ -151,7 +154,7 @@ export class Peers {
   /** A small blob, whole and checked. Undefined: not so many bytes, or not in time. Never rejects. */
   async readBlob(peer: string, digest: Digest, size: number): Promise<Buffer | undefined> {
     try {
-      const path = blobPath(digest, { first: 0, scope: '' })
+      const path = blobPath(digest, { first: 0, scope: '', isWhole: true })
       const body = await bytesOf(
         await this.#ask(peer, { path, signal: AbortSignal.timeout(silenceMs) }),
         size,
@@ -257,8 +260,8 @@ interface Asked {
   readonly silenceMs?: number
 }
 
-function blobPath(digest: Digest, { first, scope }: Pick<BlobQuestion, 'first' | 'scope'>): string {
-  const query = new URLSearchParams({ from: String(first), scope })
+function blobPath(digest: Digest, { first, scope, isWhole }: Omit<BlobQuestion, 'signal'>): string {
+  const query = new URLSearchParams({ from: String(first), scope, ...(isWhole ? { whole: '1' } : {}) })
   return `${replicaPath}blobs/${digest}?${query.toString()}`
 }
 

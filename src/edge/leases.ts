@@ -9,8 +9,8 @@ import type { Exchange } from './exchange.ts'
 import { notOwnerHeader } from './replica-origin.ts'
 
 /**
- * `GET ?holder=<process>&session=<id>`: what the owner has to say. `POST ?session=<id>` with `&ask=<number>`: a lease is
- * wanted, with `&done=<number>`: what was told up to that number has been taken in,
+ * `GET ?holder=<process>&turn=<number>&session=<id>`: what the owner has to say, in the holder's connection of that
+ * number. `POST ?session=<id>` with `&ask=<number>`: a lease is wanted, with `&done=<number>`: what was told up to that number has been taken in,
  * with `&leave=1`: nothing is answered from memory any more.
  */
 export const leasesPath = '/_replica/leases'
@@ -44,11 +44,13 @@ export class Leases {
     const { owner } = ownership
     const id = exchange.query.get('session') ?? ''
     const holder = exchange.query.get('holder') ?? ''
+    const turn = Number(exchange.query.get('turn') ?? 0)
     if (owner.kind !== 'self') throw gone('this replica does not own the local names')
     const lines = new Queue()
     const session = leaseholders.add(
       {
         id: holder,
+        turn,
         tell: told => lines.push(`${JSON.stringify(told)}\n`) || session.close(),
         close: () => {
           this.#sessions.delete(id)

@@ -30,6 +30,8 @@ const retryMs = 200
 export class Leasing {
   readonly #deps: LeasingDeps
   readonly #holder = randomUUID()
+  /** Connections begun, the earlier of which the owner may see later. */
+  #turns = 0
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #lease: Lease | undefined
@@ -86,7 +88,9 @@ export class Leasing {
     const session = randomUUID()
     const over = new AbortController()
     const lease = new Lease(this.#deps)
-    const inner = forward.ask(url, 'GET', `${leasesPath}?holder=${this.#holder}&session=${session}`)
+    this.#turns += 1
+    const words = `holder=${this.#holder}&turn=${this.#turns}&session=${session}`
+    const inner = forward.ask(url, 'GET', `${leasesPath}?${words}`)
     const stop = () => void inner.destroy(this.#stopping.signal.reason as Error)
     this.#stopping.signal.addEventListener('abort', stop, { once: true })
     try {
@@ -123,8 +127,11 @@ export class Leasing {
       void this.#say(url, `session=${session}&done=${lease.done}&ask=${lease.ask()}`)
       await clock.sleep(soonestMs, signal).catch(() => {}) // it is over
       const everyMs = lease.idleMs < wantedMs ? renewEveryMs : greetEveryMs
-      const nap = clock.sleep(everyMs - soonestMs, signal).catch(() => {}) // it is over
-      await Promise.race([nap, lease.wanted()])
+      const woken = new AbortController()
+      const either = AbortSignal.any([signal, woken.signal])
+      const nap = clock.sleep(everyMs - soonestMs, either)
+      await Promise.race([nap, lease.wanted(either)]).catch(() => {}) // it is over
+      woken.abort()
     }
   }
 

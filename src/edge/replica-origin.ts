@@ -47,5 +47,6 @@ export function asItsClients(exchange: Exchange, signatures: Signatures | undefi
     throw new RegistryError('DENIED', 'no replica of this registry signed this request')
   const { httpVersion, ...origin } = JSON.parse(speaksFor) as Origin
   request.httpVersion = httpVersion // who may write depends on how the client speaks
-  return { ...exchange, ...origin, inward: true, fromReplica: true }
+  const { client } = origin // of one that was gone by then nothing is known, and nothing of who passed it on is meant
+  return { ...exchange, ...origin, client, inward: true, fromReplica: true }
 }

@@ -15,7 +15,7 @@ import { type Exchange, isHead, isReading } from './exchange.ts'
 
 export interface ReplicaDeps {
   readonly signatures: Pick<Signatures, 'isGenuine'>
-  readonly lent: Pick<Lent, 'size' | 'blob' | 'manifest' | 'manifestHead'>
+  readonly lent: Pick<Lent, 'size' | 'blob' | 'whole' | 'manifest' | 'manifestHead'>
   readonly resolver: Pick<Resolver, 'upstreams'>
 }
 
@@ -46,7 +46,8 @@ async function answerGenuine(exchange: Exchange, deps: ReplicaDeps): Promise<Ans
 async function answerBlob(exchange: Exchange, text: string, { lent }: ReplicaDeps): Promise<Answer> {
   const digest = parseDigest(text)
   if (isHead(exchange)) return answerHead(await lent.size(digest))
-  const found = await lent.blob(digest, exchange.query.get('scope') ?? '')
+  const scope = exchange.query.get('scope') ?? ''
+  const found = await (exchange.query.has('whole') ? lent.whole(digest) : lent.blob(digest, scope))
   if (!found) throw absent()
   const first = found.size === undefined ? 0 : Math.min(positionIn(exchange), found.size)
   return lentAnswer(found, first)

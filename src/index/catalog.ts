@@ -36,6 +36,9 @@ export interface CatalogOptions {
   readonly failed?: (error: unknown) => void
 }
 
+/** What the index knows is written down too. */
+export type Recording = () => Promise<void>
+
 export class Catalog {
   readonly index: Index
   readonly #store: Store
@@ -71,12 +74,14 @@ export class Catalog {
     })
   }
 
-  /** The tag points at a digest that it did not point at before. */
-  async moveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
+  /** The tag points at a digest that it did not point at before. Resolves, when the index knows it, with what writes the record. */
+  async moveTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<Recording> {
     await this.index.putTag(key, tag, entry)
     this.#tell(key)
-    await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
-    this.#recorded(key)
+    return async () => {
+      await this.#store.records.save(this.#store.layout.tag(key, tag), tagRecord(entry, 'upstream'), cached)
+      this.#recorded(key)
+    }
   }
 
   /** Upstream was asked about the tag and it did not move. Remembered by the index alone. */
@@ -104,19 +109,19 @@ export class Catalog {
     })
   }
 
-  /** @param children what the manifest lists */
+  /** As `moveTag`. @param children what the manifest lists */
   async putManifest(
     key: RepositoryKey,
     digest: Digest,
     entry: NewManifest,
     children: readonly Descriptor[],
-  ): Promise<void> {
+  ): Promise<Recording> {
     const known = await this.index.manifest(key, digest)
     const { at, pulledAt } =
       known.answer === 'present' ? known.value : { at: this.#clock.now(), pulledAt: undefined }
     const whole = { ...entry, at, pulledAt }
-    await this.#index(key, digest, whole, children) // known at once
-    await this.#saveManifest(key, digest, whole)
+    await this.#index(key, digest, whole, children)
+    return () => this.#saveManifest(key, digest, whole)
   }
 
   /**

@@ -22,23 +22,27 @@ export interface LentBlob {
 export class Lent {
   readonly #deps: PullDeps
   readonly #flights: Flights
-  readonly #questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>
+  readonly #questions: Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'>
 
-  constructor(deps: PullDeps, flights: Flights, questions: Pick<ManifestQuestions, 'lend' | 'lendHead'>) {
+  constructor(
+    deps: PullDeps,
+    flights: Flights,
+    questions: Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'>,
+  ) {
     this.#deps = deps
     this.#flights = flights
     this.#questions = questions
   }
 
   /** Bytes of a whole blob that is here. */
-  size(digest: Digest): Promise<number | undefined> {
-    return this.#deps.store.size(digest)
+  async size(digest: Digest): Promise<number | undefined> {
+    return this.#questions.arriving(digest)?.length ?? this.#deps.store.size(digest)
   }
 
   /** Undefined: it is neither here nor on its way. Rejects with upstream's word on this scope, as it came to us. */
   async blob(digest: Digest, scope: string): Promise<LentBlob | undefined> {
     return (
-      (await this.#stored(digest)) ?? (await this.#flying(digest, scope)) ?? (await this.#stored(digest)) // the flight ended meanwhile
+      (await this.whole(digest)) ?? (await this.#flying(digest, scope)) ?? (await this.whole(digest)) // the flight ended meanwhile
     )
   }
 
@@ -50,7 +54,11 @@ export class Lent {
     return this.#questions.lendHead(target, reference)
   }
 
-  async #stored(digest: Digest): Promise<LentBlob | undefined> {
+  /** As `blob`, of one that is not on its way. */
+  async whole(digest: Digest): Promise<LentBlob | undefined> {
+    const arriving = this.#questions.arriving(digest)
+    if (arriving)
+      return { size: arriving.length, bytes: bytesIn(arriving), isAnonymous: false, isEntitled: false }
     const stored = await this.#deps.store.open(digest)
     if (!stored) return undefined
     const { size, file } = stored
@@ -80,5 +88,15 @@ export class Lent {
       if (isAsked && error instanceof UpstreamError) throw error
       return undefined
     }
+  }
+}
+
+function bytesIn(buffer: Buffer): Bytes {
+  return {
+    async read(target, position) {
+      const count = buffer.copy(target, 0, position)
+      return count > 0 ? [target.subarray(0, count)] : []
+    },
+    close: () => {},
   }
 }

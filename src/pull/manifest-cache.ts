@@ -18,9 +18,14 @@ export class ManifestCache {
     this.#deps = deps
   }
 
+  /** A body that is not on disk yet. */
+  arriving(digest: Digest): Buffer | undefined {
+    return this.#storing.get(digest)
+  }
+
   /** The body, unless what lies on disk has another size than it should; without a size, another digest. */
   async read(digest: Digest, size: number | undefined): Promise<Buffer | undefined> {
-    const storing = this.#storing.get(digest)
+    const storing = this.arriving(digest)
     if (storing) return storing
     if (size === undefined && (await this.#tooLarge(digest))) return undefined
     const body = await this.#deps.store.read(digest)
@@ -42,8 +47,8 @@ export class ManifestCache {
     return { entry, body }
   }
 
-  /** Answers from here on; on disk a little later. */
-  keep(target: Target, fetched: FetchedManifest): void {
+  /** Answers from here on; on disk a little later. Resolves when the index knows of it; never rejects. */
+  keep(target: Target, fetched: FetchedManifest): Promise<void> {
     const { digest, body } = fetched
     this.#storing.set(digest, body)
     this.#deps.background.run(async () => {
@@ -54,11 +59,14 @@ export class ManifestCache {
         this.#deps.kept(keyOf(target), digest)
       }
     })
-    this.keepLink(target, fetched)
+    return this.keepLink(target, fetched).known
   }
 
-  /** This repository holds the manifest: its upstream said so. */
-  keepLink(target: Target, { digest, body, mediaType, anonymous }: FetchedManifest): ManifestEntry {
+  /** This repository holds the manifest: its upstream said so. The index knows it when `known` resolves, which it always does. */
+  keepLink(
+    target: Target,
+    { digest, body, mediaType, anonymous }: FetchedManifest,
+  ): { entry: ManifestEntry; known: Promise<void> } {
     const view = viewManifest(body)
     const isPublic = anonymous && target.upstream.options.access === 'public'
     const entry: ManifestEntry = {
@@ -72,8 +80,9 @@ export class ManifestCache {
       pulledAt: undefined,
     }
     const children = [...(view?.blobs ?? []), ...(view?.manifests ?? [])]
-    this.#deps.background.run(() => this.#deps.catalog.putManifest(keyOf(target), digest, entry, children))
-    return entry
+    const { background, catalog } = this.#deps
+    const known = background.firstOf(() => catalog.putManifest(keyOf(target), digest, entry, children))
+    return { entry, known }
   }
 
   /** Bytes under a digest need not be a manifest's: a layer is not to be read whole. */

@@ -8,7 +8,7 @@ import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
 import { isFresh } from './freshness.ts'
 import type { ManifestCache } from './manifest-cache.ts'
-import type { Pointers } from './pointers.ts'
+import type { Asked, Pointers } from './pointers.ts'
 import { type Fetched, SharedQuestions } from './shared-questions.ts'
 import { keyOf, type Target } from './target.ts'
 
@@ -49,6 +49,11 @@ export class ManifestQuestions {
     ).result
   }
 
+  /** A manifest's bytes that are not on disk yet, though others may know that they are here. */
+  arriving(digest: Digest): Buffer | undefined {
+    return this.#cache.arriving(digest)
+  }
+
   /** For another replica, whose clients want it: as our own would get it. */
   async lend(target: Target, reference: Reference): Promise<FetchedManifest> {
     const key = this.#pointers.question(target, reference)
@@ -69,19 +74,27 @@ export class ManifestQuestions {
     const asked = reference.kind === 'tag' ? this.#pointers.asking(target, reference.tag) : undefined
     const brought = await this.#brought(target, reference)
     if (brought) return { manifest: brought, brought: true }
+    const ask = async (found?: Fetched) =>
+      this.#keep(target, asked, found ?? (await this.#ask(target, reference)))
     const fetched = await this.#guard(target, reference, () =>
       isLent
-        ? this.#ask(target, reference)
+        ? ask()
         : this.#shared.manifest(target, reference, {
-            here: async doneBy =>
-              (await this.#broughtThere(target, reference, doneBy)) ?? this.#ask(target, reference),
+            here: async doneBy => ask(await this.#broughtThere(target, reference, doneBy)),
             era: this.#pointers.era(target, reference),
           }),
     )
-    const { manifest } = fetched
-    this.#cache.keep(target, manifest)
+    return fetched.isBorrowed ? this.#keep(target, asked, fetched) : fetched
+  }
+
+  /** Resolves when other replicas would find it: who has the claim after us does not ask upstream again. */
+  async #keep(target: Target, asked: Asked | undefined, fetched: Fetched): Promise<Fetched> {
+    const { manifest, brought } = fetched
     const { digest, mediaType, body } = manifest
-    if (asked && !fetched.brought) this.#pointers.point(asked, { digest, mediaType, size: body.length })
+    const known = [this.#cache.keep(target, manifest)]
+    if (asked && !brought)
+      known.push(this.#pointers.point(asked, { digest, mediaType, size: body.length }).known)
+    if (this.#deps.replicas) await Promise.all(known)
     return fetched
   }
 

@@ -56,7 +56,7 @@ export class Manifests {
   }
 
   /** What other replicas may have asked here. */
-  get questions(): Pick<ManifestQuestions, 'lend' | 'lendHead'> {
+  get questions(): Pick<ManifestQuestions, 'lend' | 'lendHead' | 'arriving'> {
     return this.#questions
   }
 
@@ -105,7 +105,7 @@ export class Manifests {
   async #confirmed(target: Target, digest: Digest, body: Buffer): Promise<ManifestAnswer> {
     const { mediaType } = await this.#questions.head(target, { kind: 'digest', digest })
     const fetched = { body, digest, mediaType, anonymous: false }
-    const entry = this.#cache.keepLink(target, fetched)
+    const { entry } = this.#cache.keepLink(target, fetched)
     return answer(digest, entry, { body, provenance: revalidated })
   }
 
@@ -181,7 +181,7 @@ export class Manifests {
       const wanted = { head: ask.head && !(await this.#deps.catalog.manifest(key, entry.digest)) }
       const found = await this.#moved(target, tag, head, wanted)
       return {
-        entry: this.#pointers.point(asked, found),
+        entry: this.#pointers.point(asked, found).entry,
         found: { ...found, provenance: { ...missed, ageMs: 0 } },
       }
     } catch (failure) {

@@ -49,8 +49,8 @@ export class Nearer {
    */
   async next(source: Source): Promise<Source | undefined> {
     const peer = this.#isAlone ? undefined : await this.#peer(source)
-    this.#current = peer
-    return peer === undefined ? undefined : this.#lent(peer, source)
+    this.#current = peer?.url
+    return peer && this.#lent(peer, source)
   }
 
   /** The source of `next` broke. */
@@ -81,14 +81,15 @@ export class Nearer {
     await this.#claim?.release(isKept)
   }
 
-  async #peer({ isShared = false }: Source): Promise<string | undefined> {
+  async #peer({ isShared = false }: Source): Promise<Peer | undefined> {
     const { digest } = this.#flight
     if (!this.#claim) {
       const found = await this.#replicas.claim(`blob ${digest}`, this.#dead)
       this.#dead = undefined
       if (found && !found.isOurs) {
         this.#following = found
-        return this.#replicas.peers.trusts(found.holder) ? found.holder : undefined
+        const { holder: url } = found
+        return this.#replicas.peers.trusts(url) ? { url, isWhole: false } : undefined
       }
       this.#claim = found
     }
@@ -97,10 +98,11 @@ export class Nearer {
     if (this.#looked > 0 && !this.#wasTold) return undefined
     this.#looked += 1
     this.#wasTold = doneBy !== undefined
-    return this.#replicas.holderOf(digest, doneBy)
+    const url = await this.#replicas.holderOf(digest, doneBy)
+    return url === undefined ? undefined : { url, isWhole: true }
   }
 
-  #lent(peer: string, source: Source): Source {
+  #lent(peer: Peer, source: Source): Source {
     return {
       scope: source.scope,
       name: source.name,
@@ -111,13 +113,13 @@ export class Nearer {
   }
 
   /** Bytes of another replica are for those whom their upstream would give them as well. */
-  async #open(peer: string, source: Source, { digest, first, signal }: Opening): Promise<BlobBody> {
+  async #open({ url, isWhole }: Peer, source: Source, { digest, first, signal }: Opening): Promise<BlobBody> {
     const { scope } = source
     try {
-      const found = await this.#replicas.peers.openBlob(peer, digest, { first, scope, signal })
+      const found = await this.#replicas.peers.openBlob(url, digest, { first, scope, isWhole, signal })
       try {
         const anonymous = found.isEntitled ? found.anonymous : (await source.confirm(digest)).isPublic
-        this.#givers.add(peer)
+        this.#givers.add(url)
         this.#flight.isBorrowed = true
         return { ...found, anonymous }
       } catch (error) {
@@ -128,6 +130,12 @@ export class Nearer {
       throw cause instanceof UpstreamError ? new UpstreamsWord(cause.message, { cause }) : cause
     }
   }
+}
+
+interface Peer {
+  readonly url: string
+  /** It has the whole; else it is fetching it. */
+  readonly isWhole: boolean
 }
 
 type Opening = Parameters<Source['open']>[1] & { readonly digest: Digest }

@@ -54,13 +54,13 @@ export class Pointers {
     this.#eras.begin(key, tag)
   }
 
-  /** The index knows it at once, the record a little later. */
-  point(asked: Asked, { digest, mediaType, size }: Pointed): TagEntry {
+  /** The index knows it when `known` resolves, which it always does; the record is written a little later. */
+  point(asked: Asked, { digest, mediaType, size }: Pointed): { entry: TagEntry; known: Promise<void> } {
     const { catalog, clock, background } = this.#deps
     const now = clock.now()
     const entry: TagEntry = { digest, mediaType, size, movedAt: now, checkedAt: now, missingSince: undefined }
-    if (this.#counts(asked)) background.run(() => catalog.moveTag(asked.key, asked.tag, entry))
-    return entry
+    if (!this.#counts(asked)) return { entry, known: Promise.resolve() }
+    return { entry, known: background.firstOf(() => catalog.moveTag(asked.key, asked.tag, entry)) }
   }
 
   async confirm(asked: Asked, entry: TagEntry): Promise<void> {

@@ -16,6 +16,13 @@ export class Background {
     this.#tasks.add(running)
   }
 
+  /** A task of two steps. Resolves when the first has ended, however it did. */
+  async firstOf(task: () => Promise<() => Promise<void>>): Promise<void> {
+    const first = task()
+    this.run(async () => (await first)())
+    await first.catch(() => {}) // told of already
+  }
+
   /** Resolves when everything that runs now, and what it starts, has ended. */
   async settled(): Promise<void> {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks)

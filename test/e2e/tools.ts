@@ -32,10 +32,15 @@ export async function run(
  * A test that needs programs. Without them it is skipped and its name says why;
  * in CI it fails instead, so that a green run has really spoken to every client.
  */
-export function testWith(tools: readonly string[], name: string, body: () => Promise<void>): void {
+export function testWith(
+  tools: readonly string[],
+  name: string,
+  body: () => Promise<void>,
+  options: { timeout?: number } = {},
+): void {
   const missing = tools.filter(tool => !isInstalled(tool))
   if (missing.length === 0) {
-    test(name, body)
+    test(name, options, body)
     return
   }
   const reason = `${missing.join(', ')} not installed; see test/setup.sh`

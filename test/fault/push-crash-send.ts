@@ -18,6 +18,9 @@ export interface Sending {
   readonly agent?: Agent
 }
 
+/** Longer than anything here may take: a request that hangs is a failure with a name. */
+const silentMs = 40_000
+
 /** Rejects when there is no answer. A body that is cut off is empty. */
 export async function send(
   url: string,
@@ -26,6 +29,7 @@ export async function send(
   const length = body === undefined ? {} : { 'content-length': String(body.length) }
   const outgoing = request(url, { method, headers: { ...length, ...headers }, agent: agent ?? false })
   outgoing.on('error', () => {}) // before the answer `once` rejects; after it there is one
+  outgoing.setTimeout(silentMs, () => outgoing.destroy(new Error(`nothing came for ${silentMs} ms`)))
   outgoing.end(body)
   const [message] = (await once(outgoing, 'response')) as [IncomingMessage]
   const port = message.socket.localPort ?? 0

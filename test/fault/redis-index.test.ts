@@ -208,7 +208,7 @@ describe('the index in Redis', () => {
       metrics: createMetrics(),
     })
     const catalog = new Catalog(createMemoryIndex(), store, systemClock)
-    await catalog.moveTag(alpine, tag, tagged('m'))
+    await (await catalog.moveTag(alpine, tag, tagged('m')))()
     await catalog.putBlob(alpine, digest('layer'), { size: 1, isPublic: true })
     store.close()
     const config = folder.join('upstreams.yaml')

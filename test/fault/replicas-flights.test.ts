@@ -53,7 +53,7 @@ describe.each(['redis and s3', 'redis'] as const)('three replicas that share %s'
   })
 
   testWith(backends, 'start a cluster of nodes: every digest is fetched once', async () => {
-    await using at = await startReplicas({ shares })
+    await using at = await startReplicas({ shares, isNearRedis: true })
     const bases = ['debian', 'alpine'].map(name => seededBlob(name, 700_000))
     const images = Array.from({ length: 6 }, (_, nth) =>
       artifactOf([...bases.slice(nth % 2, 1 + (nth % 2)), seededBlob(`app ${nth}`, 90_000 + nth)]),

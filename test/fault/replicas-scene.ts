@@ -18,12 +18,14 @@ export interface ReplicasScene {
   /** Default: Redis and S3. */
   readonly shares?: 'redis and s3' | 'redis' | 'nothing'
   readonly count?: number
+  readonly isNearRedis?: boolean
   readonly settings?: ReplicasOptions['settings']
 }
 
 export async function startReplicas({
   shares = 'redis and s3',
   count = 3,
+  isNearRedis = false,
   settings = {},
 }: ReplicasScene = {}) {
   await using resources = new AsyncDisposableStack()
@@ -39,6 +41,7 @@ export async function startReplicas({
       ...(shares === 'nothing' ? {} : { index: redis.url }),
       ...(shares === 'redis' ? { owner: 0 } : {}),
       ...(s3 === undefined ? {} : { s3 }),
+      isNearRedis,
       settings,
     }),
   )

@@ -34,6 +34,8 @@ export interface ReplicasOptions extends Shared {
   readonly upstreamUrl: string
   /** Place of the replica that owns local names, where they share no store. */
   readonly owner?: number
+  /** Redis is reached without a link: while this process is busy, a link is later than Redis may be. */
+  readonly isNearRedis?: boolean
   /** Other keys of the configuration, whole. */
   readonly settings?: Readonly<Record<string, unknown>>
 }
@@ -90,7 +92,7 @@ export class Replicas implements AsyncDisposable {
 interface Network {
   /** What the other replicas send to this one. */
   readonly fromOthers: NetworkLink
-  /** Undefined: it has no Redis, or more than one server. */
+  /** Undefined: it has no Redis, or more than one server, or reaches it without a link. */
   readonly toRedis: NetworkLink | undefined
   readonly toS3: NetworkLink | undefined
 }
@@ -124,7 +126,7 @@ export class Replica implements AsyncDisposable {
     const port = await freePort()
     const network = {
       fromOthers: await NetworkLink.start(port),
-      toRedis: await linkTo(options.index, 'redis:'),
+      toRedis: options.isNearRedis ? undefined : await linkTo(options.index, 'redis:'),
       toS3: options.s3 && (await NetworkLink.start(options.s3.port)),
     }
     return new Replica({ name, home, port }, network, options)

@@ -70,6 +70,21 @@ describe('a request for what replicas give each other', () => {
       expect([answer.status, errorOf(answer).code]).toEqual([403, 'DENIED'])
   })
 
+  test('for the whole of a blob that is on its way is refused: its bytes may come from who asks', async () => {
+    const { at, url, sign } = await kept()
+    await using _ = at
+    const other = seededBlob('on its way', 300_000)
+    at.net.plain.put('team/app', 'v2', artifactOf([other]))
+    const fault = at.net.fault({ kind: 'stall', at: 1000, path: /blobs/, times: 1 })
+    const reader = download(`${url}/v2/team/app/blobs/${other.digest}`)
+    await fault.reached
+    const whole = `/_replica/blobs/${other.digest}?from=0&scope=&whole=1`
+    const signature = sign().sign(url, { method: 'GET', path: whole, speaksFor: '' })
+    expect((await ask(url, whole, { headers: { [signatureHeader]: signature } })).status).toBe(404)
+    fault.release()
+    expectWhole(await reader, other)
+  })
+
   test('a replica with another secret is one of its own: it asks upstream, and says what is wrong', async () => {
     await using at = await startReplicas({
       count: 2,

@@ -1,6 +1,8 @@
 /** What is asked about manifests is asked once, whichever replica is asked. */
 import { describe, expect, test, vi } from 'vitest'
+import type { Redis } from '../../../src/cluster/redis.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { image } from '../../fake/content.ts'
 import { ask } from '../scene.ts'
 import { acquainted, type Replicas, startReplicas } from './scene.ts'
@@ -20,6 +22,15 @@ const askAll = (at: Replicas, what: string, method = 'GET') =>
   Promise.all(Array.from({ length: 12 }, (_, number) => ask(at.at(number % 3).url, what, { method })))
 
 const count = (at: Replicas, method: string) => at.net.requests({ method, path }).length
+
+/** Its answers take a while, and are not late. */
+function slow(redis: Redis): void {
+  const ask = redis.ask.bind(redis)
+  vi.spyOn(redis, 'ask').mockImplementation(async task => {
+    await systemClock.sleep(40)
+    return ask(task)
+  })
+}
 
 describe('a manifest that three replicas are asked for', () => {
   test.each([byTag, byDigest])('is fetched once: %s', async what => {
@@ -52,6 +63,16 @@ describe('a manifest that three replicas are asked for', () => {
     fault.release()
     for (const { status } of await asking) expect(status).toBe(404)
     expect(count(at, 'GET')).toBeLessThanOrEqual(3)
+  })
+
+  test.each([
+    byTag,
+    byDigest,
+  ])('is fetched once, however late its replica hears from Redis: %s', async what => {
+    await using at = await world()
+    slow(at.at(0).redis)
+    for (const { url } of at.all) expect((await ask(url, what)).status).toBe(200)
+    expect(count(at, 'GET')).toBe(1)
   })
 
   test('goes on to be asked for when Redis is gone', async () => {

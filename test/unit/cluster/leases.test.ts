@@ -33,6 +33,7 @@ function scene() {
   let isOpen = true
   const holder = {
     id: 'one',
+    turn: 2,
     tell: (told: Told) => void wire.push(told),
     close: () => {
       isOpen = false
@@ -163,10 +164,27 @@ describe('a change', () => {
     const again = scene()
     again.ask()
     again.session.close()
-    again.holders.add(again.holder, again.term)
+    again.holders.add({ ...again.holder, turn: 3 }, again.term)
     await again.holders.begin(key)
     again.arrive()
     expect(again.changing).toEqual([key.repository])
+  })
+
+  test.each([
+    true,
+    false,
+  ])('waits for who has a lease, though a connection that it gave up before comes late (still connected: %s)', async isConnected => {
+    const at = scene()
+    at.ask()
+    at.arrive()
+    if (!isConnected) at.session.close()
+    at.holders.add({ ...at.holder, turn: 1, tell: () => {} }, at.term)
+    expect(at.isOpen()).toBe(isConnected)
+    const begun = at.holders.begin(key)
+    expect(await isSettled(begun)).toBe(false)
+    expect(at.lease.holds).toBe(true)
+    at.clock.advance(leaseGivenMs)
+    await begun
   })
 
   test('that is under way is told to who comes', () => {
@@ -174,7 +192,7 @@ describe('a change', () => {
     void at.holders.begin(key)
     void at.holders.begin(key)
     at.wire.splice(0)
-    at.holders.add(at.holder, at.term)
+    at.holders.add({ ...at.holder, turn: 3 }, at.term)
     at.arrive()
     expect(at.changing).toHaveLength(2)
     at.holders.end(key)

@@ -94,7 +94,7 @@ describe('a write to a local repository', () => {
 describe('what comes from an upstream', () => {
   test('waits for nobody, and a failure to tell is none of its own', async () => {
     await using at = await setUp()
-    await at.catalog.moveTag(proxied, latest, tagged('a'))
+    await (await at.catalog.moveTag(proxied, latest, tagged('a')))()
     ;(await at.told()).reject(new Error('not heard'))
     await at.catalog.dropTag(proxied, latest)
     await at.told()

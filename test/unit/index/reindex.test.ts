@@ -30,7 +30,7 @@ function parts(store: Store, index: RowIndex, catalog = new Catalog(index, store
 async function storeWithTag() {
   const rig = await openTestStore()
   const index = await openIndex(rig.store, ':memory:')
-  await new Catalog(index, rig.store, systemClock).moveTag(key, 'kept' as Tag, tagged('kept'))
+  await (await new Catalog(index, rig.store, systemClock).moveTag(key, 'kept' as Tag, tagged('kept')))()
   await index.close()
   return rig
 }

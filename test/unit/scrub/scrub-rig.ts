@@ -57,7 +57,7 @@ export async function openScrubbed() {
         checkedAt: clock.now(),
         missingSince: undefined,
       }
-      await catalog.moveTag(key, tag as Tag, entry)
+      await (await catalog.moveTag(key, tag as Tag, entry))()
     },
     /** As a pull leaves it. */
     async keepManifest(of: Pushed, key = upstreamKey): Promise<void> {
@@ -71,7 +71,7 @@ export async function openScrubbed() {
         annotations: undefined,
         isPublic: true,
       }
-      await catalog.putManifest(key, of.digest, entry, view?.blobs ?? [])
+      await (await catalog.putManifest(key, of.digest, entry, view?.blobs ?? []))()
     },
     async keepBlob(of: Pushed, key = upstreamKey): Promise<void> {
       await store.put(of.digest, of.body)
