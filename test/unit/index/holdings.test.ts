@@ -303,17 +303,10 @@ describe('the index', () => {
       asked += 1
       return asked > awayFor ? known(...ask) : { answer: 'unknown' }
     }
-    let answer: unknown
-    const answering = holdings.tags(key, everything).then(
-      tags => (answer = tags),
-      (error: unknown) => (answer = error),
-    )
-    while (answer === undefined) {
-      await setImmediate()
-      clock.advance(100)
-    }
-    await answering
-    expect(answer).toMatchObject(expected)
+    const answer = holdings.tags(key, everything).catch((error: unknown) => error)
+    const isOver = answer.then(() => true)
+    while (!(await Promise.race([isOver, setImmediate(false)]))) clock.advance(100)
+    expect(await answer).toMatchObject(expected)
     await holdings.stop()
   })
 
