@@ -26,7 +26,7 @@ export async function openIndex({
   log,
 }: IndexPlaceDeps): Promise<{ index: Index; life: Life }> {
   if (redis) {
-    const index = await openRedisIndex({ redis, clock })
+    const index = await openRedisIndex({ redis, clock, hasOwnRecords: store.shared === undefined })
     return { index, life: () => index.era }
   }
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })

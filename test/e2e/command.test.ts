@@ -31,10 +31,10 @@ describe('a mistake in the configuration is told by serve, check and reindex ali
   const cases: [name: string, configuration: string, lines: string[]][] = [
     [
       'several at once',
-      'lisen: 8080\nindex: redis://cache\nupstreams:\n  - registry: ghcr.io\n    tags: [{match: "*", fresh: soon}]\n',
+      'lisen: 8080\nindex: mysql://cache\nupstreams:\n  - registry: ghcr.io\n    tags: [{match: "*", fresh: soon}]\n',
       [
         'upstreams.yaml:1:1 lisen: ',
-        'upstreams.yaml:2:8 index: not yet',
+        'upstreams.yaml:2:8 index: expected',
         'upstreams.yaml:5:32 upstreams[0].tags[0]',
       ],
     ],

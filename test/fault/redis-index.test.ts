@@ -297,6 +297,19 @@ describe('the index in Redis', () => {
     expect(await index.repositories('_local', everything)).toEqual(unknown)
   })
 
+  test('what another replica’s disk has not is unknown to one with records of its own, and not absent', async () => {
+    await using server = await RedisServer.start()
+    await using one = await process(server.url)
+    await fill(one)
+    const index = await openRedisIndex({ redis: one.redis, clock: systemClock, hasOwnRecords: true })
+    expect(await index.blob(alpine, digest('layer'))).toMatchObject({ answer: 'present' })
+    expect(await index.blob(alpine, digest('other'))).toEqual(unknown)
+    expect(await index.tags(alpine, everything)).toEqual(present([tag]))
+    await index.markComplete(app, 'blobs')
+    expect(await index.blob(app, digest('other'))).toEqual(absent)
+    await index.close()
+  })
+
   test('nothing is asked that scans or blocks', async () => {
     await using server = await RedisServer.start()
     await using one = await process(server.url)

@@ -1,5 +1,6 @@
 /** Reads of entries and listings: present, absent under the mark, or unknown. */
 import { RedisDown } from '../../cluster/redis.ts'
+import { localRegistry } from '../../store/layout.ts'
 import type { Answer, Listing, RepositoryKey, Whole } from '../index.ts'
 import { Damaged } from './codec.ts'
 import { endOf, keyOfWhole, listingKey, markName, type Range } from './keys.ts'
@@ -33,10 +34,13 @@ export async function answerOr<T>(read: () => Promise<T>, otherwise: T): Promise
 export class Entries {
   readonly #shelf: Shelf
   readonly #stamps: Stamps
+  readonly #hasOwnRecords: boolean
 
-  constructor(shelf: Shelf, stamps: Stamps) {
+  /** @param hasOwnRecords as for the index */
+  constructor(shelf: Shelf, stamps: Stamps, hasOwnRecords: boolean) {
     this.#shelf = shelf
     this.#stamps = stamps
+    this.#hasOwnRecords = hasOwnRecords
   }
 
   async entry<T>(
@@ -55,7 +59,8 @@ export class Entries {
       const { isWhole, members } = await this.#part(key, listing, part)
       const [member] = members // it may have come meanwhile
       if (member) return answer(member.subarray(name.length))
-      return isWhole ? absent : unknown
+      const isSure = isWhole && !(this.#hasOwnRecords && key.registry !== localRegistry)
+      return isSure ? absent : unknown
     }, unknown)
   }
 

@@ -58,6 +58,11 @@ export interface RedisIndexOptions {
   readonly redis: Redis
   readonly clock: Clock
   readonly bodies?: BodyLimits
+  /**
+   * Each replica has records of its own of what upstreams gave, which another one's mark says nothing of: what Redis
+   * lacks of those is unknown, and never absent.
+   */
+  readonly hasOwnRecords?: boolean
 }
 
 const unknown = { answer: 'unknown' } as const
@@ -81,10 +86,10 @@ export class RedisIndex implements Index {
   readonly #kinship: Kinship
   readonly #swept: Parameters<typeof sweep>[2]
 
-  constructor({ redis, clock, bodies = defaultBodies }: RedisIndexOptions) {
+  constructor({ redis, clock, bodies = defaultBodies, hasOwnRecords = false }: RedisIndexOptions) {
     this.#stamps = new Stamps(redis)
     this.#shelf = new Shelf(redis, clock, () => this.renew())
-    this.#entries = new Entries(this.#shelf, this.#stamps)
+    this.#entries = new Entries(this.#shelf, this.#stamps, hasOwnRecords)
     this.#elsewhere = new Elsewhere(this.#shelf)
     this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
     this.#swept = { shelf: this.#shelf, stamps: this.#stamps, elsewhere: this.#elsewhere }
