@@ -22,6 +22,8 @@ export interface SharedPushedDeps {
   readonly capacity: Capacity | undefined
   /** Throws when this process may not take anything away any more. */
   readonly assertOwner: () => void
+  /** Resolves when what was asked of the object store, and not answered, is not going to be carried out any more. */
+  readonly untilOver: () => Promise<void>
 }
 
 /** Everything rejects with ObjectsFailure where the object store is needed and does not answer. */
@@ -113,9 +115,20 @@ export class SharedPushed implements PushedBytes {
     const removed = await this.#claims.unlessClaimed(digest, async () => {
       if (!isGarbage()) return false
       this.#deps.assertOwner() // others have leant on the bytes, if we slept
-      return this.#deps.bytes.use(bucket => bucket.remove(bytesKey('pushed', digest)))
+      return this.#takeAway(digest)
     })
     return removed ?? false
+  }
+
+  /** Who brings the bytes again waits for its end, also of a request that nobody answered: it may be carried out yet. */
+  async #takeAway(digest: Digest): Promise<boolean> {
+    const { bytes, untilOver } = this.#deps
+    try {
+      return await bytes.use(bucket => bucket.remove(bytesKey('pushed', digest)))
+    } catch (error) {
+      await untilOver()
+      throw error
+    }
   }
 
   /** The disk has none but cached ones, which are dropped where they are damaged. */

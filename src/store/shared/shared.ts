@@ -27,6 +27,8 @@ const uploadsAtOnce = 2
 const copiesAtOnce = 8
 /** A stop waits no longer. */
 const drainMs = 3_000
+/** A request that was given up is carried out no later than this, if at all. */
+const lateMs = 30_000
 /** Of each kind. */
 const mostWaiting = 50_000
 
@@ -62,6 +64,7 @@ export class Shared {
   readonly #tier: Tier
   readonly #localRecords: ObjectRecords
   readonly #behind: readonly Behind[]
+  readonly #closing = new AbortController()
 
   constructor(deps: SharedDeps) {
     const { objects, keepsCached, assertOwner = () => {}, layout, log, clock, cached, capacity } = deps
@@ -74,7 +77,8 @@ export class Shared {
     this.#layout = layout
     this.#behind = [uploads, copies]
     this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
-    this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity, assertOwner })
+    const untilOver = () => clock.sleep(lateMs, this.#closing.signal).catch(() => {}) // closed: nobody brings anything
+    this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity, assertOwner, untilOver })
     const local = new ObjectRecords({ tier, layout, log, assertOwner })
     this.#localRecords = local
     const proxied = keepsCached
@@ -134,6 +138,7 @@ export class Shared {
   }
 
   close(): void {
+    this.#closing.abort()
     for (const behind of this.#behind) behind.close()
     this.#tier.close()
   }
