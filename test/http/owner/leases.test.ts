@@ -4,6 +4,7 @@ import { seededBlob } from '../../fake/bytes.ts'
 import { artifactOf, type StoredManifest } from '../../fake/content.ts'
 import { History, unexplained } from '../../support/linearizable.ts'
 import { runClients } from '../../support/register-clients.ts'
+import { workersOfSuite } from '../../support/servers.ts'
 import { name, type Replicas, startReplicas } from './scene.ts'
 
 const manifestOf = (value: string) => artifactOf([seededBlob(value, 100)]).root
@@ -34,20 +35,24 @@ describe('a replica that does not own a name', () => {
     expect(await Promise.all([0, 1, 2].map(nth => at.tag(nth, 'v1')))).toEqual([404, 404, 404])
   })
 
-  test('answers from memory while it has the lease, and nothing more when that has ended', async () => {
-    await using at = await startReplicas(2)
-    const [first, second] = [manifestOf('one'), manifestOf('two')]
-    await at.put(0, first, 'v1')
-    await at.put(0, first, 'other')
-    await at.tag(1, 'other')
-    await heldWhenKept(at, first)
-    // The owner cannot tell anybody: it waits for the end of the lease, and answers then.
-    expect((await at.put(0, second, 'v1')).status).toBe(201)
-    const late = at.tag(1, 'v1')
-    expect(await Promise.race([late, at.tag(0, 'v1')])).toBe(second.digest)
-    at.proxy.resume()
-    expect(await late).toBe(second.digest)
-  })
+  // With server processes a replica that is not the owner keeps nothing of local names in memory.
+  test.skipIf(workersOfSuite > 1)(
+    'answers from memory while it has the lease, and nothing more when that has ended',
+    async () => {
+      await using at = await startReplicas(2)
+      const [first, second] = [manifestOf('one'), manifestOf('two')]
+      await at.put(0, first, 'v1')
+      await at.put(0, first, 'other')
+      await at.tag(1, 'other')
+      await heldWhenKept(at, first)
+      // The owner cannot tell anybody: it waits for the end of the lease, and answers then.
+      expect((await at.put(0, second, 'v1')).status).toBe(201)
+      const late = at.tag(1, 'v1')
+      expect(await Promise.race([late, at.tag(0, 'v1')])).toBe(second.digest)
+      at.proxy.resume()
+      expect(await late).toBe(second.digest)
+    },
+  )
 
   test('answers nothing any more when its owner has stopped', async () => {
     await using at = await startReplicas(2)
