@@ -96,17 +96,21 @@ describe('bodies that do not end', () => {
     socket.write(
       head(`PUT /v2/${name}/manifests/v0`, { 'content-length': String(3 * mib) }, ' '.repeat(2 * mib)),
     )
-    const app = image('app', { layers: [10], padding: 1.5 * mib })
+    let tries = 0
+    const another = () => {
+      tries += 1 // one that is here already needs no room
+      return at.put(image(`app${tries}`, { layers: [10], padding: 1.5 * mib }).root, 'v1')
+    }
     await vi.waitFor(
       async () => {
-        const refused = await at.put(app.root, 'v1')
+        const refused = await another()
         expect(at.failure(refused)).toEqual([429, 'TOOMANYREQUESTS'])
         expect(refused.headers['retry-after']).toBe('1')
       },
       { timeout: 20_000 },
     )
     socket.destroy()
-    await vi.waitFor(async () => expect((await at.put(app.root, 'v1')).status).toBe(201), { timeout: 20_000 })
+    await vi.waitFor(async () => expect((await another()).status).toBe(201), { timeout: 20_000 })
   })
 })
 
