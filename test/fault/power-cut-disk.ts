@@ -103,6 +103,8 @@ export class PowerCutDisk {
   readonly #path: string
   readonly #root = new Folder()
   readonly #syncing = new Map<number, { node: Node; mark: number }>()
+  /** Folders that are being made, by path: others may see one before the call that makes it ends. */
+  readonly #making = new Set<string>()
   /** Names given to files whose content was not on disk yet, in order. */
   readonly premature: string[] = []
 
@@ -112,8 +114,9 @@ export class PowerCutDisk {
   }
 
   play({ phase, call }: TraceEvent): void {
-    if (call.result < 0) return
-    if (call.name === 'fsync' || call.name === 'fdatasync') this.#playSync(phase, call)
+    if (isMkdir(call)) this.#playMkdir(phase, call)
+    else if (call.result < 0) return
+    else if (call.name === 'fsync' || call.name === 'fdatasync') this.#playSync(phase, call)
     else if (phase === 'ended') this.#change(call)
   }
 
@@ -147,13 +150,27 @@ export class PowerCutDisk {
 
   #playSync(phase: TraceEvent['phase'], call: SystemCall): void {
     if (phase === 'begun') {
-      const node = this.#findNow(fileOf(call))
+      const path = fileOf(call)
+      this.#make(path ?? '')
+      const node = this.#findNow(path)
       if (node) this.#syncing.set(call.thread, { node, mark: node.mark() })
       return
     }
     const sync = this.#syncing.get(call.thread)
     sync?.node.sync(sync.mark)
     this.#syncing.delete(call.thread)
+  }
+
+  /** Another call that finds the folder there ends when it is made. */
+  #playMkdir(phase: TraceEvent['phase'], call: SystemCall): void {
+    const [path = ''] = pathsOf(call)
+    if (phase === 'ended') this.#make(path)
+    else if (call.result >= 0) this.#making.add(path)
+  }
+
+  #make(path: string): void {
+    if (!this.#making.delete(path)) return
+    this.#name(path, new Folder())
   }
 
   #change(call: SystemCall): void {
@@ -173,10 +190,6 @@ export class PowerCutDisk {
         break
       case 'ftruncate':
         this.#resize(fileOf(call), Number(/, (\d+)$/.exec(call.args)?.[1]))
-        break
-      case 'mkdir':
-      case 'mkdirat':
-        this.#name(from, new Folder())
         break
       case 'rename':
       case 'renameat':
@@ -227,6 +240,7 @@ export class PowerCutDisk {
   #name(path: string, node: Node | undefined): void {
     if (!this.#below(path)) return
     const at = path.lastIndexOf('/')
+    this.#make(path.slice(0, at))
     const folder = this.#findNow(path.slice(0, at))
     if (!(folder instanceof Folder)) throw new Error(`the trace names ${path}, whose folder it did not make`)
     if (node instanceof File && node.steps.length > 0) this.premature.push(path)
@@ -251,6 +265,10 @@ export class PowerCutDisk {
     }
     return node
   }
+}
+
+function isMkdir({ name }: SystemCall): boolean {
+  return name === 'mkdir' || name === 'mkdirat'
 }
 
 function resized(content: Buffer, size: number): Buffer {
