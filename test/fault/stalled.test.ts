@@ -36,15 +36,22 @@ test('a client that takes no bytes of a large manifest is cut off too', async ()
   socket.destroy()
 })
 
-test('a client that waits for upstream is not cut off', async () => {
-  await using at = await startScene({ limits: { stalledMs: 1 } })
-  const blob = at.blob('held', 10 * miB)
-  const held = at.net.fault({ path: /blobs/, kind: 'stall', at: 5 * miB })
-  const reader = await openDownload(at.blobUrl(blob))
-  await held.reached
-  expect(await reader.take(4 * miB)).toBeGreaterThanOrEqual(4 * miB)
-  held.release()
-  expectWhole(await reader.finish(), blob)
+test('a client that waits for upstream is not cut off, while one that takes no bytes is', async () => {
+  await using at = await startScene({ limits: { stalledMs: 300 } })
+  const [held, stored] = [at.blob('held', 10 * miB), at.blob('stored', 40 * miB)]
+  expectWhole(await (await openDownload(at.blobUrl(stored))).finish(), stored)
+  const fault = at.net.fault({ path: new RegExp(held.digest), kind: 'stall', at: 5 * miB })
+  const waiting = await openDownload(at.blobUrl(held))
+  const taken = waiting.take(5 * miB + 1) // takes whatever comes
+  await fault.reached
+  const paused = await openDownload(at.blobUrl(stored))
+  await expect
+    .poll(() => at.layover.lines.some(({ aborted }) => aborted === true), { timeout: 10_000 })
+    .toBe(true)
+  fault.release()
+  await taken
+  expectWhole(await waiting.finish(), held)
+  expect((await paused.finish()).whole).toBe(false)
 })
 
 test('readers who leave in the middle of a stored blob take it from nobody', async () => {
