@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { type Claim, Claims, type Standing } from './claims.ts'
+import { Following } from './following.ts'
 import { Members } from './members.ts'
 import { Pauses } from './pauses.ts'
 import { PeerError } from './peer-error.ts'
@@ -29,8 +30,8 @@ export interface ReplicasDeps {
   readonly metrics: Metrics
 }
 
-/** How often the same other replica is tried that has given nothing. */
-const maxTries = 2
+/** How often the same other replica is asked that has given no answer. */
+const maxFailures = 2
 const complainEveryMs = 60_000
 
 export class Replicas {
@@ -107,18 +108,15 @@ export class Replicas {
    */
   async once<T>(subject: string, question: Once<T>): Promise<T> {
     const { here } = question
-    const since = performance.now()
-    let dead: Standing | undefined
-    for (let tries = 0; tries < maxTries; ) {
-      const found = await this.claim(subject, dead)
+    const following = new Following({ maxFailures, patienceMs: question.patienceMs })
+    while (!following.isOver) {
+      const found = await this.claim(subject, following.takeDead())
       if (!found) return here()
       if (found.isOurs) return this.#claimed(found, here)
+      following.follow(found)
       const given = await this.#given(found, question)
       if ('value' in given) return given.value
-      const { failure } = given
-      dead = isOver(failure) ? found : undefined
-      if (failure.failure !== 'silent') tries += 1
-      else if (performance.now() - since >= question.patienceMs) break
+      following.failed(given.failure)
     }
     return here()
   }
@@ -158,9 +156,4 @@ export interface Once<T> {
   readonly there: (holder: string) => Promise<T>
   /** How long a replica is waited for that is there and says nothing. */
   readonly patienceMs: number
-}
-
-/** Its claim stands for nothing: the holder is gone, or started anew. */
-export function isOver({ failure }: PeerError): boolean {
-  return failure === 'dead' || failure === 'absent'
 }

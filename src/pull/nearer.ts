@@ -1,17 +1,16 @@
 /** Where a flight's bytes may be had before upstream is asked: from the replica that is fetching them, or one that has them. */
-import type { Claim, Standing } from '../cluster/claims.ts'
+import type { Claim } from '../cluster/claims.ts'
+import { Following } from '../cluster/following.ts'
 import { PeerError } from '../cluster/peer-error.ts'
-import { isOver, type Replicas } from '../cluster/replicas.ts'
+import type { Replicas } from '../cluster/replicas.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { Flight } from './flight.ts'
 import type { Source } from './source.ts'
 
-/** Failures of other replicas, none of which brought anything, before upstream is asked without them. */
-const maxFailures = 6
 /** A replica that is there and says nothing is waited for as long as its upstream may take. */
-const patienceMs = 25_000
+const limits = { maxFailures: 6, patienceMs: 25_000 }
 
 /** What upstream said, to us or to the replica that asks it for us: its cause. No other replica can change it. */
 export class UpstreamsWord extends Error {
@@ -23,10 +22,7 @@ export class Nearer {
   readonly #replicas: Replicas
   readonly #flight: Flight
   #claim: Claim | undefined
-  /** Whom we follow, or followed last. */
-  #following: Standing | undefined
-  /** The one we followed does it no more. */
-  #dead: Standing | undefined
+  readonly #following = new Following(limits)
   #current: string | undefined
   /** Gave some of the bytes. */
   readonly #givers = new Set<string>()
@@ -34,9 +30,6 @@ export class Nearer {
   #looked = 0
   /** The last look found only who was said to have it. */
   #wasTold = false
-  #failures = 0
-  #fruitlessSince: number | undefined
-  #isAlone = false
 
   constructor(replicas: Replicas, flight: Flight) {
     this.#replicas = replicas
@@ -48,7 +41,7 @@ export class Nearer {
    * a PeerError, or with UpstreamsWord.
    */
   async next(source: Source): Promise<Source | undefined> {
-    const peer = this.#isAlone ? undefined : await this.#peer(source)
+    const peer = this.#following.isOver ? undefined : await this.#peer(source)
     this.#current = peer?.url
     return peer && this.#lent(peer, source)
   }
@@ -59,16 +52,7 @@ export class Nearer {
     if (peer !== undefined && error instanceof UpstreamError && error.failure === 'corrupt')
       this.#replicas.peers.distrust(peer)
     if (error instanceof PeerError) this.#replicas.complain(error)
-    this.#dead = error instanceof PeerError && isOver(error) ? this.#following : undefined
-    const now = performance.now()
-    if (progressed) {
-      this.#failures = 0
-      this.#fruitlessSince = undefined
-      return
-    }
-    this.#fruitlessSince ??= now
-    if (!(error instanceof PeerError) || error.failure !== 'silent') this.#failures += 1
-    this.#isAlone = this.#failures >= maxFailures || now - this.#fruitlessSince >= patienceMs
+    this.#following.failed(error, { progressed })
   }
 
   /** The bytes are wrong, whoever gave them. */
@@ -84,10 +68,9 @@ export class Nearer {
   async #peer({ isShared = false }: Source): Promise<Peer | undefined> {
     const { digest } = this.#flight
     if (!this.#claim) {
-      const found = await this.#replicas.claim(`blob ${digest}`, this.#dead)
-      this.#dead = undefined
+      const found = await this.#replicas.claim(`blob ${digest}`, this.#following.takeDead())
       if (found && !found.isOurs) {
-        this.#following = found
+        this.#following.follow(found)
         const { holder: url } = found
         return this.#replicas.peers.trusts(url) ? { url, isWhole: false } : undefined
       }
