@@ -24,6 +24,7 @@ import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { meetBucket } from './shared.ts'
+import { keepTidy } from './tidying.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
@@ -53,9 +54,6 @@ export interface Layover {
   /** Ends transfers within the configured time; nothing that was acknowledged is lost. */
   stop(): Promise<void>
 }
-
-/** How often what is cached is looked at for what is too much. */
-const tidyEveryMs = 10_000
 
 /** @throws StoreUnusable, or the system's error when an address cannot be listened on */
 export async function startLayover(config: Config, surroundings: Surroundings): Promise<Layover> {
@@ -143,7 +141,7 @@ class Program implements Layover {
     background.run(() => meetBucket(store, this.#log))
     background.run(() => pins.refresh())
     background.run(() => store.takeStock(this.#stopping.signal))
-    background.run(() => this.#tidy(started))
+    background.run(() => keepTidy(store, { clock: this.#clock, signal: this.#stopping.signal }))
     background.run(() => upkeep.run())
   }
 
@@ -305,15 +303,6 @@ class Program implements Layover {
         manifestBytes: this.#config.limits.manifest,
         pageLimit: this.#config.limits.page,
       }),
-    }
-  }
-
-  /** What is cached stays below its limits ahead of need. */
-  async #tidy({ store }: Parts): Promise<void> {
-    const { signal } = this.#stopping
-    while (!signal.aborted) {
-      await store.capacity?.tidy()
-      await this.#clock.sleep(tidyEveryMs, signal).catch(() => {}) // the stop ends the loop
     }
   }
 
