@@ -18,3 +18,10 @@ export function fixedChanges(before: Config, after: Config): string[] {
     ...(before.limits.memory === after.limits.memory ? [] : ['limits.memory']),
   ]
 }
+
+/** The new configuration, but for what is fixed: an address keeps its place, and takes the rest of its settings over. */
+export function takenOver({ admin, store, index, replica, ...before }: Config, after: Config): Config {
+  const listen = before.listen.map(old => after.listen.find(address => isSamePlace(address, old)) ?? old)
+  const limits = { ...after.limits, memory: before.limits.memory }
+  return { ...after, listen, admin, store, index, replica, limits }
+}

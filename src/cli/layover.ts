@@ -6,7 +6,7 @@ import { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
-import { assertFree, assertUsable, type BoundAddress, isSamePlace } from '../edge/listener.ts'
+import { assertFree, assertUsable, type BoundAddress } from '../edge/listener.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
 import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
@@ -20,7 +20,7 @@ import { countedBy, sum } from '../observe/sum.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { openAdmin } from './admin.ts'
-import { fixedChanges } from './fixed-changes.ts'
+import { fixedChanges, takenOver } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { meetBucket } from './shared.ts'
@@ -151,10 +151,7 @@ class Program implements Layover {
     const waiting = fixedChanges(this.#config, config)
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
-    const { admin, store, index, replica, ...before } = this.#config
-    const listen = before.listen.map(old => config.listen.find(address => isSamePlace(address, old)) ?? old)
-    const limits = { ...config.limits, memory: before.limits.memory }
-    this.#config = { ...config, listen, admin, store, index, replica, limits }
+    this.#config = takenOver(this.#config, config)
     this.#started?.edge.renew(config.listen)
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
