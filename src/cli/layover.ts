@@ -2,27 +2,24 @@
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
 import type { Redis } from '../cluster/redis.ts'
-import { Replicas } from '../cluster/replicas.ts'
+import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
-import type { Answer } from '../edge/answer.ts'
-import type { Exchange } from '../edge/exchange.ts'
 import { assertFree, assertUsable, type BoundAddress } from '../edge/listener.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
-import type { Scrape } from '../edge/pages.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
-import { answerReplica } from '../edge/replica.ts'
 import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
-import { countedBy, sum } from '../observe/sum.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { openAdmin } from './admin.ts'
 import { fixedChanges, takenOver } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
+import { answerReplicas, openReplicas } from './replicas.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
+import { scrape } from './scrape.ts'
 import { meetBucket } from './shared.ts'
 import { keepTidy } from './tidying.ts'
 import { Upkeep } from './upkeep.ts'
@@ -97,7 +94,7 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
-    this.#replicas = this.#openReplicas(redis, lookup)
+    this.#replicas = openReplicas(config, { redis, clock, lookup, log, metrics: this.#metrics })
     this.#upstreams = new UpstreamClients({
       pauses: this.#replicas?.pauses,
       clock,
@@ -232,12 +229,13 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, hotPath, replica }: Parts): Edge {
+  #edge({ store, index, hotPath, replica }: Parts): Edge {
+    const metrics = this.#metrics
     return createEdge({
       hotPath,
       log: this.#log,
       lines: this.#lines,
-      metrics: this.#metrics,
+      metrics,
       maxConnections: () => this.#config.limits.connections,
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
       headersMs: () => this.#config.limits.headersMs,
@@ -245,39 +243,13 @@ class Program implements Layover {
       asItsClients: exchange => asItsClients(exchange, replica?.signatures),
       answer: exchange =>
         replica?.answer(exchange) ??
-        this.#answerReplica(exchange) ??
+        answerReplicas(exchange, this.#replicas, this.#current()) ??
         answerRegistry(exchange, this.#current()),
-      pages: { probe: () => store.probe(), scrape: () => this.#scrape() },
+      pages: {
+        probe: () => store.probe(),
+        scrape: () => scrape({ metrics, store, index, servers: this.#servers }),
+      },
     })
-  }
-
-  #openReplicas(redis: Redis | undefined, lookup: Lookup): Replicas | undefined {
-    const { replica } = this.#config
-    if (!replica) return undefined
-    if (redis) {
-      const deps = { redis, clock: this.#clock, lookup, log: this.#log, metrics: this.#metrics }
-      return new Replicas(replica, deps)
-    }
-    this.#log.warn(
-      '`replica` is set and `index` names no Redis: nothing is shared with other replicas, this one is a cache of its own',
-    )
-    return undefined
-  }
-
-  #answerReplica(exchange: Exchange): Promise<Answer> | undefined {
-    const signatures = this.#replicas?.signatures
-    const { pull, resolver } = this.#current()
-    return signatures && answerReplica(exchange, { signatures, lent: pull.lent, resolver })
-  }
-
-  async #scrape(): Promise<Scrape> {
-    this.#started?.store.measure()
-    this.#metrics.indexUp.set(this.#started?.index.up ? 1 : 0)
-    const { registry } = this.#metrics
-    const { contentType } = registry
-    if (!this.#servers) return { text: await registry.metrics(), contentType }
-    const all = [await countedBy(this.#metrics), ...(await this.#servers.metrics())]
-    return { text: await sum(all).metrics(), contentType }
   }
 
   #current(): RegistryDeps {
