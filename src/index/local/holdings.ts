@@ -17,7 +17,7 @@ import { PullNotes } from '../pull-notes.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
 import type { Found, PushedManifest } from './pushed-manifest.ts'
 import { LocalRecords } from './records.ts'
-import { Renewals, type RenewalsDeps } from './renewals.ts'
+import { Renewals } from './renewals.ts'
 import { Taking } from './taking.ts'
 import { Watch } from './watch.ts'
 import { LocalWrites } from './writes.ts'
@@ -50,7 +50,6 @@ export class Holdings {
   readonly watch = new Watch()
   readonly taking: Taking
   readonly #renewals: Renewals
-  readonly #manifestRenewals: Renewals
   readonly #deps: HoldingsDeps
   readonly #locks = new Locks()
   readonly #records: LocalRecords
@@ -77,12 +76,13 @@ export class Holdings {
       writes: this.#writes,
       left: key => this.#leave(key),
     })
-    const failed = (error: unknown) =>
-      deps.log.error({ err: error }, 'what a client was promised could not be written down')
-    const renewals = (write: RenewalsDeps['write']) =>
-      new Renewals({ clock: deps.clock, write: this.#watched(write), failed })
-    this.#renewals = renewals((key, digest, now) => this.#records.renewBlob(key, digest, now))
-    this.#manifestRenewals = renewals((key, digest, now) => this.#records.renewManifest(key, digest, now))
+    this.#renewals = new Renewals({
+      owned: () => always,
+      ...deps,
+      locks: this.#locks,
+      records: this.#records,
+      watch: this.watch,
+    })
     this.#pulls = new PullNotes({
       clock: deps.clock,
       write: ({ key, digest, at }) =>
@@ -169,17 +169,17 @@ export class Holdings {
    * Resolves with whether it is held.
    */
   async renew(key: RepositoryKey, digest: Digest): Promise<boolean> {
-    return (await this.blob(key, digest)) !== undefined && this.#renewals.renew(key, digest)
+    return (await this.blob(key, digest)) !== undefined && this.#renewals.blob(key, digest)
   }
 
   /** As `renew`, of a manifest that is known to be held: its time without a tag begins anew. */
   renewManifest(key: RepositoryKey, digest: Digest): Promise<boolean> {
-    return this.#manifestRenewals.renew(key, digest)
+    return this.#renewals.manifest(key, digest)
   }
 
   /** It was promised lately, which its record does not say where the disk could not be written. */
   wasPromised(key: RepositoryKey, digest: Digest): boolean {
-    return this.#renewals.isFresh(key, digest) || this.#manifestRenewals.isFresh(key, digest)
+    return this.#renewals.isFresh(key, digest)
   }
 
   /** @param allow may throw to refuse: then nothing happened. Resolves with false when it was not held */
@@ -272,16 +272,6 @@ export class Holdings {
     read: () => Promise<T | undefined>,
   ): Promise<T | undefined> {
     return settle(await asked, () => this.#locks.hold(lock, read))
-  }
-
-  /** A write of one record, under its lock, that collections hear of. */
-  #watched(write: RenewalsDeps['write']): RenewalsDeps['write'] {
-    const { owned = () => always } = this.#deps
-    return (key, digest, now) =>
-      this.#locks.hold({ exclusive: [contentLock(key, digest)] }, async () => {
-        owned()
-        return write(key, digest, now).finally(() => this.watch.tell(key, [digest]))
-      })
   }
 
   /** Learns before the task takes its locks, which learning needs too. The task resolves with undefined to have it learnt again. */
