@@ -12,11 +12,12 @@ import type { Store } from '../../store/store.ts'
 import { allDone } from '../../stream/all-done.ts'
 import { settle } from '../answer.ts'
 import type { Completion } from '../completion.ts'
-import type { BlobEntry, Changed, Changing, Index, ManifestEntry, TagEntry, Whole } from '../index.ts'
+import type { BlobEntry, Changed, Changing, Index, ManifestEntry, TagEntry } from '../index.ts'
 import { wasLately } from '../noted-times.ts'
 import { childrenOf } from '../records.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
 import type { LocalRecords } from './records.ts'
+import { type Touched, Touching } from './touched.ts'
 import type { Watch } from './watch.ts'
 
 export interface LocalWritesDeps {
@@ -32,19 +33,13 @@ export interface LocalWritesDeps {
   readonly owned: Owned
 }
 
-/** A record that a write touches, and the index's entry of it. */
-interface Touched {
-  readonly what: Whole
-  /** Puts the index right again. */
-  readonly read: () => Promise<unknown>
-  readonly drop: () => Promise<void>
-}
-
 export class LocalWrites {
   readonly #deps: LocalWritesDeps
+  readonly #touching: Touching
 
   constructor(deps: LocalWritesDeps) {
     this.#deps = deps
+    this.#touching = new Touching(deps)
   }
 
   async putBlob(
@@ -54,7 +49,7 @@ export class LocalWrites {
   ): Promise<void> {
     const { index, records, clock } = this.#deps
     await this.#told(key, [digest], () =>
-      this.#change(key, [this.#blob(key, digest)], async () => {
+      this.#change(key, [this.#touching.blob(key, digest)], async () => {
         await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
         await index.putBlob(key, digest, entry)
       }),
@@ -64,7 +59,7 @@ export class LocalWrites {
   /** The links go, whatever lists the blobs: that is the caller's to know. */
   async removeBlobs(key: RepositoryKey, digests: readonly Digest[]): Promise<void> {
     const { index, records } = this.#deps
-    const touched = digests.map(digest => this.#blob(key, digest))
+    const touched = digests.map(digest => this.#touching.blob(key, digest))
     await this.#change(key, touched, async () => {
       await allDone(digests.map(digest => records.removeBlob(key, digest)))
       for (const digest of digests) await index.dropBlob(key, digest)
@@ -82,7 +77,7 @@ export class LocalWrites {
     const parents = await index.parentsOf(key, digest)
     if (parents.answer === 'unknown') return undefined
     allow(parents.answer === 'present' ? parents.value : [])
-    await this.#change(key, [this.#blob(key, digest)], async () => {
+    await this.#change(key, [this.#touching.blob(key, digest)], async () => {
       await records.removeBlob(key, digest)
       await index.dropBlob(key, digest)
     })
@@ -102,7 +97,11 @@ export class LocalWrites {
     }
     const tags = movedTags(digest, pushed, { current, now: clock.now() })
     const children = [...view.blobs, ...view.manifests]
-    const touched = this.#manifestAnd([...tags.keys()], { key, digest, subject: view.subject?.digest })
+    const touched = this.#touching.manifestAnd([...tags.keys()], {
+      key,
+      digest,
+      subject: view.subject?.digest,
+    })
     await this.#told(key, [digest, ...children.map(child => child.digest)], () =>
       this.#change(key, touched, async () => {
         await records.saveManifest(key, digest, entry, pushed.stored) // a referrer that is listed has to be there
@@ -119,7 +118,7 @@ export class LocalWrites {
   async dropTag(key: RepositoryKey, tag: Tag): Promise<boolean> {
     const { index, records } = this.#deps
     if (!(await this.#tagOf(key, tag))) return false
-    await this.#change(key, [this.#tag(key, tag)], async () => {
+    await this.#change(key, [this.#touching.tag(key, tag)], async () => {
       await records.removeTag(key, tag)
       await index.dropTag(key, tag)
     })
@@ -140,7 +139,7 @@ export class LocalWrites {
     allow(tags)
     const { subject } = entry
     const body = await store.pushed.read(digest).catch(() => undefined) // what it lists is of no consequence any more
-    await this.#change(key, this.#manifestAnd(tags, { key, digest, subject }), async () => {
+    await this.#change(key, this.#touching.manifestAnd(tags, { key, digest, subject }), async () => {
       await allDone(tags.map(tag => records.removeTag(key, tag)))
       if (subject) await records.removeReferrer(key, subject, digest)
       await records.removeManifest(key, digest)
@@ -160,7 +159,7 @@ export class LocalWrites {
     if (!entry || wasLately(entry.pulledAt, now)) return
     const pulled = { ...entry, pulledAt: now }
     await this.#told(key, [digest], () =>
-      this.#write(key, [this.#manifest(key, digest)], async () => {
+      this.#touching.write(key, [this.#touching.manifest(key, digest)], async () => {
         await records.saveManifest(key, digest, pulled)
         await index.putManifest(key, digest, pulled)
       }),
@@ -183,27 +182,12 @@ export class LocalWrites {
     await changing(key)
     const write = async () => {
       assertHolds(standing) // others may have been waited for
-      await this.#write(key, touched, task)
+      await this.#touching.write(key, touched, task)
     }
     const [written] = await Promise.allSettled([write()])
     const [told] = await Promise.allSettled([changed(key)])
     for (const result of [written, told]) if (result.status === 'rejected') throw result.reason
     assertHolds(standing) // what another owner may have missed is not acknowledged
-  }
-
-  /** A write that fails may have changed records all the same: then the index says what they say. */
-  async #write(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
-    try {
-      await task()
-    } catch (error) {
-      for (const { what, read, drop } of touched) {
-        await read().catch(async () => {
-          await this.#deps.completion.doubt(key, what)
-          await drop()
-        })
-      }
-      throw error
-    }
   }
 
   /** All of them, or none: what was moved already goes back. */
@@ -263,38 +247,6 @@ export class LocalWrites {
   async #manifestOf(key: RepositoryKey, digest: Digest): Promise<ManifestEntry | undefined> {
     const { index, records } = this.#deps
     return settle(await index.manifest(key, digest), () => records.readManifest(key, digest))
-  }
-
-  #tag(key: RepositoryKey, tag: Tag): Touched {
-    const { index, records } = this.#deps
-    return { what: 'tags', read: () => records.readTag(key, tag), drop: () => index.dropTag(key, tag) }
-  }
-
-  #manifest(key: RepositoryKey, digest: Digest): Touched {
-    const { index, records } = this.#deps
-    const read = () => records.readManifest(key, digest)
-    return { what: 'manifests', read, drop: () => index.dropManifest(key, digest) }
-  }
-
-  #blob(key: RepositoryKey, digest: Digest): Touched {
-    const { index, records } = this.#deps
-    return {
-      what: 'blobs',
-      read: () => records.readBlob(key, digest),
-      drop: () => index.dropBlob(key, digest),
-    }
-  }
-
-  #manifestAnd(
-    tags: readonly Tag[],
-    { key, digest, subject }: { key: RepositoryKey; digest: Digest; subject: Digest | undefined },
-  ): readonly Touched[] {
-    const { index, records } = this.#deps
-    const touched = [this.#manifest(key, digest), ...tags.map(tag => this.#tag(key, tag))]
-    if (!subject) return touched
-    const read = () => records.readReferrer(key, subject, digest)
-    const drop = () => index.dropReferrer(key, subject, digest)
-    return [...touched, { what: { referrersOf: subject }, read, drop }]
   }
 }
 
