@@ -1,5 +1,6 @@
 /** Entries as rows of text; where it matters, with the epoch in which they are known to be true. */
 import { setImmediate } from 'node:timers/promises'
+import type { Page } from '../index.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
 export interface Place {
@@ -20,6 +21,7 @@ export interface Stored<T> {
 }
 
 const sweepSize = 1000
+const every: Page = { last: undefined, limit: 2 ** 31 }
 
 /** Reads throw RowsUnavailable; writes never fail. */
 export class EntryRows {
@@ -56,6 +58,11 @@ export class EntryRows {
       last = rows.at(-1)?.name ?? last
       if (rows.length < wanted || found.length >= limit) return found
     }
+  }
+
+  /** Of entries of this epoch. */
+  names<T extends string>(place: Place, { last, limit }: Page = every): T[] {
+    return this.page(place, last ?? '', limit).map(({ name }) => name as T)
   }
 
   /** Hands out the names of rows of earlier epochs, to be dropped at once. Others get their turn in between. */

@@ -8,7 +8,6 @@ import type { Rows } from './rows.ts'
 
 /** To have forgotten one costs a write. */
 const maxNoted = 10_000
-const everyRow = 2 ** 31
 
 /** Reads throw RowsUnavailable; writes never fail. */
 export class RepositoryRows {
@@ -37,13 +36,13 @@ export class RepositoryRows {
   }
 
   registries(): string[] {
-    return this.#entries.page(registriesPlace, '', everyRow).map(({ name }) => name)
+    return this.#entries.names(registriesPlace)
   }
 
   /** Undefined while they are not known whole. */
-  page(registry: string, { last, limit }: Page): string[] | undefined {
+  page(registry: string, page: Page): string[] | undefined {
     if (this.#rows.get(repositoriesMark.scope, repositoriesMark.name) !== this.#rows.epoch) return undefined
-    return this.#entries.page(repositoriesPlace(registry), last ?? '', limit).map(({ name }) => name)
+    return this.#entries.names(repositoriesPlace(registry), page)
   }
 
   async markComplete(epoch: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** The index over rows: which entry stands in which scope, and when the lack of a row means *absent*. */
+/** The index over rows: which entry stands in which scope. */
 import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/name.ts'
@@ -9,7 +9,6 @@ import type {
   HeldManifest,
   Index,
   IndexState,
-  Listing,
   ListingEntry,
   ManifestEntry,
   Page,
@@ -17,27 +16,28 @@ import type {
   TagEntry,
   Whole,
 } from '../index.ts'
-import { EntryRows, type Place } from './entry-rows.ts'
+import { Answers } from './answers.ts'
+import { EntryRows } from './entry-rows.ts'
 import { CompletenessMarks } from './marks.ts'
 import { childrenPlace, holdersPlace, place, publicPlace } from './places.ts'
 import { RepositoryRows } from './repository-rows.ts'
 import { type Rows, RowsUnavailable } from './rows.ts'
 
-const absent = { answer: 'absent' } as const
 const unknown = { answer: 'unknown' } as const
-const everyRow = 2 ** 31
 
 export class RowIndex implements Index {
   readonly #rows: Rows
   readonly #entries: EntryRows
   readonly #repositories: RepositoryRows
   readonly #marks: CompletenessMarks
+  readonly #answers: Answers
 
   constructor(rows: Rows) {
     this.#rows = rows
     this.#entries = new EntryRows(rows)
     this.#repositories = new RepositoryRows(rows, this.#entries)
     this.#marks = new CompletenessMarks(rows)
+    this.#answers = new Answers(rows, this.#entries, this.#marks)
   }
 
   get up(): boolean {
@@ -53,11 +53,11 @@ export class RowIndex implements Index {
   }
 
   async tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
-    return this.#entry(key, 'tags', tag)
+    return this.#answers.entry(key, 'tags', tag)
   }
 
   async putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
-    const before = this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)
+    const before = this.#answers.or(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)
     if (before?.entry.digest !== entry.digest) this.#untag(key, tag, before?.entry)
     this.#entries.put(place('tags', key), tag, entry)
     if (before?.entry.digest !== entry.digest || before.isOutdated)
@@ -69,18 +69,18 @@ export class RowIndex implements Index {
     this.#untag(
       key,
       tag,
-      this.#read(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)?.entry,
+      this.#answers.or(() => this.#entries.get<TagEntry>(place('tags', key), tag), undefined)?.entry,
     )
     this.#entries.drop(place('tags', key), tag)
   }
 
   async tags(key: RepositoryKey, page: Page): Promise<Answer<readonly Tag[]>> {
-    return this.#whole(key, 'tags', () => this.#names<Tag>(place('tags', key), page))
+    return this.#answers.whole(key, 'tags', () => this.#entries.names<Tag>(place('tags', key), page))
   }
 
   async tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>> {
-    return this.#whole(key, 'tags', () =>
-      this.#names<Tag>(place('tagged', key, digest)).filter(tag => {
+    return this.#answers.whole(key, 'tags', () =>
+      this.#entries.names<Tag>(place('tagged', key, digest)).filter(tag => {
         const found = this.#entries.get<TagEntry>(place('tags', key), tag)
         return found?.entry.digest === digest && !found.isOutdated
       }),
@@ -88,7 +88,7 @@ export class RowIndex implements Index {
   }
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<Answer<ManifestEntry>> {
-    return this.#entry(key, 'manifests', digest)
+    return this.#answers.entry(key, 'manifests', digest)
   }
 
   async putManifest(key: RepositoryKey, digest: Digest, entry: ManifestEntry): Promise<void> {
@@ -101,7 +101,7 @@ export class RowIndex implements Index {
   }
 
   async manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
-    return this.#whole(key, 'manifests', () =>
+    return this.#answers.whole(key, 'manifests', () =>
       this.#entries
         .page<ManifestEntry>(place('manifests', key), page.last ?? '', page.limit)
         .map(({ name, entry }) => ({ digest: name as Digest, entry })),
@@ -109,7 +109,7 @@ export class RowIndex implements Index {
   }
 
   async blob(key: RepositoryKey, digest: Digest): Promise<Answer<BlobEntry>> {
-    return this.#entry(key, 'blobs', digest)
+    return this.#answers.entry(key, 'blobs', digest)
   }
 
   async putBlob(key: RepositoryKey, digest: Digest, entry: BlobEntry): Promise<void> {
@@ -130,12 +130,12 @@ export class RowIndex implements Index {
 
   async publicBlob(registry: string, digest: Digest): Promise<BlobEntry | undefined> {
     const first = () => this.#entries.page<BlobEntry>(publicPlace(registry, digest), '', 1)[0]?.entry
-    return this.#read(first, undefined)
+    return this.#answers.or(first, undefined)
   }
 
   async holdersOf(digest: Digest, limit: number): Promise<readonly RepositoryKey[]> {
-    const names = () => this.#names<RepositoryName>(holdersPlace(digest), { last: undefined, limit })
-    return this.#read(names, []).map(repository => ({ registry: localRegistry, repository }))
+    const names = () => this.#entries.names<RepositoryName>(holdersPlace(digest), { last: undefined, limit })
+    return this.#answers.or(names, []).map(repository => ({ registry: localRegistry, repository }))
   }
 
   async referrers(
@@ -143,7 +143,7 @@ export class RowIndex implements Index {
     subject: Digest,
     page: Page<Digest>,
   ): Promise<Answer<readonly Descriptor[]>> {
-    return this.#whole(key, { referrersOf: subject }, () =>
+    return this.#answers.whole(key, { referrersOf: subject }, () =>
       this.#entries
         .page<Descriptor>(place('referrers', key, subject), page.last ?? '', page.limit)
         .map(({ entry }) => entry),
@@ -167,15 +167,15 @@ export class RowIndex implements Index {
   }
 
   async childSize(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
-    return this.#read(
+    return this.#answers.or(
       () => this.#entries.page<number>(childrenPlace(key, digest), '', 1)[0]?.entry,
       undefined,
     )
   }
 
   async parentsOf(key: RepositoryKey, child: Digest): Promise<Answer<readonly Digest[]>> {
-    return this.#whole(key, 'manifests', () =>
-      this.#names<Digest>(childrenPlace(key, child)).filter(parent => {
+    return this.#answers.whole(key, 'manifests', () =>
+      this.#entries.names<Digest>(childrenPlace(key, child)).filter(parent => {
         const found = this.#entries.get(place('manifests', key), parent)
         return found !== undefined && !found.isOutdated
       }),
@@ -188,7 +188,7 @@ export class RowIndex implements Index {
     query: string,
   ): Promise<ListingEntry | undefined> {
     const found = () => this.#entries.get<ListingEntry>(place('listing', key, kind), query)?.entry
-    return this.#read(found, undefined)
+    return this.#answers.or(found, undefined)
   }
 
   async putListing(
@@ -202,11 +202,11 @@ export class RowIndex implements Index {
   }
 
   async registries(): Promise<readonly string[]> {
-    return this.#read(() => this.#repositories.registries(), [])
+    return this.#answers.or(() => this.#repositories.registries(), [])
   }
 
   async repositories(registry: string, page: Page): Promise<Answer<readonly RepositoryName[]>> {
-    const found = this.#read(() => this.#repositories.page(registry, page), undefined)
+    const found = this.#answers.or(() => this.#repositories.page(registry, page), undefined)
     return found ? { answer: 'present', value: found as RepositoryName[] } : unknown
   }
 
@@ -262,34 +262,6 @@ export class RowIndex implements Index {
 
   #untag(key: RepositoryKey, tag: Tag, before: TagEntry | undefined): void {
     if (before) this.#entries.drop(place('tagged', key, before.digest), tag)
-  }
-
-  #entry<T>(key: RepositoryKey, listing: Listing, name: string): Answer<T> {
-    return this.#read<Answer<T>>(() => {
-      const found = this.#entries.get<T>(place(listing, key), name)
-      if (found) return found.isOutdated ? unknown : { answer: 'present', value: found.entry }
-      return this.#marks.isComplete(key, listing) ? absent : unknown
-    }, unknown)
-  }
-
-  #whole<T>(key: RepositoryKey, what: Whole, read: () => T): Answer<T> {
-    return this.#read<Answer<T>>(
-      () => (this.#marks.isComplete(key, what) ? { answer: 'present', value: read() } : unknown),
-      unknown,
-    )
-  }
-
-  #names<T extends string>(at: Place, { last, limit }: Page = { last: undefined, limit: everyRow }): T[] {
-    return this.#entries.page(at, last ?? '', limit).map(({ name }) => name as T)
-  }
-
-  #read<T>(read: () => T, otherwise: T): T {
-    try {
-      return this.#rows.atOnce(read)
-    } catch (error) {
-      if (error instanceof RowsUnavailable) return otherwise
-      throw error
-    }
   }
 }
 
