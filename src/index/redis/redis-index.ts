@@ -21,38 +21,24 @@ import type {
 } from '../index.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import {
-  hintBytes,
   packBlob,
   packDescriptor,
   packDigest,
   packManifest,
-  packTag,
   unpackBlob,
   unpackDescriptor,
   unpackDigest,
   unpackManifest,
-  unpackTag,
 } from './codec.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { answerOr, Entries } from './entries.ts'
-import {
-  afterText,
-  endOf,
-  keyOfWhole,
-  lifeOf,
-  listingKey,
-  markName,
-  names,
-  type Range,
-  ranges,
-  splitText,
-} from './keys.ts'
+import { endOf, keyOfWhole, lifeOf, listingKey, markName, names, type Range, ranges } from './keys.ts'
 import { Kinship } from './kinship.ts'
 import { Names } from './names.ts'
-import { setTag } from './scripts.ts'
 import { Shelf } from './shelf.ts'
 import { Stamps } from './stamps.ts'
 import { sweep } from './sweep.ts'
+import { Tags } from './tags.ts'
 
 export interface RedisIndexOptions {
   readonly redis: Redis
@@ -84,6 +70,7 @@ export class RedisIndex implements Index {
   readonly #entries: Entries
   readonly #elsewhere: Elsewhere
   readonly #kinship: Kinship
+  readonly #tags: Tags
   readonly #swept: Parameters<typeof sweep>[2]
 
   constructor({ redis, clock, bodies = defaultBodies, hasOwnRecords = false }: RedisIndexOptions) {
@@ -92,6 +79,7 @@ export class RedisIndex implements Index {
     this.#entries = new Entries(this.#shelf, this.#stamps, hasOwnRecords)
     this.#elsewhere = new Elsewhere(this.#shelf)
     this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
+    this.#tags = new Tags(this.#shelf, this.#stamps, this.#entries)
     this.#swept = { shelf: this.#shelf, stamps: this.#stamps, elsewhere: this.#elsewhere }
     this.#names = new Names(this.#shelf, part => redis.key(part))
     this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
@@ -114,38 +102,24 @@ export class RedisIndex implements Index {
     await this.#shelf.era.look()
   }
 
-  async tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
-    return this.#entries.entry(key, { listing: 'tags', name: names.tag(tag), unpack: unpackTag })
+  tag(key: RepositoryKey, tag: Tag): Promise<Answer<TagEntry>> {
+    return this.#tags.get(key, tag)
   }
 
   async putTag(key: RepositoryKey, tag: Tag, entry: TagEntry): Promise<void> {
-    const value = Buffer.concat([this.#stamps.of(key), packTag(entry)])
-    await Promise.all([this.#setTag(key, tag, value), this.putRepository(key)])
+    await Promise.all([this.#tags.put(key, tag, entry), this.putRepository(key)])
   }
 
-  async dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
-    await this.#setTag(key, tag, this.#stamps.of(key))
+  dropTag(key: RepositoryKey, tag: Tag): Promise<void> {
+    return this.#tags.drop(key, tag)
   }
 
-  async tags(key: RepositoryKey, { last, limit }: Page): Promise<Answer<readonly Tag[]>> {
-    const from = afterText(ranges.tags, last ?? '')
-    const read = (member: Buffer) => {
-      const { text, value } = splitText(ranges.tags.prefix, member)
-      this.#stamps.believed(key, value)
-      return text as Tag
-    }
-    return this.#entries.whole(key, 'tags', { range: ranges.tags, from, limit, read })
+  tags(key: RepositoryKey, page: Page): Promise<Answer<readonly Tag[]>> {
+    return this.#tags.list(key, page)
   }
 
-  async tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>> {
-    const range = ranges.tagged(digest)
-    const read = (member: Buffer) => member.toString('utf8', range.prefix.length) as Tag
-    const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
-    return this.#entries.through(key, 'tags', wanted, async tag => {
-      const value = await this.#shelf.value(listingKey('tags', key), names.tag(tag))
-      const packed = value && this.#stamps.believed(key, value)
-      return packed && unpackTag(packed).digest === digest ? tag : undefined
-    })
+  tagsOf(key: RepositoryKey, digest: Digest): Promise<Answer<readonly Tag[]>> {
+    return this.#tags.of(key, digest)
   }
 
   async manifest(key: RepositoryKey, digest: Digest): Promise<Answer<ManifestEntry>> {
@@ -329,15 +303,6 @@ export class RedisIndex implements Index {
 
   async #drop(key: RepositoryKey, listing: Listing, name: Buffer): Promise<void> {
     await this.#shelf.drop(listingKey(listing, key), [name], this.#stamps.of(key))
-  }
-
-  /** @param value with nothing behind the stamp: dropped */
-  #setTag(key: RepositoryKey, tag: Tag, value: Buffer): Promise<void> {
-    const hintAt = this.#stamps.of(key).length
-    const args = [names.tag(tag), value, hintAt + 1, hintAt + hintBytes, tag]
-    return this.#shelf.write(listingKey('tags', key), (client, full) =>
-      client.eval(setTag, 1, full, lifeOf(key.registry) ?? '', ...args),
-    )
   }
 }
 
