@@ -4,7 +4,6 @@ import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/name.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { localRegistry } from '../../store/layout.ts'
 import type {
   Answer,
   BlobEntry,
@@ -32,12 +31,12 @@ import {
 } from './codec.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { answerOr, Entries } from './entries.ts'
-import { endOf, keyOfWhole, lifeOf, listingKey, markName, names, type Range, ranges } from './keys.ts'
+import { endOf, lifeOf, listingKey, names, type Range, ranges } from './keys.ts'
 import { Kinship } from './kinship.ts'
+import { Marks } from './marks.ts'
 import { Names } from './names.ts'
 import { Shelf } from './shelf.ts'
 import { Stamps } from './stamps.ts'
-import { sweep } from './sweep.ts'
 import { Tags } from './tags.ts'
 
 export interface RedisIndexOptions {
@@ -71,7 +70,7 @@ export class RedisIndex implements Index {
   readonly #elsewhere: Elsewhere
   readonly #kinship: Kinship
   readonly #tags: Tags
-  readonly #swept: Parameters<typeof sweep>[2]
+  readonly #marks: Marks
 
   constructor({ redis, clock, bodies = defaultBodies, hasOwnRecords = false }: RedisIndexOptions) {
     this.#stamps = new Stamps(redis)
@@ -80,9 +79,15 @@ export class RedisIndex implements Index {
     this.#elsewhere = new Elsewhere(this.#shelf)
     this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
     this.#tags = new Tags(this.#shelf, this.#stamps, this.#entries)
-    this.#swept = { shelf: this.#shelf, stamps: this.#stamps, elsewhere: this.#elsewhere }
     this.#names = new Names(this.#shelf, part => redis.key(part))
     this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
+    this.#marks = new Marks({
+      shelf: this.#shelf,
+      stamps: this.#stamps,
+      elsewhere: this.#elsewhere,
+      names: this.#names,
+      epoch: () => this.epoch,
+    })
   }
 
   get epoch(): string {
@@ -259,25 +264,16 @@ export class RedisIndex implements Index {
     await this.#names.drop(key, this.#stamps.of(key))
   }
 
-  async markRepositoriesComplete(epoch = this.epoch): Promise<void> {
-    const era = this.#shelf.era.stamp
-    const { own } = this.#stamps
-    if (!era || epoch !== this.epoch) return
-    await answerOr(() => this.#names.sweep(era, own), undefined)
-    if (epoch === this.epoch) await this.#names.mark(era, own)
+  markRepositoriesComplete(epoch = this.epoch): Promise<void> {
+    return this.#marks.putRepositories(epoch)
   }
 
-  async markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
-    const stamp = this.#stamps.mark(key, this.#shelf.era.stamp)
-    if (!stamp || epoch !== this.epoch) return
-    if (key.registry === localRegistry) await answerOr(() => sweep(key, what, this.#swept), undefined)
-    if (epoch !== this.epoch) return
-    await this.#shelf.put(keyOfWhole(what, key), lifeOf(key.registry), [[markName(what), stamp]])
+  markComplete(key: RepositoryKey, what: Whole, epoch = this.epoch): Promise<void> {
+    return this.#marks.put(key, what, epoch)
   }
 
-  async markIncomplete(key: RepositoryKey, what: Whole): Promise<void> {
-    const marks = typeof what === 'string' ? [markName(what)] : [markName(what), markName('referrers')]
-    await this.#shelf.drop(keyOfWhole(what, key), marks)
+  markIncomplete(key: RepositoryKey, what: Whole): Promise<void> {
+    return this.#marks.drop(key, what)
   }
 
   renew(): void {
