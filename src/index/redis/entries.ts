@@ -1,9 +1,10 @@
 /** Reads of entries and listings: present, absent under the mark, or unknown. */
 import { RedisDown } from '../../cluster/redis.ts'
+import type { Digest } from '../../oci/digest.ts'
 import { localRegistry } from '../../store/layout.ts'
-import type { Answer, Listing, RepositoryKey, Whole } from '../index.ts'
-import { Damaged } from './codec.ts'
-import { endOf, keyOfWhole, listingKey, markName, type Range } from './keys.ts'
+import type { Answer, Listing, Page, RepositoryKey, Whole } from '../index.ts'
+import { Damaged, unpackDigest } from './codec.ts'
+import { afterDigest, endOf, keyOfWhole, listingKey, markName, type Range } from './keys.ts'
 import type { Part, Shelf } from './shelf.ts'
 import type { Stamps } from './stamps.ts'
 
@@ -19,6 +20,12 @@ export interface Wanted<T> {
   readonly limit: number
   /** Throws Damaged for what cannot be believed: then nothing is. */
   readonly read: (member: Buffer) => T
+}
+
+export interface WantedByDigest<T> {
+  readonly range: Range
+  readonly page: Page<Digest>
+  readonly read: (digest: Digest, packed: Buffer) => T
 }
 
 /** Another answer where Redis gives none, or one that cannot be read. */
@@ -84,6 +91,23 @@ export class Entries {
         next = Buffer.concat([last, Buffer.of(0)])
       }
     }, unknown)
+  }
+
+  /** As `whole`, of a listing whose names are digests. @param read with what stands behind the stamp */
+  async byDigest<T>(
+    key: RepositoryKey,
+    what: Whole,
+    { range, page, read }: WantedByDigest<T>,
+  ): Promise<Answer<readonly T[]>> {
+    return this.whole(key, what, {
+      range,
+      from: afterDigest(range, page.last),
+      limit: page.limit,
+      read: member => {
+        const { digest, rest } = unpackDigest(member.subarray(range.prefix.length))
+        return read(digest, this.#stamps.believed(key, rest))
+      },
+    })
   }
 
   async #part(

@@ -120,6 +120,11 @@ export function afterText({ prefix }: Range, last: string): Buffer {
   return Buffer.concat([prefix, Buffer.from(last.split('\0')[0] ?? ''), ...(last === '' ? [] : [afterEnd])])
 }
 
+/** As `afterText`, of a listing whose names are digests. */
+export function afterDigest({ prefix }: Range, last: Digest | undefined): Buffer {
+  return last === undefined ? prefix : endOf(Buffer.concat([prefix, packDigest(last)]))
+}
+
 /** Where the members end that begin with the bytes. */
 export function endOf(prefix: Buffer): Buffer {
   const until = Buffer.from(prefix)

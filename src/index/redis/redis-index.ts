@@ -22,16 +22,14 @@ import { Bodies, type BodyLimits } from './bodies.ts'
 import {
   packBlob,
   packDescriptor,
-  packDigest,
   packManifest,
   unpackBlob,
   unpackDescriptor,
-  unpackDigest,
   unpackManifest,
 } from './codec.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { answerOr, Entries } from './entries.ts'
-import { endOf, lifeOf, listingKey, names, type Range, ranges } from './keys.ts'
+import { lifeOf, listingKey, names, ranges } from './keys.ts'
 import { Kinship } from './kinship.ts'
 import { Marks } from './marks.ts'
 import { Names } from './names.ts'
@@ -146,16 +144,11 @@ export class RedisIndex implements Index {
     await this.#drop(key, 'manifests', names.manifest(digest))
   }
 
-  async manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
-    const range = ranges.manifests
-    return this.#entries.whole(key, 'manifests', {
-      range,
-      from: afterDigest(range, page.last),
-      limit: page.limit,
-      read: member => {
-        const { digest, rest } = unpackDigest(member.subarray(range.prefix.length))
-        return { digest, entry: unpackManifest(this.#stamps.believed(key, rest)) }
-      },
+  manifests(key: RepositoryKey, page: Page<Digest>): Promise<Answer<readonly HeldManifest[]>> {
+    return this.#entries.byDigest(key, 'manifests', {
+      range: ranges.manifests,
+      page,
+      read: (digest, packed) => ({ digest, entry: unpackManifest(packed) }),
     })
   }
 
@@ -183,25 +176,11 @@ export class RedisIndex implements Index {
     return answerOr(() => this.#elsewhere.holdersOf(digest, limit), [])
   }
 
-  async referrers(
-    key: RepositoryKey,
-    subject: Digest,
-    { last, limit }: Page<Digest>,
-  ): Promise<Answer<readonly Descriptor[]>> {
+  referrers(key: RepositoryKey, subject: Digest, page: Page<Digest>): Promise<Answer<readonly Descriptor[]>> {
+    const listed = { referrersOf: subject }
     const range = ranges.referrers(subject)
-    return this.#entries.whole(
-      key,
-      { referrersOf: subject },
-      {
-        range,
-        from: afterDigest(range, last),
-        limit,
-        read: member => {
-          const { rest } = unpackDigest(member.subarray(range.prefix.length))
-          return unpackDescriptor(this.#stamps.believed(key, rest))
-        },
-      },
-    )
+    const read = (_: Digest, packed: Buffer) => unpackDescriptor(packed)
+    return this.#entries.byDigest(key, listed, { range, page, read })
   }
 
   async putReferrer(key: RepositoryKey, subject: Digest, referrer: Descriptor): Promise<void> {
@@ -300,8 +279,4 @@ export class RedisIndex implements Index {
   async #drop(key: RepositoryKey, listing: Listing, name: Buffer): Promise<void> {
     await this.#shelf.drop(listingKey(listing, key), [name], this.#stamps.of(key))
   }
-}
-
-function afterDigest({ prefix }: Range, last: Digest | undefined): Buffer {
-  return last === undefined ? prefix : endOf(Buffer.concat([prefix, packDigest(last)]))
 }
