@@ -1,6 +1,5 @@
 /** Upload sessions: found by their id, written by one client at a time, finished into blobs. */
 import { randomUUID } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { type Algorithm, algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { type Local, localKey } from '../pull/target.ts'
 import { Ages } from '../runtime/ages.ts'
@@ -15,9 +14,7 @@ import { assertNext, type Progress, UploadConflict } from './progress.ts'
 import { putAllAway, storedUploads } from './put-away.ts'
 import { Session } from './session.ts'
 import { leaving, mismatch, tooManyOpen, unknownUpload } from './upload-errors.ts'
-
-/** Sessions between two requests keep their file and hash at hand: so many, and so long. */
-const warm = { max: 256, ttl: 60_000 }
+import { WarmSessions } from './warm-sessions.ts'
 
 /** A body up to this size is stored without a session of its own. */
 const wholeBytes = 1024 * 1024
@@ -44,13 +41,7 @@ export class Uploads {
   readonly #deps: PushDeps
   readonly #ages: Ages
   readonly #writers = new Map<string, Writer>()
-  readonly #warm = new LRUCache<string, Session>({
-    ...warm,
-    ttlAutopurge: true,
-    dispose: (session, _id, reason) => {
-      if (reason !== 'delete') session.close()
-    },
-  })
+  readonly #warm = new WarmSessions()
   readonly #open = new OpenSessions()
   /** Over, with files that are still being removed. */
   readonly #ending = new Set<string>()
@@ -70,7 +61,7 @@ export class Uploads {
     const id = randomUUID()
     const note = { v: 1, ...localKey(local), startedAt: clock.now(), algorithm } as const
     await this.#open.begin(id, () => store.uploads.create(id, note)).finally(() => this.#tellCount())
-    this.#warm.set(id, new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
+    this.#warm.put(new Session(store.uploads, { id, note, size: 0, touchedAt: note.startedAt }))
     return { id, offset: 0 }
   }
 
@@ -159,7 +150,7 @@ export class Uploads {
     const isIdle = (touchedAt: number) => this.#ages.isPast(touchedAt, limits.uploadIdleMs)
     const reaped = await uploads.reap(clock.now(), { isIdle, inUse: id => this.#writers.has(id) })
     const reapedAway = (await uploadsAway?.reap(isIdle).catch(() => 0)) ?? 0 // a bucket that fails has been told of
-    for (const [id, session] of this.#warm) if (!(await uploads.find(id))) this.#forget(id, session)
+    await this.#warm.prune(async id => (await uploads.find(id)) !== undefined)
     await this.recount()
     return reaped + reapedAway
   }
@@ -186,7 +177,7 @@ export class Uploads {
   /** Resolves when nobody writes any more: what is on its way to the disk cannot be called back. */
   async stop(): Promise<void> {
     while (this.#writers.size > 0) await Promise.all([...this.#writers.values()].map(({ done }) => done))
-    for (const session of this.#warm.values()) session.close()
+    this.#warm.close()
   }
 
   async #pushLong(local: Local, digest: Digest, body: Body): Promise<undefined> {
@@ -204,7 +195,7 @@ export class Uploads {
     if (this.#writers.has(id) || this.#ending.has(id)) return false
     const session = this.#warm.get(id)
     if (!(await away.put({ ...stored, size: session?.offset ?? stored.size }, signal))) return false
-    if (session) this.#forget(id, session)
+    if (session) this.#warm.forget(session)
     this.#open.end(id)
     return true
   }
@@ -256,14 +247,14 @@ export class Uploads {
     const writer: Writer = { session: undefined, body: chunk, done }
     this.#writers.set(id, writer)
     try {
-      const session = this.#takeWarm(id) ?? (await this.#load(id))
+      const session = this.#warm.take(id) ?? (await this.#load(id))
       writer.session = session
       assertOwned(session, local)
       assertNext(session, chunk)
       return await task(session)
     } finally {
       this.#writers.delete(id)
-      if (writer.session?.isOver === false) this.#warm.set(id, writer.session)
+      if (writer.session?.isOver === false) this.#warm.put(writer.session)
       resolve()
     }
   }
@@ -274,12 +265,6 @@ export class Uploads {
     return new UploadConflict('another request is writing to this upload', progress, status)
   }
 
-  #takeWarm(id: string): Session | undefined {
-    const session = this.#warm.get(id)
-    this.#warm.delete(id)
-    return session
-  }
-
   async #load(id: string): Promise<Session> {
     const { uploads, uploadsAway } = this.#deps.store
     if (this.#ending.has(id)) throw unknownUpload()
@@ -288,11 +273,6 @@ export class Uploads {
     const stored = here ?? (await uploadsAway?.take(id))
     if (!stored) throw unknownUpload()
     return new Session(uploads, stored)
-  }
-
-  #forget(id: string, session: Session): void {
-    this.#warm.delete(id)
-    session.close()
   }
 
   #tellCount(): void {
