@@ -1,34 +1,12 @@
-/** `layover check`: the configuration in effect, without secrets, or every mistake in it; and whether its bucket can be used. */
+/** `layover check`: the configuration in effect, without secrets, or every mistake in it; and whether its Redis and its bucket can be used. */
 import { stringify } from 'yaml'
-import { openRedis, RedisDown, type RedisOptions } from '../cluster/redis.ts'
-import { formatRedisAddress } from '../cluster/redis-address.ts'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
-import { createLogger } from '../observe/log.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { checkBucket } from './check-bucket.ts'
-
-/** Writes as the index does, what goes at once. */
-const tryIt = `return redis.call('SET', KEYS[1], '', 'PX', 1)`
+import { checkRedis } from './check-redis.ts'
 
 interface Output {
   write(text: string): unknown
-}
-
-/** Whether it can be used, in words. That it cannot is no mistake of the configuration: a registry starts without it. */
-async function aboutRedis(options: RedisOptions): Promise<string> {
-  const redis = await openRedis(options, { log: createLogger('silent'), clock: systemClock })
-  const where = `index: ${formatRedisAddress(options.address)}`
-  try {
-    await redis.servers()
-    await redis.ask(client => client.eval(tryIt, 1, redis.key('check')))
-    return `${where} answers`
-  } catch (error) {
-    if (!(error instanceof RedisDown)) throw error
-    return `${where} cannot be used: ${redis.trouble ?? error.message}`
-  } finally {
-    await redis.close()
-  }
 }
 
 /** Resolves with the exit code. */
@@ -36,7 +14,7 @@ export async function runCheck(path: string, out: Output, err: Output): Promise<
   try {
     const { config, redacted } = await loadConfig(path)
     out.write(stringify(redacted))
-    if (config.index) err.write(`${await aboutRedis(config.index)}\n`)
+    if (config.index) err.write(`${await checkRedis(config.index)}\n`)
     const bucket = await checkBucket(config)
     if (!bucket) return 0
     if (bucket.isUsable) out.write(`# ${bucket.line}\n`)
