@@ -13,6 +13,13 @@ const unknown = { answer: 'unknown' } as const
 /** Members that one script gives at most. */
 const membersAtOnce = 1000
 
+/** What is read and written beside single entries works with all of it. */
+export interface EntryDeps {
+  readonly shelf: Shelf
+  readonly stamps: Stamps
+  readonly entries: Entries
+}
+
 /** What is asked of a listing: what `read` makes of its members. */
 export interface Wanted<T> {
   readonly range: Range

@@ -4,38 +4,32 @@ import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryKey } from '../../store/layout.ts'
 import type { Answer } from '../index.ts'
 import { hintBytes, packNumbers, unpackDigest, unpackNumber } from './codec.ts'
-import type { Entries } from './entries.ts'
+import type { EntryDeps } from './entries.ts'
 import { lifeOf, listingKey, names, ranges, startsWith } from './keys.ts'
-import type { Shelf } from './shelf.ts'
-import type { Stamps } from './stamps.ts'
 
 export class Kinship {
-  readonly #shelf: Shelf
-  readonly #stamps: Stamps
-  readonly #entries: Entries
+  readonly #deps: EntryDeps
 
-  constructor(shelf: Shelf, stamps: Stamps, entries: Entries) {
-    this.#shelf = shelf
-    this.#stamps = stamps
-    this.#entries = entries
+  constructor(deps: EntryDeps) {
+    this.#deps = deps
   }
 
   async put(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
     const pairs = children.map(
       ({ digest, size }) => [names.child(digest, parent), packNumbers(size)] as const,
     )
-    await this.#shelf.put(listingKey('manifests', key), lifeOf(key.registry), pairs)
+    await this.#deps.shelf.put(listingKey('manifests', key), lifeOf(key.registry), pairs)
   }
 
   async drop(key: RepositoryKey, parent: Digest, children: readonly Descriptor[]): Promise<void> {
     const dropped = children.map(({ digest }) => names.child(digest, parent))
-    await this.#shelf.drop(listingKey('manifests', key), dropped)
+    await this.#deps.shelf.drop(listingKey('manifests', key), dropped)
   }
 
   /** That a manifest of the repository lists it with. @throws RedisDown, Damaged */
   async size(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
     const range = ranges.parents(digest)
-    const member = await this.#shelf.firstAfter(listingKey('manifests', key), range.prefix)
+    const member = await this.#deps.shelf.firstAfter(listingKey('manifests', key), range.prefix)
     if (!startsWith(member, range.prefix)) return undefined
     return unpackNumber(member.subarray(range.prefix.length + hintBytes))
   }
@@ -45,17 +39,17 @@ export class Kinship {
     const range = ranges.parents(child)
     const read = (member: Buffer) => member.subarray(range.prefix.length).subarray(0, hintBytes)
     const wanted = { range, from: range.prefix, limit: Number.POSITIVE_INFINITY, read }
-    return this.#entries.through(key, 'manifests', wanted, hint =>
+    return this.#deps.entries.through(key, 'manifests', wanted, hint =>
       this.#heldManifest(key, names.hinted(hint)),
     )
   }
 
   /** A manifest of this epoch whose name begins so. */
   async #heldManifest(key: RepositoryKey, name: Buffer): Promise<Digest | undefined> {
-    const member = await this.#shelf.firstAfter(listingKey('manifests', key), name)
+    const member = await this.#deps.shelf.firstAfter(listingKey('manifests', key), name)
     if (!startsWith(member, name)) return undefined
     const { digest, rest } = unpackDigest(member.subarray(ranges.manifests.prefix.length))
-    this.#stamps.believed(key, rest)
+    this.#deps.stamps.believed(key, rest)
     return digest
   }
 }

@@ -71,17 +71,21 @@ export class RedisIndex implements Index {
   readonly #marks: Marks
 
   constructor({ redis, clock, bodies = defaultBodies, hasOwnRecords = false }: RedisIndexOptions) {
-    this.#stamps = new Stamps(redis)
-    this.#shelf = new Shelf(redis, clock, () => this.renew())
-    this.#entries = new Entries(this.#shelf, this.#stamps, hasOwnRecords)
-    this.#elsewhere = new Elsewhere(this.#shelf)
-    this.#kinship = new Kinship(this.#shelf, this.#stamps, this.#entries)
-    this.#tags = new Tags(this.#shelf, this.#stamps, this.#entries)
-    this.#names = new Names(this.#shelf, part => redis.key(part))
-    this.#bodies = new Bodies(this.#shelf, bodies, part => redis.key(part))
+    const key = (part: string) => redis.key(part)
+    const stamps = new Stamps(redis)
+    this.#stamps = stamps
+    const shelf = new Shelf(redis, clock, () => this.renew())
+    this.#shelf = shelf
+    const entries = new Entries(shelf, stamps, hasOwnRecords)
+    this.#entries = entries
+    this.#elsewhere = new Elsewhere(shelf)
+    this.#kinship = new Kinship({ shelf, stamps, entries })
+    this.#tags = new Tags({ shelf, stamps, entries })
+    this.#names = new Names(shelf, key)
+    this.#bodies = new Bodies(shelf, bodies, key)
     this.#marks = new Marks({
-      shelf: this.#shelf,
-      stamps: this.#stamps,
+      shelf,
+      stamps,
       elsewhere: this.#elsewhere,
       names: this.#names,
       epoch: () => this.epoch,
