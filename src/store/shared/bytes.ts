@@ -12,6 +12,8 @@ import type { Tier } from './tier.ts'
 
 /** Each is taken away, or replaced, within moments. */
 const maxDamaged = 1000
+/** Another replica has put into the object store by then what it fetched. */
+const lookAgainMs = 60_000
 /** Bytes: hashed in a fraction of a millisecond. */
 const hashedAtOnce = 256 * 1024
 /** What is read whole is a manifest. */
@@ -22,6 +24,8 @@ export interface SharedBytesDeps {
   readonly behind: Behind
   readonly log: Logger
   readonly keepsCached: boolean
+  /** Rejects when the store is closed. */
+  readonly later: (ms: number) => Promise<void>
   /** A file of the cache on the disk. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
 }
@@ -85,10 +89,17 @@ export class SharedBytes {
     return this.#ifRight('pushed', digest, found?.content)
   }
 
-  /** What an upstream gave is on the disk: it goes to the object store behind the answer. */
-  offer(digest: Digest): void {
+  /**
+   * What was fetched is on the disk: it goes to the object store behind the answer.
+   *
+   * @param isBorrowed from another replica, which puts it there: it is looked later whether it did
+   */
+  offer(digest: Digest, { isBorrowed = false } = {}): void {
     if (!this.keepsCached) return
-    this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
+    const add = () => this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
+    if (isBorrowed)
+      this.#deps.later(lookAgainMs).then(add, () => {}) // closed: the other one has done it, or will
+    else add()
   }
 
   /** Puts a file of the disk there, if its bytes are right. False when they are not, or it is gone. */

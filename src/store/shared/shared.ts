@@ -76,8 +76,9 @@ export class Shared {
     this.#assertOwner = assertOwner
     this.#layout = layout
     this.#behind = [uploads, copies]
-    this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
-    const untilOver = () => clock.sleep(lateMs, this.#closing.signal).catch(() => {}) // closed: nobody brings anything
+    const later = (ms: number) => clock.sleep(ms, this.#closing.signal)
+    this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, later, open: deps.open })
+    const untilOver = () => later(lateMs).catch(() => {}) // closed: nobody brings anything
     this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity, assertOwner, untilOver })
     const local = new ObjectRecords({ tier, layout, log, assertOwner })
     this.#localRecords = local
