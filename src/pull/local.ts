@@ -29,6 +29,8 @@ export interface LocalDeps {
 }
 
 export interface Elsewhere {
+  /** It has not just failed. */
+  readonly isUp: boolean
   /** Resolves when the size is known. Rejects with an UpstreamError, `absent` when they are not there either. */
   follow(
     local: Local,
@@ -72,18 +74,42 @@ export class LocalPull {
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 
+  /** Whether bytes can be had here of which only another replica knows that a repository holds them. */
+  get fetchesBytes(): boolean {
+    return this.#deps.elsewhere?.isUp ?? false
+  }
+
+  /**
+   * The bytes of a blob that the repository is known to hold.
+   *
+   * @throws RegistryError UNKNOWN (500); rejects with an UpstreamError
+   */
+  async bytes(local: Local, digest: Digest, size: number): Promise<BlobAnswer & { kind: 'bytes' }> {
+    const found = await this.#bytes(local, digest, { size, isPublic: false })
+    if ('kind' in found) return found
+    throw this.#damaged(local, digest, { expected: size, found: found.size })
+  }
+
   async blob(local: Local, digest: Digest): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
     const entry = await this.#deps.holdings.blob(localKey(local), digest)
     if (!entry) return undefined
+    const found = await this.#bytes(local, digest, entry)
+    if ('kind' in found) return found
+    if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
+    throw this.#damaged(local, digest, { expected: entry.size, found: found.size })
+  }
+
+  /** Or the size of what is here in their place. */
+  async #bytes(
+    local: Local,
+    digest: Digest,
+    entry: BlobEntry,
+  ): Promise<(BlobAnswer & { kind: 'bytes' }) | { size: number | undefined }> {
     const stored = await this.#deps.store.pushed.open(digest)
-    if (!stored || disagree(entry, stored)) {
-      stored?.file.release()
-      const followed = await this.#follow(local, digest, { entry, isDamaged: stored !== undefined })
-      if (followed) return followed
-      if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
-      throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
-    }
-    return fromStore(stored, hit)
+    if (stored && !disagree(entry, stored)) return fromStore(stored, hit)
+    stored?.file.release()
+    const followed = await this.#follow(local, digest, { entry, isDamaged: stored !== undefined })
+    return followed ?? { size: stored?.size }
   }
 
   /** Undefined where nobody else has it. */

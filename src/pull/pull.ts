@@ -46,6 +46,9 @@ function pushedElsewhere(store: Store, flights: Flights): Elsewhere | undefined 
   const { shared } = store
   if (!shared) return undefined
   return {
+    get isUp() {
+      return shared.bytes.isUp
+    },
     drop: digest => store.drop(digest),
     async follow({ repository }, digest, expectedSize) {
       const source = pushedSource(shared, repository)
