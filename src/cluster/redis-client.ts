@@ -9,6 +9,7 @@ export interface RedisOptions {
   /** Besides what stands in the address. */
   readonly username?: string | undefined
   readonly password?: string | undefined
+  readonly sentinelUsername?: string | undefined
   readonly sentinelPassword?: string | undefined
   /** In front of every key and channel. */
   readonly prefix: string
@@ -50,13 +51,14 @@ export function connectRedis(options: RedisOptions): RedisClient {
 }
 
 function sentinelClient(options: RedisOptions, common: ReturnType<typeof commonOf>): Client {
-  const { address, sentinelPassword } = options
+  const { address, sentinelUsername, sentinelPassword } = options
   if (address.kind !== 'sentinel') throw new TypeError('not an address of Sentinels')
   return new Client({
     ...common,
     sentinels: address.sentinels.map(sentinel => ({ ...sentinel })),
     name: address.master,
     db: address.database,
+    sentinelUsername,
     sentinelPassword,
     sentinelCommandTimeout: connectMs,
     sentinelRetryStrategy: pauseMs,
