@@ -37,13 +37,18 @@ const adminPassword = 'adm1n-of-redis'
 const user = { username: 'layover', password: 's3cret-of-redis' }
 const sentinelUser = { username: 'watcher', password: 's3cret-of-sentinels' }
 /** As docs/how-to/redis.md has them. */
-const userMay = '+@read +@write +@scripting +@pubsub +@connection +info +time +cluster'
+export const userMay = '+@read +@write +@scripting +@pubsub +@connection +info +time +cluster'
 const sentinelUserMay = '+@connection +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels'
 
 /** In files of the folder. */
 export async function redisSecurity(folder: string): Promise<RedisSecurity> {
   const signed = await selfSigned(folder)
-  const files = { ...signed.files, ca: signed.files.cert, users: join(folder, 'users.acl'), sentinelUsers: join(folder, 'sentinels.acl') }
+  const files = {
+    ...signed.files,
+    ca: signed.files.cert,
+    users: join(folder, 'users.acl'),
+    sentinelUsers: join(folder, 'sentinels.acl'),
+  }
   const admin = `user default on >${adminPassword} ~* &* +@all`
   const { username, password } = user
   const watcher = `user ${sentinelUser.username} on >${sentinelUser.password} &+switch-master ${sentinelUserMay}`
