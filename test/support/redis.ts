@@ -2,8 +2,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { promisify } from 'node:util'
+import { freePort } from './free-port.ts'
 import { type RedisSecurity, secureSettings } from './redis-security.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -204,13 +204,4 @@ export async function until(holds: () => Promise<boolean>): Promise<void> {
     if (performance.now() > end) throw new Error('a Redis server did not get as far as it should')
     await new Promise(resolve => setTimeout(resolve, lookEveryMs))
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
