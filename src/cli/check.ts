@@ -8,8 +8,8 @@ import { createLogger } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { checkBucket } from './check-bucket.ts'
 
-/** Writes as the index does, what goes at once. */
-const tryIt = `return redis.call('SET', KEYS[1], '', 'PX', 1)`
+/** Writes what goes at once, and asks for the time, as the index and replicas do. */
+const tryIt = `redis.call('TIME') return redis.call('SET', KEYS[1], '', 'PX', 1)`
 
 interface Output {
   write(text: string): unknown

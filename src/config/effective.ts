@@ -52,11 +52,12 @@ export function effective(config: Config): unknown {
 function effectiveRedis({ address, prefix, tls = {}, ...users }: RedisOptions): unknown {
   const username = users.username ?? address.username
   const password = users.password ?? address.password
-  const { sentinelPassword } = users
+  const { sentinelUsername, sentinelPassword } = users
   return {
     url: formatRedisAddress(address),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password: redacted }),
+    ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
     ...(sentinelPassword === undefined ? {} : { sentinelPassword: redacted }),
     prefix,
     ...effectiveTls(tls),
