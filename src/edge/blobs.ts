@@ -9,7 +9,7 @@ import {
   type RangeSpec,
   resolveRange,
 } from '../oci/range.ts'
-import type { BlobAnswer, BlobHead } from '../pull/blobs.ts'
+import type { BlobAnswer, BlobHead, LinkedBlob } from '../pull/blobs.ts'
 import { type Answer, contentLength, type Headers, noContent } from './answer.ts'
 import { type ContentCall, upstreamOf } from './call.ts'
 import { entityTag, notModified, rangeApplies } from './conditional.ts'
@@ -48,6 +48,7 @@ async function answerGet(call: ContentCall, digest: Digest, wholeBytes: number):
   if (specs && specs.length > maxRanges) throw badRange(`more than ${maxRanges} ranges in one request`)
   const found = await find(call, digest, specs)
   facts.provenance = found.provenance
+  if (found.kind === 'link') return linkAnswer(found, digest)
   if (found.kind === 'relay') return relayAnswer(found, digest)
   try {
     const answer = bytesAnswer(found, digest, specs)
@@ -64,7 +65,7 @@ async function find(
   specs: readonly RangeSpec[] | undefined,
 ): Promise<BlobAnswer> {
   const { resolved, pull } = call
-  const held = resolved.local && (await pull.local.blob(resolved.local, digest))
+  const held = resolved.local && (await pull.local.blob(resolved.local, digest, specs))
   return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
 }
 
@@ -93,6 +94,12 @@ function copyInto(buffer: Buffer, at: number, chunks: readonly Buffer[]): number
     copied += chunk.length
   }
   return copied
+}
+
+/** For this client and a while: nobody in between may keep it. The range that it asked for it asks for again there. */
+function linkAnswer({ url }: LinkedBlob, digest: Digest): Answer {
+  const headers = { location: url, 'docker-content-digest': digest, 'cache-control': 'no-store' }
+  return { status: 307, headers, content: noContent }
 }
 
 function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {

@@ -7,11 +7,13 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
+import type { RangeSpec } from '../oci/range.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ReadableContents, StoredBlob } from '../store/contents.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import { isAbsent } from '../upstream/upstream-error.ts'
-import type { BlobAnswer, BlobHead } from './blobs.ts'
+import type { BlobAnswer, BlobHead, LinkedBlob } from './blobs.ts'
+import type { LinkAsk } from './links.ts'
 import type { ManifestAnswer } from './manifests.ts'
 import { hit, type Provenance } from './provenance.ts'
 import { disagree } from './sound.ts'
@@ -35,8 +37,18 @@ export interface Elsewhere {
     digest: Digest,
     expectedSize: number | undefined,
   ): Promise<BlobAnswer & { kind: 'bytes' }>
+  /** Undefined: the bytes are to be given from here. */
+  link(digest: Digest, ask: LinkAsk): Promise<LinkedBlob | undefined>
   /** What the disk has of it is damaged. */
   drop(digest: Digest): Promise<void>
+}
+
+export type HeldBlob = LinkedBlob | (BlobAnswer & { kind: 'bytes' })
+
+interface Lacking {
+  readonly entry: BlobEntry
+  readonly ranges: readonly RangeSpec[] | undefined
+  readonly isDamaged: boolean
 }
 
 /** A tag that moves as fast as it is read is not followed for ever. */
@@ -72,13 +84,14 @@ export class LocalPull {
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 
-  async blob(local: Local, digest: Digest): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+  /** @param ranges as asked; they only decide whether the client may be sent elsewhere */
+  async blob(local: Local, digest: Digest, ranges?: readonly RangeSpec[]): Promise<HeldBlob | undefined> {
     const entry = await this.#deps.holdings.blob(localKey(local), digest)
     if (!entry) return undefined
     const stored = await this.#deps.store.pushed.open(digest)
     if (!stored || disagree(entry, stored)) {
       stored?.file.release()
-      const followed = await this.#follow(local, digest, { entry, isDamaged: stored !== undefined })
+      const followed = await this.#follow(local, digest, { entry, ranges, isDamaged: stored !== undefined })
       if (followed) return followed
       if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
       throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
@@ -90,13 +103,14 @@ export class LocalPull {
   async #follow(
     local: Local,
     digest: Digest,
-    { entry, isDamaged }: { entry: BlobEntry; isDamaged: boolean },
-  ): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+    { entry, ranges, isDamaged }: Lacking,
+  ): Promise<HeldBlob | undefined> {
     const { elsewhere } = this.#deps
     if (!elsewhere) return undefined
     if (isDamaged) await elsewhere.drop(digest)
     try {
-      return await elsewhere.follow(local, digest, entry.size)
+      const there = await elsewhere.link(digest, { ranges, size: entry.size })
+      return there ?? (await elsewhere.follow(local, digest, entry.size))
     } catch (error) {
       if (isAbsent(error)) return undefined
       throw error
