@@ -168,7 +168,7 @@ function effectiveBucket(config: S3Config): unknown {
     ...(prefix === '' ? {} : { prefix }),
     ...(credentials ? { accessKeyId: credentials.accessKeyId, secretAccessKey: redacted } : {}),
     ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
-    redirect: effectiveLinks(config),
+    redirect: effectiveLinks({ links, linkedFrom }),
     timeouts: {
       connect: formatDuration(timeouts.connectMs),
       request: formatDuration(timeouts.requestMs),
@@ -178,7 +178,7 @@ function effectiveBucket(config: S3Config): unknown {
   }
 }
 
-function effectiveLinks({ links, linkedFrom }: S3Config): unknown {
+function effectiveLinks({ links, linkedFrom }: Pick<S3Config, 'links' | 'linkedFrom'>): unknown {
   if (!links || linkedFrom === undefined) return false
   const { endpoint, validMs } = links
   return {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { type Bundle, image } from '../fake/content.ts'
+import { startReplicas } from '../http/owner/scene.ts'
 import { pushBundle } from '../http/push-client.ts'
 import { type AskOptions, type Answered, ask, errorOf, layerOf } from '../http/scene.ts'
 import { hasS3 } from '../support/s3.ts'
@@ -125,6 +126,22 @@ describe.runIf(hasS3)('a blob that lies in the bucket and not on the disk', () =
       async () => expect((await at.second.ask(blobPath(app, pushed))).status).toBeLessThan(400),
       patient,
     )
+  })
+
+  test('is what every replica sends clients to the bucket for, whichever owns the name', async () => {
+    await using at = await sharedScene()
+    const first = await at.start()
+    await pushBundle(first.to(app), pushed, 'v1')
+    await first.layover.stop()
+    const setting = { service: at.service, ...redirecting(), each: () => ({ owner: undefined }) }
+    await using replicas = await startReplicas(2, setting)
+    for (const nth of [0, 1]) {
+      await vi.waitFor(async () => {
+        const sent = await replicas.ask(nth, blobPath(app, pushed))
+        expect(sent.status).toBe(307)
+        expect((await follow(sent)).body.equals(layer)).toBe(true)
+      }, patient)
+    }
   })
 
   test('is read at the address at which clients reach the bucket', async () => {

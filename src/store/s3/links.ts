@@ -23,7 +23,7 @@ export class Links {
     this.#requests = requests
     this.#options = options
     this.#clock = clock
-    const { credentials, region, forcePathStyle = false } = requests.client.config
+    const { credentials, region, forcePathStyle } = requests.client.config
     this.#signer =
       options.endpoint === undefined
         ? requests.client
