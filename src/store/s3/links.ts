@@ -3,7 +3,7 @@ import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { LinkOptions } from './options.ts'
-import type { Requests } from './requests.ts'
+import { plainRequests, type Requests } from './requests.ts'
 
 /** What ends sooner ends before a slow client has begun. */
 const leastMs = 60_000
@@ -27,7 +27,7 @@ export class Links {
     this.#signer =
       options.endpoint === undefined
         ? requests.client
-        : new S3Client({ endpoint: options.endpoint, credentials, region, forcePathStyle })
+        : new S3Client({ ...plainRequests, endpoint: options.endpoint, credentials, region, forcePathStyle })
   }
 
   /** Undefined where the credentials end too soon. Rejects with ObjectsFailure. */

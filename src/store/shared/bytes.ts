@@ -80,20 +80,19 @@ export class SharedBytes {
   }
 
   /**
-   * Undefined: it is to be given from here, since it is small, not there, known to be wrong, or the object store does not
-   * say so soon.
+   * Undefined: it is to be given from here, since it is small, not there, known to be wrong, or since the object store
+   * does not say so soon.
    *
    * @param size undefined: any will do
    */
   async link(area: Area, digest: Digest, size: number | undefined): Promise<Linked | undefined> {
-    const { linkedFrom = Number.POSITIVE_INFINITY, tier } = this.#deps
-    const isWrong = area === 'cached' && this.#damaged.has(digest)
-    if (linkedFrom === Number.POSITIVE_INFINITY || isWrong || (size ?? linkedFrom) < linkedFrom)
-      return undefined
+    const { linkedFrom, tier } = this.#deps
+    if (linkedFrom === undefined || (size !== undefined && size < linkedFrom)) return undefined
+    if (area === 'cached' && (!this.keepsCached || this.#damaged.has(digest))) return undefined
     const key = bytesKey(area, digest)
     return tier.ifUp(async (bucket, signal) => {
       const found = await bucket.head(key, signal)
-      if (!found || found.size < linkedFrom || found.size !== (size ?? found.size)) return undefined
+      if (!found || found.size < linkedFrom || (size ?? found.size) !== found.size) return undefined
       const url = await bucket.link(key)
       return url === undefined ? undefined : { url, size: found.size }
     })
