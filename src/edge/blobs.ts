@@ -9,7 +9,7 @@ import {
   type RangeSpec,
   resolveRange,
 } from '../oci/range.ts'
-import type { BlobAnswer, BlobHead } from '../pull/blobs.ts'
+import type { BlobAnswer, BlobHead, LinkedBlob } from '../pull/blobs.ts'
 import { type Answer, contentLength, type Headers, noContent } from './answer.ts'
 import { type ContentCall, upstreamOf } from './call.ts'
 import { entityTag, notModified, rangeApplies } from './conditional.ts'
@@ -64,14 +64,18 @@ export async function answerLeft(call: ContentCall, text: string, size: number):
   const digest = wantedBlob(text)
   const specs = rangesFor(call, digest)
   if (!resolved.local) throw new Error('only bytes of local names are left to other replicas')
-  return answerFound(call, { digest, specs }, await pull.local.bytes(resolved.local, digest, size))
+  return answerFound(
+    call,
+    { digest, specs },
+    await pull.local.bytes(resolved.local, digest, { size, ranges: specs }),
+  )
 }
 
 async function answerGet(call: ContentCall, digest: Digest, wholeBytes: number): Promise<Answer> {
   const specs = rangesFor(call, digest)
   const found = await find(call, digest, specs)
   const answer = answerFound(call, { digest, specs }, found)
-  if (found.kind === 'relay' || found.provenance.outcome !== 'hit') return answer
+  if (found.kind !== 'bytes' || found.provenance.outcome !== 'hit') return answer
   try {
     return await atOnce(answer, wholeBytes)
   } catch (error) {
@@ -89,6 +93,7 @@ function rangesFor({ exchange }: ContentCall, digest: Digest): readonly RangeSpe
 
 function answerFound({ exchange }: ContentCall, { digest, specs }: Wanted, found: BlobAnswer): Answer {
   exchange.facts.provenance = found.provenance
+  if (found.kind === 'link') return linkAnswer(found, digest)
   if (found.kind === 'relay') return relayAnswer(found, digest)
   try {
     return bytesAnswer(found, digest, specs)
@@ -109,7 +114,7 @@ async function find(
   specs: readonly RangeSpec[] | undefined,
 ): Promise<BlobAnswer> {
   const { resolved, pull } = call
-  const held = resolved.local && (await pull.local.blob(resolved.local, digest))
+  const held = resolved.local && (await pull.local.blob(resolved.local, digest, specs))
   return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
 }
 
@@ -138,6 +143,12 @@ function copyInto(buffer: Buffer, at: number, chunks: readonly Buffer[]): number
     copied += chunk.length
   }
   return copied
+}
+
+/** For this client and a while: nobody in between may keep it. The range that it asked for it asks for again there. */
+function linkAnswer({ url }: LinkedBlob, digest: Digest): Answer {
+  const headers = { location: url, 'docker-content-digest': digest, 'cache-control': 'no-store' }
+  return { status: 307, headers, content: noContent }
 }
 
 function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {

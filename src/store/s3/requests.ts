@@ -8,6 +8,12 @@ import type { S3Options } from './options.ts'
 /** With back-off in between: a service that throttles is given time. */
 const maxAttempts = 5
 
+/** Services other than AWS know neither the newer checksums nor the trailers that carry them. */
+export const plainRequests = {
+  requestChecksumCalculation: 'WHEN_REQUIRED',
+  responseChecksumValidation: 'WHEN_REQUIRED',
+} as const
+
 export class Requests {
   /** For messages. */
   readonly name: string
@@ -27,9 +33,7 @@ export class Requests {
       forcePathStyle: pathStyle,
       ...(credentials ? { credentials } : {}),
       maxAttempts,
-      // Services other than AWS know neither the newer checksums nor the trailers that carry them.
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
+      ...plainRequests,
       requestHandler: new Handler(options),
       expectContinueHeader: false, // a refusal is rare, and undici does not wait for leave
     })

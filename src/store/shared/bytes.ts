@@ -26,8 +26,16 @@ export interface SharedBytesDeps {
   readonly keepsCached: boolean
   /** Rejects when the store is closed. */
   readonly later: (ms: number) => Promise<void>
+  /** Bytes; undefined: nothing is read from there by clients themselves. */
+  readonly linkedFrom: number | undefined
   /** A file of the cache on the disk. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+}
+
+/** An object for clients to read by themselves. */
+export interface Linked {
+  readonly url: string
+  readonly size: number
 }
 
 interface Opening {
@@ -73,6 +81,25 @@ export class SharedBytes {
     return this.#deps.tier.ifUp(
       async (bucket, signal) => (await bucket.head(bytesKey('cached', digest), signal))?.size,
     )
+  }
+
+  /**
+   * Undefined: it is to be given from here, since it is small, not there, known to be wrong, or since the object store
+   * does not say so soon.
+   *
+   * @param size undefined: any will do
+   */
+  async link(area: Area, digest: Digest, size: number | undefined): Promise<Linked | undefined> {
+    const { linkedFrom, tier } = this.#deps
+    if (linkedFrom === undefined || (size !== undefined && size < linkedFrom)) return undefined
+    if (area === 'cached' && (!this.keepsCached || this.#damaged.has(digest))) return undefined
+    const key = bytesKey(area, digest)
+    return tier.ifUp(async (bucket, signal) => {
+      const found = await bucket.head(key, signal)
+      if (!found || found.size < linkedFrom || (size ?? found.size) !== found.size) return undefined
+      const url = await bucket.link(key)
+      return url === undefined ? undefined : { url, size: found.size }
+    })
   }
 
   /** The whole of a cached manifest, if it is right; undefined also when the object store does not give it soon. */

@@ -21,7 +21,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     const { at } = scene
     const body = bytes(4 * mib, 1)
     expect((await at.push(0, body)).status).toBe(201)
-    const before = at.proxy.bytes
+    const before = at.toOwner.bytes
     for (const from of ['the bucket', 'the disk']) {
       const got = await at.ask(1, pathOf(body))
       expect([got.status, got.headers['docker-content-digest'], got.body.equals(body)], from).toEqual([
@@ -34,7 +34,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
     const known = await at.ask(1, pathOf(body), { headers: { 'if-none-match': `"${digestOf(body)}"` } })
     expect(known.status).toBe(304)
-    expect(at.proxy.bytes - before).toBeLessThan(64 * 1024)
+    expect(at.toOwner.bytes - before).toBeLessThan(64 * 1024)
   })
 
   test('is given while its repository holds it, and to nobody after that', async () => {
@@ -57,7 +57,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     await service.stop()
     const got = await at.ask(1, pathOf(body))
     expect([got.status, got.body.equals(body)]).toEqual([200, true])
-    expect(at.proxy.bytes).toBeGreaterThan(body.length)
+    expect(at.toOwner.bytes).toBeGreaterThan(body.length)
   })
 
   test('no client gets leave in place of bytes', async () => {
