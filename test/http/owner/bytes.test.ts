@@ -32,7 +32,8 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     }
     const part = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } })
     expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
-    const known = await at.ask(1, pathOf(body), { headers: { 'if-none-match': `"${digestOf(body)}"` } })
+    const headers = { 'if-none-match': `"${digestOf(body)}"` }
+    const known = await fetch(`${at.url(1)}${pathOf(body)}`, { headers })
     expect(known.status).toBe(304)
     expect(at.toOwner.bytes - before).toBeLessThan(64 * 1024)
   })
@@ -65,8 +66,9 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     const { at } = scene
     const body = bytes(2 * mib, 4)
     await at.push(0, body)
-    const headers = { 'replica-origin': '{"fetchesBytes":true}', 'replica-bytes': '1' }
-    expect((await at.ask(0, pathOf(body), { headers })).status).toBe(403)
-    expect((await at.ask(1, pathOf(body), { headers })).body.equals(body)).toBe(true)
+    const headers = { 'replica-origin': '{"fetchesBytes":true}' }
+    for (const nth of [0, 1]) expect((await at.ask(nth, pathOf(body), { headers })).status).toBe(403)
+    const got = await at.ask(0, pathOf(body), { headers: { 'replica-bytes': '1' } })
+    expect(got.body.equals(body)).toBe(true)
   })
 })
