@@ -9,7 +9,7 @@ import { Layover } from '../test/e2e/layover.ts'
 import type { Registry } from '../test/e2e/origin.ts'
 import { publish } from '../test/e2e/publish.ts'
 import { Balancer } from '../test/support/balancer.ts'
-import { startRedis } from '../test/support/redis-server.ts'
+import { RedisServer } from '../test/support/redis.ts'
 import { Replicas } from '../test/support/replicas.ts'
 import { startS3 } from '../test/support/s3.ts'
 
@@ -142,7 +142,7 @@ function countOf(said: string, status: string): number | undefined {
 async function startRegistry(root: string, count: number): Promise<Subject & AsyncDisposable> {
   if (count === 1) return Layover.start(root, nowhere, { name: 'registry', local: localNames })
   await using started = new AsyncDisposableStack()
-  const redis = started.use(await startRedis(root))
+  const redis = started.use(await RedisServer.start())
   const s3 = started.use(await startS3())
   const settings = { local: localNames.map(match => ({ match })) }
   const options = { root, count, upstreamUrl: `http://${nowhere.address}`, index: redis.url, s3, settings }

@@ -4,8 +4,8 @@ import { formatRedisAddress } from '../cluster/redis-address.ts'
 import { createLogger } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
 
-/** Writes as the index does, what goes at once. */
-const tryIt = `return redis.call('SET', KEYS[1], '', 'PX', 1)`
+/** Writes what goes at once, and asks for the time, as the index and replicas do. */
+const tryIt = `redis.call('TIME') return redis.call('SET', KEYS[1], '', 'PX', 1)`
 
 /** One line for a person. That it cannot is no mistake of the configuration: a registry starts without it. */
 export async function checkRedis(options: RedisOptions): Promise<string> {

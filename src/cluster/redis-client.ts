@@ -1,6 +1,7 @@
 /** The client library's connections, by what the address says: none queues a command, and all come back by themselves. */
 import { Redis as Client, Cluster } from 'ioredis'
 import type { RedisAddress } from './redis-address.ts'
+import { connectorOf, type Hidden, sentinelConnectorOf } from './redis-connectors.ts'
 
 export type RedisClient = Client | Cluster
 
@@ -9,6 +10,7 @@ export interface RedisOptions {
   /** Besides what stands in the address. */
   readonly username?: string | undefined
   readonly password?: string | undefined
+  readonly sentinelUsername?: string | undefined
   readonly sentinelPassword?: string | undefined
   /** In front of every key and channel. */
   readonly prefix: string
@@ -24,18 +26,19 @@ const retry = { firstMs: 50, lastMs: 1000 }
 const maxRedirections = 4
 const redirectedMs = 20
 
-export function connectRedis(options: RedisOptions): RedisClient {
+/** @param hidden told of errors that the client says no more of than that a connection is closed */
+export function connectRedis(options: RedisOptions, hidden: Hidden = () => {}): RedisClient {
   const { address } = options
   const common = commonOf(options)
   if (address.kind === 'single') {
     const { server, database: db } = address
     return new Client({ ...common, ...server, db, retryStrategy: pauseMs, enableOfflineQueue: false })
   }
-  if (address.kind === 'sentinel') return sentinelClient(options, common)
+  if (address.kind === 'sentinel') return sentinelClient(options, hidden)
   return new Cluster(
     address.nodes.map(node => ({ ...node })),
     {
-      redisOptions: common,
+      redisOptions: { ...common, Connector: connectorOf(hidden) },
       clusterRetryStrategy: pauseMs,
       enableOfflineQueue: false,
       maxRedirections,
@@ -49,14 +52,16 @@ export function connectRedis(options: RedisOptions): RedisClient {
   )
 }
 
-function sentinelClient(options: RedisOptions, common: ReturnType<typeof commonOf>): Client {
-  const { address, sentinelPassword } = options
+function sentinelClient(options: RedisOptions, hidden: Hidden): Client {
+  const { address, sentinelUsername, sentinelPassword } = options
   if (address.kind !== 'sentinel') throw new TypeError('not an address of Sentinels')
   return new Client({
-    ...common,
+    ...commonOf(options),
+    Connector: sentinelConnectorOf(hidden),
     sentinels: address.sentinels.map(sentinel => ({ ...sentinel })),
     name: address.master,
     db: address.database,
+    sentinelUsername,
     sentinelPassword,
     sentinelCommandTimeout: connectMs,
     sentinelRetryStrategy: pauseMs,

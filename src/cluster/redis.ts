@@ -78,6 +78,8 @@ class SharedRedis implements Redis {
   readonly #first = Promise.withResolvers<void>()
   #incarnation = 0
   #trouble: string | undefined
+  /** What the client library tells too little of. */
+  #hidden: Error | undefined
   /** On the monotonic clock. */
   #downUntil = 0
   #isClosed = false
@@ -89,7 +91,9 @@ class SharedRedis implements Redis {
   constructor(options: RedisOptions, deps: RedisDeps) {
     this.#options = options
     this.#deps = deps
-    this.#client = connectRedis(options)
+    this.#client = connectRedis(options, error => {
+      this.#hidden = error
+    })
     this.#watch(this.#client)
     this.#messages = new RedisMessages(() => connectRedis(options), deps.clock)
   }
@@ -188,6 +192,7 @@ class SharedRedis implements Redis {
 
   #watch(client: RedisClient): void {
     client.on('ready', () => {
+      this.#hidden = undefined
       this.#downUntil = 0
       this.#first.resolve()
       this.#sayUp()
@@ -214,7 +219,7 @@ class SharedRedis implements Redis {
 
   #failed(error: unknown): Error {
     if (error instanceof RedisRefused) return error
-    const { message, isRefusal } = readError(error)
+    const { message, isRefusal } = readError(error, this.#hidden)
     if (isRefusal) {
       this.#sayUp()
       return new RedisRefused(message, { cause: error })
@@ -227,7 +232,7 @@ class SharedRedis implements Redis {
   }
 
   #noteTrouble(error: Error): void {
-    this.#trouble = readError(error).message
+    this.#trouble = readError(error, this.#hidden).message
   }
 
   #sayDown(why: string): void {
@@ -247,12 +252,12 @@ class SharedRedis implements Redis {
 }
 
 /** What the client library tells, in words and with what it means. */
-function readError(error: unknown): { message: string; isRefusal: boolean } {
+function readError(error: unknown, hidden: Error | undefined): { message: string; isRefusal: boolean } {
   if (!(error instanceof Error)) return { message: String(error), isRefusal: false }
   const { lastNodeError } = error as { lastNodeError?: Error }
-  if (lastNodeError) return readError(lastNodeError)
+  if (lastNodeError) return readError(lastNodeError, hidden)
   const isReply = error.name === 'ReplyError'
-  return { message: wordsFor(error), isRefusal: isReply && !downReplies.test(error.message) }
+  return { message: wordsFor(error, hidden), isRefusal: isReply && !downReplies.test(error.message) }
 }
 
 function runId(info: string): string {

@@ -18,6 +18,10 @@ export const index = z
         .string()
         .optional()
         .meta({ form: 'text or `file:`', description: "Its password, or the server's." }),
+      sentinelUsername: z.string().optional().meta({
+        form: 'text or `file:`',
+        description: 'Of the user that the Sentinels know, if they have users.',
+      }),
       sentinelPassword: z
         .string()
         .optional()

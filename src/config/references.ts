@@ -8,6 +8,7 @@ import { readFailure, type Sources } from './sources.ts'
 const fileKeys = new Set([
   'username',
   'password',
+  'sentinelUsername',
   'sentinelPassword',
   'secret',
   'token',

@@ -4,7 +4,9 @@ import { openRedis, RedisDown, RedisRefused, type RedisOptions } from '../../src
 import { parseRedisAddress } from '../../src/cluster/redis-address.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { freePort, RedisServer, selfSigned } from '../support/redis.ts'
+import { freePort } from '../support/free-port.ts'
+import { RedisServer } from '../support/redis.ts'
+import { selfSigned } from '../support/redis-security.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
 const silent = createLogger('silent')

@@ -1,8 +1,10 @@
 /** The index in Redis among several processes: what they share, what each has for itself, and what expires. */
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test, vi } from 'vitest'
+import { runCheck } from '../../src/cli/check.ts'
 import { runReindex } from '../../src/cli/reindex.ts'
 import { Catalog } from '../../src/index/catalog.ts'
+import { Members } from '../../src/cluster/members.ts'
 import type { Redis } from '../../src/cluster/redis.ts'
 import { openRedisIndex } from '../../src/index/redis/redis-index.ts'
 import { createMemoryIndex } from '../../src/index/rows/memory.ts'
@@ -13,6 +15,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { openStore } from '../../src/store/store.ts'
 import { digest, everything, keyOf, manifestEntry, referrer, tagged } from '../conformance/index-samples.ts'
 import { RedisServer } from '../support/redis.ts'
+import { userMay } from '../support/redis-security.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { connected } from './redis-scene.ts'
 
@@ -187,7 +190,7 @@ describe('the index in Redis', () => {
 
   test('a user who may do what the documentation says can do everything', async () => {
     await using server = await RedisServer.start()
-    const allowed = '+@read +@write +@scripting +@pubsub +@connection +info +cluster'.split(' ')
+    const allowed = userMay.split(' ')
     await server.command('ACL', 'SETUSER', 'layover', 'on', '>secret', '~test:*', '&test:*', ...allowed)
     await using one = await process(server.url.replace('//', '//layover:secret@'))
     await fill(one)
@@ -198,6 +201,26 @@ describe('the index in Redis', () => {
     await one.redis.publish('news', 'one')
     expect(await heard.promise).toBe('one')
     expect(one.index.up).toBe(true)
+    const memberOf = (advertise: string) =>
+      new Members({ redis: one.redis, advertise, clock: systemClock, log: createLogger('silent') })
+    const [first, second] = [memberOf('http://a.test'), memberOf('http://b.test')]
+    await first.start()
+    await second.start()
+    expect(second.others).toEqual(['http://a.test'])
+    for (const member of [first, second]) await member.stop()
+  })
+
+  test('that a user may do less is told by the check', async () => {
+    await using server = await RedisServer.start()
+    await using folder = await tempDir()
+    const allowed = userMay.split(' ').filter(each => each !== '+time')
+    await server.command('ACL', 'SETUSER', 'layover', 'on', '>secret', '~test:*', '&test:*', ...allowed)
+    const config = folder.join('upstreams.yaml')
+    const index = `{url: ${server.url}, username: layover, password: secret, prefix: "test:"}`
+    await writeFile(config, `index: ${index}\nupstreams: [{registry: docker.io}]\n`)
+    let said = ''
+    expect(await runCheck(config, { write: () => {} }, { write: (text: string) => (said += text) })).toBe(0)
+    expect(said).toContain('cannot be used: its user may not do everything that the how-to on Redis lists')
   })
 
   test('reindex fills it from the records, for whoever comes next', async () => {

@@ -1,8 +1,8 @@
 /** Layover with its index in a real Redis, an image of an upstream and two of its own; and what must hold whatever Redis does. */
 import { expect, vi } from 'vitest'
-import { openRedis, type Redis } from '../../src/cluster/redis.ts'
+import { openRedis, type Redis, type RedisOptions } from '../../src/cluster/redis.ts'
 import { parseRedisAddress } from '../../src/cluster/redis-address.ts'
-import { createLogger } from '../../src/observe/log.ts'
+import { createLogger, type Logger } from '../../src/observe/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { image } from '../fake/content.ts'
 import { pushBundle, pushManifest } from '../http/push-client.ts'
@@ -15,15 +15,28 @@ const healMs = 20_000
 const limits = { memory: 2 }
 
 /** Connected where the URL says, or given up to come later. */
-export async function connected(url: string): Promise<Redis> {
-  const options = { address: parseRedisAddress(url), prefix: 'test:' }
-  return openRedis(options, { log: createLogger('silent'), clock: systemClock })
+export async function connected(
+  url: string,
+  more: Partial<RedisOptions> = {},
+  log = createLogger('silent'),
+): Promise<Redis> {
+  const options = { address: parseRedisAddress(url), prefix: 'test:', ...more }
+  return openRedis(options, { log, clock: systemClock })
 }
 
 export type RedisScene = Awaited<ReturnType<typeof redisScene>>
 
-export async function redisScene(url: string, { isUp = true } = {}) {
-  const redis = await connected(url)
+interface RedisSetting {
+  /** Whether it can be used. */
+  readonly isUp?: boolean
+  /** Besides what stands in the URL. */
+  readonly more?: Partial<RedisOptions>
+  /** Of the connection. */
+  readonly log?: Logger
+}
+
+export async function redisScene(url: string, { isUp = true, more, log }: RedisSetting = {}) {
+  const redis = await connected(url, more, log)
   expect(redis.up).toBe(isUp)
   const address = parseRedisAddress(url)
   const index = { address, prefix: 'test:' }

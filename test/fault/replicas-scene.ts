@@ -5,7 +5,7 @@ import { type StoredBlob, seededBlob } from '../fake/bytes.ts'
 import type { Bundle } from '../fake/content.ts'
 import { startInternet } from '../fake/internet.ts'
 import { Balancer } from '../support/balancer.ts'
-import { startRedis } from '../support/redis-server.ts'
+import { RedisServer } from '../support/redis.ts'
 import { Replicas, type ReplicasOptions } from '../support/replicas.ts'
 import { startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
@@ -31,7 +31,7 @@ export async function startReplicas({
   await using resources = new AsyncDisposableStack()
   const dir = resources.use(await tempDir())
   const net = resources.use(await startInternet())
-  const redis = resources.use(await startRedis(dir.path))
+  const redis = resources.use(await RedisServer.start())
   const s3 = shares === 'redis and s3' ? resources.use(await startS3()) : undefined
   const replicas = resources.use(
     await Replicas.start({

@@ -45,11 +45,11 @@ export const troubles: readonly Trouble[] = [
     begin: ({ network }) => network.toS3?.stall(),
     end: ({ network }) => network.toS3?.pass(),
   }),
-  { name: 'the death of Redis', begin: ({ redis }) => redis.kill(), end: ({ redis }) => redis.start() },
+  { name: 'the death of Redis', begin: ({ redis }) => redis.kill(), end: ({ redis }) => redis.begin() },
   {
     name: 'the sleep of Redis',
-    begin: ({ redis }) => Promise.resolve(redis.sleep()),
-    end: ({ redis }) => Promise.resolve(redis.wake()),
+    begin: ({ redis }) => Promise.resolve(redis.pause()),
+    end: ({ redis }) => Promise.resolve(redis.resume()),
   },
   {
     name: 'the death of the S3 server',

@@ -2,18 +2,16 @@
 import { openRedis, type Redis } from '../../../src/cluster/redis.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { type Backend, startRedis } from '../../support/redis-server.ts'
-import { tempDir } from '../../support/temp-dir.ts'
+import { RedisServer } from '../../support/redis.ts'
 
 export interface RedisScene extends AsyncDisposable {
-  readonly server: Backend
+  readonly server: RedisServer
   connect(): Promise<Redis>
 }
 
 export async function startScene(): Promise<RedisScene> {
   await using resources = new AsyncDisposableStack()
-  const dir = resources.use(await tempDir())
-  const server = resources.use(await startRedis(dir.path))
+  const server = resources.use(await RedisServer.start())
   const owned = resources.move()
   return {
     server,

@@ -13,9 +13,9 @@ const patience = { timeout: 20_000 }
 /** Has the replica answer the tag so often that it keeps it, and holds the way to the owner then. */
 async function heldWhenKept(at: Replicas, manifest: StoredManifest): Promise<void> {
   await vi.waitFor(async () => {
-    at.proxy.resume()
+    await at.toOwner.pass()
     for (let times = 0; times < 3; times += 1) expect(await at.tag(1, 'v1')).toBe(manifest.digest)
-    at.proxy.pause()
+    at.toOwner.stall()
     const both = [at.tag(1, 'v1'), at.tag(1, 'other')]
     expect(await Promise.race([...both, at.tag(0, 'none')])).toBe(manifest.digest)
   }, patience)
@@ -49,7 +49,7 @@ describe('a replica that does not own a name', () => {
       expect((await at.put(0, second, 'v1')).status).toBe(201)
       const late = at.tag(1, 'v1')
       expect(await Promise.race([late, at.tag(0, 'v1')])).toBe(second.digest)
-      at.proxy.resume()
+      await at.toOwner.pass()
       expect(await late).toBe(second.digest)
     },
   )
@@ -83,18 +83,18 @@ describe('what clients see of a tag', () => {
       await vi.waitFor(() => expect(history.operations.length).toBeGreaterThan(before + count), patience)
     }
     await more(200)
-    at.proxy.cut()
+    at.toOwner.cut()
     await more(150)
-    at.proxy.pause()
+    at.toOwner.stall()
     await more(4)
-    at.proxy.resume()
+    await at.toOwner.pass()
     await more(150)
     await at.all[0]?.restart()
     await more(150)
     await at.all[1]?.restart()
-    at.proxy.cut({ refusing: true })
+    await at.toOwner.refuse()
     await more(4)
-    at.proxy.cut()
+    await at.toOwner.pass()
     await more(150)
     ending.abort()
     expect(await running).toBeGreaterThan(500)

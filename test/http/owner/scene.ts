@@ -5,7 +5,7 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import type { StoredManifest } from '../../fake/content.ts'
 import { freePort } from '../../support/free-port.ts'
 import { startTestLayover, type TestLayover } from '../../support/layover.ts'
-import { startPausingProxy } from '../../support/pausing-proxy.ts'
+import { NetworkLink } from '../../support/network-link.ts'
 import { type Sending, send } from '../push/scene.ts'
 import type { Answered } from '../scene.ts'
 
@@ -26,17 +26,17 @@ export type Replicas = Awaited<ReturnType<typeof startReplicas>>
 export async function startReplicas(count: number, { each, ...setting }: Setting = {}) {
   const ports: number[] = []
   while (ports.length < count) ports.push(await freePort())
-  const proxy = await startPausingProxy(ports[0] ?? 0)
+  const toOwner = await NetworkLink.start(ports[0] ?? 0)
   const start = (nth: number): Promise<TestLayover> =>
     startTestLayover({
       upstreams: [],
       ...setting,
       listen: [{ host: '127.0.0.1', port: ports[nth] ?? 0, role: 'registry', tls: undefined }],
       replica: {
-        advertise: addressOf(nth === 0 ? proxy.port : ports[nth]),
+        advertise: addressOf(nth === 0 ? toOwner.port : ports[nth]),
         secret,
         ca: undefined,
-        owner: addressOf(proxy.port),
+        owner: addressOf(toOwner.port),
         ...each?.(nth, ports),
       },
       clock: systemClock,
@@ -48,7 +48,7 @@ export async function startReplicas(count: number, { each, ...setting }: Setting
     all,
     ports,
     /** The way of the others to the owner. */
-    proxy,
+    toOwner,
     url: (nth: number) => addressOf(ports[nth]),
     ask: (nth: number, path: string, sending?: Sending) => send(at.url(nth), path, sending),
     push: (nth: number, body: Buffer, repository = name) =>
@@ -68,7 +68,7 @@ export async function startReplicas(count: number, { each, ...setting }: Setting
     told: (nth: number, msg: string) => all[nth]?.lines.filter(line => line.msg === msg) ?? [],
     async [Symbol.asyncDispose]() {
       for (const one of all.toReversed()) await one[Symbol.asyncDispose]()
-      await proxy[Symbol.asyncDispose]()
+      await toOwner[Symbol.asyncDispose]()
     },
   }
   return at

@@ -9,9 +9,8 @@ import { caCertificate, serverCertificate } from '../../fake/certificates.ts'
 import { type Internet, startInternet } from '../../fake/internet.ts'
 import { freePort } from '../../support/free-port.ts'
 import { startTestLayover, type TestLayover } from '../../support/layover.ts'
-import { type Backend, startRedis } from '../../support/redis-server.ts'
+import { RedisServer } from '../../support/redis.ts'
 import type { S3Service } from '../../support/s3.ts'
-import { tempDir } from '../../support/temp-dir.ts'
 import { plain } from '../scene.ts'
 
 export const secret = 'replicas of a test know each other by this'
@@ -30,7 +29,7 @@ export interface ReplicasSetting {
 
 export interface Replicas extends AsyncDisposable {
   readonly net: Internet
-  readonly redis: Backend
+  readonly redis: RedisServer
   readonly all: readonly Replica[]
   at(place: number): Replica
   /** Bytes of the blob that upstream sent. */
@@ -48,8 +47,7 @@ export interface Replica {
 export async function startReplicas(setting: ReplicasSetting = {}): Promise<Replicas> {
   const { count = 3 } = setting
   await using resources = new AsyncDisposableStack()
-  const dir = resources.use(await tempDir())
-  const redis = resources.use(await startRedis(dir.path))
+  const redis = resources.use(await RedisServer.start())
   const net = resources.use(await startInternet({ clock: systemClock }))
   const all: Replica[] = []
   for (let place = 0; place < count; place += 1)

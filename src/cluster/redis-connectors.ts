@@ -1,0 +1,58 @@
+/** Connections that the client library opens for itself, to learn where Redis is: it keeps their errors back, or prints them. */
+import { connect as connectSocket } from 'node:net'
+import { nextTick } from 'node:process'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { AbstractConnector, type Redis as Client, SentinelConnector } from 'ioredis'
+
+/** Told of what the library says no more of than that a connection is closed. */
+export type Hidden = (error: Error) => void
+
+interface PlaceOptions {
+  readonly host: string
+  readonly port: number
+  readonly tls?: ConnectionOptions
+  readonly disconnectTimeout: number
+}
+
+/** For the servers of a Cluster: those that are asked who has which slots are connections that nobody can listen to. */
+export function connectorOf(hidden: Hidden) {
+  return class extends AbstractConnector {
+    readonly #options: PlaceOptions
+
+    constructor(options: unknown) {
+      super((options as PlaceOptions).disconnectTimeout)
+      this.#options = options as PlaceOptions
+    }
+
+    /** The library begins to listen a moment after it has the connection: it is made as late as it makes its own. */
+    override async connect() {
+      this.connecting = true
+      await new Promise<void>(resolve => nextTick(resolve))
+      if (!this.connecting) throw new Error('Connection is closed.')
+      const { host, port, tls } = this.#options
+      this.stream = tls ? connectTls({ host, port, ...tls }) : connectSocket({ host, port })
+      this.stream.once('error', error => {
+        this.firstError = error
+        hidden(error)
+      })
+      return this.stream
+    }
+  }
+}
+
+/** What the library has for itself, and tests hold it to. */
+interface SentinelClients {
+  connectToSentinel(...args: readonly unknown[]): Client
+}
+
+/** For a master that Sentinels name: the errors of connections to them are heard, instead of printed. */
+export function sentinelConnectorOf(hidden: Hidden) {
+  return class extends SentinelConnector {
+    constructor(options: unknown) {
+      super(options as ConstructorParameters<typeof SentinelConnector>[0])
+      const library = this as unknown as SentinelClients
+      const connect = library.connectToSentinel.bind(this)
+      library.connectToSentinel = (...args) => connect(...args).on('error', hidden)
+    }
+  }
+}
