@@ -43,7 +43,7 @@ async function inMany(): Promise<IndexPlace> {
   })
 }
 
-/** Nothing of local repositories outlives the process; the rest is tried in test/fault/redis-index.test.ts. */
+/** Nothing of local repositories outlives the process; the rest is tried in test/fault/redis/index.test.ts. */
 function placeAt(url = '', crash: () => Promise<void>): IndexPlace {
   const opened: Redis[] = []
   places += 1

@@ -9,8 +9,8 @@ import { startInternet } from '../fake/internet.ts'
 import { ask, plain } from '../http/scene.ts'
 import { startTestLayover, type UpstreamSetting } from '../support/layover.ts'
 import type { LocalSetting } from '../support/local.ts'
-import { imageType } from './push-crash-scene.ts'
-import { type Sending, send } from './push-crash-send.ts'
+import { imageType } from './push/crash-scene.ts'
+import { type Sending, send } from './push/crash-send.ts'
 
 export const hour = 3_600_000
 export const day = 24 * hour

@@ -11,7 +11,7 @@ import { pushBlob, pushBundle } from '../http/push-client.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { download, expectHonest, expectWhole } from './download.ts'
 import { LayoverProcess } from './process.ts'
-import { send } from './push-crash-send.ts'
+import { send } from './push/crash-send.ts'
 import { miB, repository } from './scene.ts'
 
 const local = 'local/app'

@@ -10,7 +10,7 @@ import { pushBundle } from '../http/push-client.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { download, expectWhole, openDownload } from './download.ts'
 import { LayoverProcess } from './process.ts'
-import { send } from './push-crash-send.ts'
+import { send } from './push/crash-send.ts'
 import { auditStore, miB, repository } from './scene.ts'
 
 const local = 'local/app'

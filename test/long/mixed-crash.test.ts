@@ -1,7 +1,7 @@
 /** Many more random moments of being killed under mixed load than the short test has. */
 import { expect, test } from 'vitest'
 import { seededRandom } from '../fault/crashes.ts'
-import { mixedCrashRounds, type Summary } from '../fault/mixed-crash-rounds.ts'
+import { mixedCrashRounds, type Summary } from '../fault/mixed-crash/rounds.ts'
 
 const seed = Number(process.env.LAYOVER_SEED ?? Date.now() % 2 ** 31)
 const rounds = Number(process.env.LAYOVER_ROUNDS ?? 30)

@@ -1,8 +1,8 @@
 /** The models of uploads and of repositories, for many random histories. */
 import fc from 'fast-check'
 import { test } from 'vitest'
-import { expectRepositoryModel, repositoryHistory } from '../fault/repository-model.ts'
-import { expectUploadModel, uploadHistory } from '../fault/upload-model.ts'
+import { expectRepositoryModel, repositoryHistory } from '../fault/push/repository-model.ts'
+import { expectUploadModel, uploadHistory } from '../fault/push/upload-model.ts'
 
 const seed = Number(process.env.LAYOVER_SEED ?? Date.now() % 2 ** 31)
 const numRuns = Number(process.env.LAYOVER_RUNS ?? 2_000)
