@@ -19,8 +19,8 @@ export async function openShared(
   assertOwner = () => {},
 ): Promise<SharedOptions | undefined> {
   if (!store.s3) return undefined
-  const { cached, patienceMs, ...options } = store.s3
-  return { objects: await openBucket(options), keepsCached: cached, patienceMs, assertOwner }
+  const { cached, linkedFrom, patienceMs, ...options } = store.s3
+  return { objects: await openBucket(options), keepsCached: cached, linkedFrom, patienceMs, assertOwner }
 }
 
 /** @throws BackupFailed: a backup knows the disk alone */

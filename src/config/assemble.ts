@@ -86,7 +86,14 @@ function bucketOf({ accessKeyId, secretAccessKey, timeouts, ...entry }: S3Entry)
     connections: entry.connections,
     cached: entry.cached,
     patienceMs: timeouts.pull,
+    ...linksOf(entry),
   }
+}
+
+function linksOf({ redirect }: Pick<S3Entry, 'redirect'>): Pick<S3Config, 'links' | 'linkedFrom'> {
+  if (!redirect) return {}
+  const { from, valid, endpoint } = redirect
+  return { linkedFrom: from, links: { endpoint, validMs: valid } }
 }
 
 interface Context {

@@ -52,6 +52,8 @@ export interface Config {
 export interface S3Config extends S3Options {
   /** What was fetched from upstreams goes there too. */
   readonly cached: boolean
+  /** Clients read what has at least so many bytes from the bucket themselves; undefined: nothing. */
+  readonly linkedFrom?: number | undefined
   /** Who can do without the bucket waits no longer for what it has. */
   readonly patienceMs: number
 }

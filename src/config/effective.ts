@@ -162,19 +162,30 @@ function connection(options: UpstreamOptions): object {
 }
 
 function effectiveBucket(config: S3Config): unknown {
-  const { credentials, ca, timeouts, endpoint, prefix, patienceMs, ...bucket } = config
+  const { credentials, ca, timeouts, endpoint, prefix, patienceMs, links, linkedFrom, ...bucket } = config
   return {
     ...bucket,
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(prefix === '' ? {} : { prefix }),
     ...(credentials ? { accessKeyId: credentials.accessKeyId, secretAccessKey: redacted } : {}),
     ...(ca === undefined ? {} : { ca: countCertificates(ca) }),
+    redirect: effectiveLinks({ links, linkedFrom }),
     timeouts: {
       connect: formatDuration(timeouts.connectMs),
       request: formatDuration(timeouts.requestMs),
       pull: formatDuration(patienceMs),
       idle: formatDuration(timeouts.idleMs),
     },
+  }
+}
+
+function effectiveLinks({ links, linkedFrom }: Pick<S3Config, 'links' | 'linkedFrom'>): unknown {
+  if (!links || linkedFrom === undefined) return false
+  const { endpoint, validMs } = links
+  return {
+    from: formatSize(linkedFrom),
+    valid: formatDuration(validMs),
+    ...(endpoint === undefined ? {} : { endpoint }),
   }
 }
 

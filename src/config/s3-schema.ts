@@ -2,7 +2,10 @@
 import { z } from 'zod'
 import { FormInvalid, parseRegistryUrl } from './address-forms.ts'
 import { parseCertificates } from './name-forms.ts'
-import { count, flag, text, timer } from './values.ts'
+import { parseDuration } from './quantity.ts'
+import { amount, count, flag, size, text, timer } from './values.ts'
+
+const minuteMs = 60_000
 
 const timeouts = z.strictObject({
   connect: timer().prefault('2s').meta({ description: 'For a connection to be made.' }),
@@ -14,6 +17,30 @@ const timeouts = z.strictObject({
   }),
   idle: timer().prefault('30s').meta({ description: 'How long a transfer may bring nothing.' }),
 })
+
+const redirect = z
+  .preprocess(
+    fromFlag,
+    z
+      .strictObject({
+        from: size().prefault('1MiB').meta({ description: 'Smaller blobs are given from here.' }),
+        valid: amount('duration', parseValid).prefault('15m').meta({
+          description:
+            'How long the address may be used, from 1m to 1d. It ends sooner where the credentials of the AWS chain do.',
+        }),
+        endpoint: text('URL', parseRegistryUrl)
+          .optional()
+          .meta({ fallback: '`store.s3.endpoint`', description: 'Where clients reach the service.' }),
+      })
+      .optional(),
+  )
+  .optional()
+  .meta({
+    form: '`true`, `false` or keys',
+    fallback: '`false`',
+    description:
+      'Clients are sent to the bucket, with an address that holds for a while, for blobs that lie there and not on the disk. See [S3](../how-to/s3.md).',
+  })
 
 export const s3 = z
   .strictObject({
@@ -44,6 +71,7 @@ export const s3 = z
       description:
         'What was fetched from upstreams is put into the bucket too, for other replicas and for a disk that is new. What was pushed always is.',
     }),
+    redirect,
     connections: count(10_000).default(128).meta({ description: 'Connections at once.' }),
     timeouts: timeouts.prefault({}),
   })
@@ -59,6 +87,18 @@ export type S3Entry = z.output<typeof s3>
 function parseBucket(given: string): string {
   if (/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(given)) return given
   throw new FormInvalid('the name of a bucket: 3 to 63 lower-case letters, digits and . _ -')
+}
+
+/** `true` stands for the defaults. */
+function fromFlag(given: unknown): unknown {
+  if (given === false) return undefined
+  return given === true ? {} : given
+}
+
+function parseValid(given: string): number {
+  const validMs = parseDuration(given)
+  if (validMs !== undefined && validMs >= minuteMs && validMs <= 1440 * minuteMs) return validMs
+  throw new FormInvalid('a duration such as 15m or 1h, from 1m to 1d')
 }
 
 function parseWord(given: string): string {

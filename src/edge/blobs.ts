@@ -9,13 +9,17 @@ import {
   type RangeSpec,
   resolveRange,
 } from '../oci/range.ts'
-import type { BlobAnswer, BlobHead } from '../pull/blobs.ts'
+import type { BlobAnswer, BlobHead, LinkedBlob } from '../pull/blobs.ts'
 import { type Answer, contentLength, type Headers, noContent } from './answer.ts'
 import { type ContentCall, upstreamOf } from './call.ts'
 import { entityTag, notModified, rangeApplies } from './conditional.ts'
 import { isHead } from './exchange.ts'
 import { multipart } from './multipart.ts'
+import { bytesHeader } from './replica-origin.ts'
 import { wantedBlob } from './wanted.ts'
+
+/** Fewer bytes cost the owner of local names less than another request would cost the replica that asks. */
+const leastFetched = 1024 * 1024
 
 /** @param wholeBytes so large a blob is read at once */
 export async function answerBlob(call: ContentCall, text: string, wholeBytes: number): Promise<Answer> {
@@ -41,21 +45,67 @@ async function findHead(call: ContentCall, digest: Digest): Promise<BlobHead> {
   return held ?? pull.blobs.head(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest)
 }
 
+/**
+ * For a replica that gets large blobs by itself: leave to do so, in place of the bytes. Undefined: they go with the answer.
+ */
+export async function leaveForBytes(call: ContentCall, text: string): Promise<Answer | undefined> {
+  const { exchange, resolved, pull } = call
+  if (!exchange.fetchesBytes || !resolved.local || isHead(exchange)) return undefined
+  const digest = wantedBlob(text)
+  if (notModified(exchange.request.headers['if-none-match'], digest)) return undefined
+  const held = await pull.local.blobHead(resolved.local, digest)
+  if (held?.size === undefined || held.size < leastFetched) return undefined
+  return { status: 200, headers: { [bytesHeader]: String(held.size) }, content: noContent }
+}
+
+/** By leave of the owner of local names: the repository holds the blob, which has so many bytes. */
+export async function answerLeft(call: ContentCall, text: string, size: number): Promise<Answer> {
+  const { resolved, pull } = call
+  const digest = wantedBlob(text)
+  const specs = rangesFor(call, digest)
+  if (!resolved.local) throw new Error('only bytes of local names are left to other replicas')
+  return answerFound(
+    call,
+    { digest, specs },
+    await pull.local.bytes(resolved.local, digest, { size, ranges: specs }),
+  )
+}
+
 async function answerGet(call: ContentCall, digest: Digest, wholeBytes: number): Promise<Answer> {
-  const { facts, request } = call.exchange
-  const { 'if-range': ifRange, range } = request.headers
-  const specs = rangeApplies(ifRange?.toString(), digest) ? parseRange(range) : undefined
-  if (specs && specs.length > maxRanges) throw badRange(`more than ${maxRanges} ranges in one request`)
+  const specs = rangesFor(call, digest)
   const found = await find(call, digest, specs)
-  facts.provenance = found.provenance
-  if (found.kind === 'relay') return relayAnswer(found, digest)
+  const answer = answerFound(call, { digest, specs }, found)
+  if (found.kind !== 'bytes' || found.provenance.outcome !== 'hit') return answer
   try {
-    const answer = bytesAnswer(found, digest, specs)
-    return found.provenance.outcome === 'hit' ? await atOnce(answer, wholeBytes) : answer
+    return await atOnce(answer, wholeBytes)
   } catch (error) {
     found.bytes.close()
     throw error
   }
+}
+
+function rangesFor({ exchange }: ContentCall, digest: Digest): readonly RangeSpec[] | undefined {
+  const { 'if-range': ifRange, range } = exchange.request.headers
+  const specs = rangeApplies(ifRange?.toString(), digest) ? parseRange(range) : undefined
+  if (specs && specs.length > maxRanges) throw badRange(`more than ${maxRanges} ranges in one request`)
+  return specs
+}
+
+function answerFound({ exchange }: ContentCall, { digest, specs }: Wanted, found: BlobAnswer): Answer {
+  exchange.facts.provenance = found.provenance
+  if (found.kind === 'link') return linkAnswer(found, digest)
+  if (found.kind === 'relay') return relayAnswer(found, digest)
+  try {
+    return bytesAnswer(found, digest, specs)
+  } catch (error) {
+    found.bytes.close()
+    throw error
+  }
+}
+
+interface Wanted {
+  readonly digest: Digest
+  readonly specs: readonly RangeSpec[] | undefined
 }
 
 async function find(
@@ -64,7 +114,7 @@ async function find(
   specs: readonly RangeSpec[] | undefined,
 ): Promise<BlobAnswer> {
   const { resolved, pull } = call
-  const held = resolved.local && (await pull.local.blob(resolved.local, digest))
+  const held = resolved.local && (await pull.local.blob(resolved.local, digest, specs))
   return held ?? pull.blobs.get(upstreamOf(call, 'BLOB_UNKNOWN', `blob ${digest}`), digest, specs)
 }
 
@@ -93,6 +143,12 @@ function copyInto(buffer: Buffer, at: number, chunks: readonly Buffer[]): number
     copied += chunk.length
   }
   return copied
+}
+
+/** For this client and a while: nobody in between may keep it. The range that it asked for it asks for again there. */
+function linkAnswer({ url }: LinkedBlob, digest: Digest): Answer {
+  const headers = { location: url, 'docker-content-digest': digest, 'cache-control': 'no-store' }
+  return { status: 307, headers, content: noContent }
 }
 
 function relayAnswer({ relay, range, size }: BlobAnswer & { kind: 'relay' }, digest: Digest): Answer {

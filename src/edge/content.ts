@@ -1,7 +1,7 @@
 /** Reads of manifests and blobs: what will be answered the same way for some time goes the short way from then on. */
 import { keysOf } from '../resolve/resolve.ts'
 import type { Answer } from './answer.ts'
-import { answerBlob } from './blobs.ts'
+import { answerBlob, leaveForBytes } from './blobs.ts'
 import type { ContentCall } from './call.ts'
 import type { HotPath } from './hot-path.ts'
 import { answerManifest } from './manifests.ts'
@@ -16,6 +16,8 @@ export async function answerContent(
 ): Promise<Answer> {
   const recalled = hotPath.recall(call.exchange)
   if (recalled) return recalled
+  const leave = operation.kind === 'blob' && (await leaveForBytes(call, operation.digest))
+  if (leave) return leave
   const begun = hotPath.begin(call.exchange)
   const answer = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)

@@ -16,6 +16,8 @@ export interface Exchange {
   readonly inward: boolean
   /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
   readonly fromReplica: boolean
+  /** The replica that passed it on gets large blobs by itself, once it is told that it may (replica-bytes.ts). */
+  readonly fetchesBytes: boolean
   /** Path of the `publicUrl` of the replica that the client asked; undefined: ours. */
   readonly publicPath: string | undefined
   /** As the client sent it, without the query and still encoded. */
@@ -63,6 +65,7 @@ export function openExchange(
     client: request.socket.remoteAddress,
     inward: false,
     fromReplica: false,
+    fetchesBytes: false,
     publicPath: undefined,
     path: mark < 0 ? url : url.slice(0, mark),
     query: mark < 0 ? noQuery : new URLSearchParams(url.slice(mark + 1)),

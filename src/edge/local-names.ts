@@ -8,7 +8,7 @@ import { type Answer, discard } from './answer.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import type { HotPath } from './hot-path.ts'
 import { NotTaken, type OwnerForward } from './owner-forward.ts'
-import { notOwnerHeader } from './replica-origin.ts'
+import { bytesHeader, notOwnerHeader } from './replica-origin.ts'
 import { gathered } from './warm.ts'
 
 export interface LocalNamesDeps {
@@ -28,6 +28,8 @@ export interface LocalAsk {
   readonly here: (under: Standing | undefined) => Promise<Answer>
   /** What has to stay as it is for the answer to be given again; undefined: it is not kept. */
   readonly keys?: readonly RepositoryKey[] | undefined
+  /** Answers with bytes that the owner left to this replica, so many; undefined: it cannot get them. */
+  readonly left?: ((size: number) => Promise<Answer>) | undefined
 }
 
 export interface LocalNames {
@@ -97,7 +99,7 @@ export class SharedLocalNames implements LocalNames {
     throw termOver()
   }
 
-  async #there(exchange: Exchange, { keys }: LocalAsk, url: string): Promise<Answer | undefined> {
+  async #there(exchange: Exchange, { keys, left }: LocalAsk, url: string): Promise<Answer | undefined> {
     const { forward, hotPath, lease, publicPath, ownership } = this.#deps
     const given = lease()
     given?.use()
@@ -105,7 +107,15 @@ export class SharedLocalNames implements LocalNames {
     const over = new AbortController()
     try {
       const gone = this.#leaves(ownership, url, over.signal)
-      const answer = await forward.answer({ ...exchange, publicPath: publicPath() }, url, gone)
+      const ask = (fetchesBytes: boolean) =>
+        forward.answer({ ...exchange, publicPath: publicPath(), fetchesBytes }, url, gone)
+      const answer = await ask(left !== undefined)
+      const size = answer.headers[bytesHeader]
+      if (size !== undefined) {
+        discard(answer.content)
+        // Where they are not to be had here after all, they come through the owner.
+        return left ? await left(Number(size)).catch(() => ask(false)) : undefined
+      }
       if (!keys || !given || begun.target === undefined) return answer
       const whole = await gathered(answer, hotPath.worthBytes(exchange, begun))
       hotPath.keep(exchange, whole, { ...begun, keys, under: given })

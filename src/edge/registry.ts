@@ -12,6 +12,7 @@ import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
+import { answerLeft } from './blobs.ts'
 import { assertFramed } from './body.ts'
 import type { Call } from './call.ts'
 import { answerContent } from './content.ts'
@@ -72,7 +73,12 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
-  return deps.localNames.answer(exchange, { here, keys: isContent ? keysOf(resolved) : undefined })
+  const keys = isContent ? keysOf(resolved) : undefined
+  const { pull } = deps
+  if (operation.kind !== 'blob' || exchange.request.method !== 'GET' || !pull.local.fetchesBytes)
+    return deps.localNames.answer(exchange, { here, keys })
+  const left = (size: number) => answerLeft({ exchange, resolved, pull }, operation.digest, size)
+  return deps.localNames.answer(exchange, { here, keys, left })
 }
 
 interface Named {

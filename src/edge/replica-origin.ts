@@ -9,7 +9,10 @@ export const replicaOriginHeader = 'replica-origin'
 /** Of an answer: not the owner of local names; nothing of the request has been carried out. */
 export const notOwnerHeader = 'replica-not-owner'
 
-type Origin = Pick<Exchange, 'client' | 'role' | 'requestId' | 'publicPath'> & {
+/** Of an answer without its bytes: how many the blob has, which the replica that asked may give its client. */
+export const bytesHeader = 'replica-bytes'
+
+type Origin = Pick<Exchange, 'client' | 'role' | 'requestId' | 'publicPath' | 'fetchesBytes'> & {
   readonly httpVersion: string
 }
 
@@ -20,9 +23,9 @@ export function isReplicas(name: string): boolean {
 
 /** Names and values in turns. @param to where the other replica advertises itself */
 export function originHeaders(exchange: Exchange, to: string, signatures: Signatures): string[] {
-  const { client, role, requestId, publicPath, request } = exchange
+  const { client, role, requestId, publicPath, fetchesBytes, request } = exchange
   const { method = 'GET', url: path = '/', httpVersion } = request
-  const origin: Origin = { client, role, requestId, publicPath, httpVersion }
+  const origin: Origin = { client, role, requestId, publicPath, fetchesBytes, httpVersion }
   const speaksFor = write(origin)
   const signature = signatures.sign(to, { method, path, speaksFor })
   return [replicaOriginHeader, speaksFor, signatureHeader, signature]

@@ -8,8 +8,9 @@ import type { PullDeps } from './deps.ts'
 import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { type Forwarded, Forwards } from './forwards.ts'
+import { Links } from './links.ts'
 import { Mended } from './mended.ts'
-import { bypassed, collapsed, hit, missed, type Provenance, revalidated } from './provenance.ts'
+import { bypassed, collapsed, hit, linked, missed, type Provenance, revalidated } from './provenance.ts'
 import { sharedFirst } from './shared-source.ts'
 import { disagree, isSound } from './sound.ts'
 import { type Source, upstreamSource } from './source.ts'
@@ -24,7 +25,15 @@ export type BlobAnswer =
       readonly bytes: Bytes
       readonly provenance: Provenance
     }
+  | LinkedBlob
   | (Forwarded & { readonly kind: 'relay'; readonly size: number; readonly provenance: Provenance })
+
+/** To be read from the object store, by the client itself. */
+export interface LinkedBlob {
+  readonly kind: 'link'
+  readonly url: string
+  readonly provenance: Provenance
+}
 
 export interface BlobHead {
   /** Undefined where upstream does not say. */
@@ -38,12 +47,14 @@ export class Blobs {
   readonly #flights: Flights
   readonly #visibility: Visibility
   readonly #forwards: Forwards
+  readonly #links: Links
 
   constructor(deps: PullDeps, flights: Flights) {
     this.#deps = deps
     this.#flights = flights
     this.#visibility = new Visibility(deps)
     this.#forwards = new Forwards(deps, flights, target => this.#source(target))
+    this.#links = new Links(deps.store, flights)
   }
 
   async head(target: Target, digest: Digest): Promise<BlobHead> {
@@ -69,7 +80,21 @@ export class Blobs {
     })
     if (stored && provenance) return this.#fromStore(target, digest, stored, provenance)
     stored?.file.release()
-    return this.#absent(target, digest, { link, ranges })
+    const there = await this.#linked(target, digest, { link, ranges })
+    return there ?? this.#absent(target, digest, { link, ranges })
+  }
+
+  /** Only for who would be given the bytes. */
+  async #linked(target: Target, digest: Digest, { link, ranges }: Missing): Promise<LinkedBlob | undefined> {
+    const found = await this.#links.find('cached', digest, { ranges, size: link?.size })
+    if (!found) return undefined
+    if (!link) {
+      this.#visibility.assertNotAbsent(target, digest)
+      const confirmed = await this.#visibility.confirm(target, digest)
+      if (disagree(confirmed, found)) return undefined
+    }
+    const provenance: Provenance = link ? linked : { ...linked, ...revalidated }
+    return { kind: 'link', url: found.url, provenance }
   }
 
   /** What is known of the blob in this repository; with a provenance if the stored bytes may be given. */

@@ -50,6 +50,7 @@ class Fill {
   readonly #expectedSize: number | undefined
   readonly #nearer: Nearer | undefined
   #isKept = false
+  #isBorrowed = false
 
   constructor(deps: PullDeps, { flight, partial, expectedSize }: Filling) {
     this.#deps = deps
@@ -80,7 +81,8 @@ class Fill {
     this.#flight.advance(partial.written, [])
     for (let attempt = 0, fruitless = 0; ; attempt += 1) {
       const source = this.#flight.source()
-      if (await this.#borrow(source, hash)) return source
+      this.#isBorrowed = await this.#borrow(source, hash)
+      if (this.#isBorrowed) return source
       if (this.#flight.source() !== source) continue
       const before = partial.written
       try {
@@ -182,7 +184,11 @@ class Fill {
     try {
       await this.#deps.store.commit(this.#partial)
       this.#isKept = true
-      await source.served(digest, this.#partial.written, this.#flight.isAnonymous)
+      await source.served(digest, {
+        size: this.#partial.written,
+        anonymous: this.#flight.isAnonymous,
+        isBorrowed: this.#isBorrowed,
+      })
     } catch (error) {
       this.#deps.log.error({ digest, err: error }, 'a fetched blob could not be stored')
     }

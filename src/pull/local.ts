@@ -7,11 +7,13 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { Tag } from '../oci/name.ts'
+import type { RangeSpec } from '../oci/range.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ReadableContents, StoredBlob } from '../store/contents.ts'
 import type { Bytes } from '../stream/bytes.ts'
 import { isAbsent } from '../upstream/upstream-error.ts'
-import type { BlobAnswer, BlobHead } from './blobs.ts'
+import type { BlobAnswer, BlobHead, LinkedBlob } from './blobs.ts'
+import type { LinkAsk } from './links.ts'
 import type { ManifestAnswer } from './manifests.ts'
 import { hit, type Provenance } from './provenance.ts'
 import { disagree } from './sound.ts'
@@ -29,14 +31,26 @@ export interface LocalDeps {
 }
 
 export interface Elsewhere {
+  /** It has not just failed. */
+  readonly isUp: boolean
   /** Resolves when the size is known. Rejects with an UpstreamError, `absent` when they are not there either. */
   follow(
     local: Local,
     digest: Digest,
     expectedSize: number | undefined,
   ): Promise<BlobAnswer & { kind: 'bytes' }>
+  /** Undefined: the bytes are to be given from here. */
+  link(digest: Digest, ask: LinkAsk): Promise<LinkedBlob | undefined>
   /** What the disk has of it is damaged. */
   drop(digest: Digest): Promise<void>
+}
+
+export type HeldBlob = LinkedBlob | (BlobAnswer & { kind: 'bytes' })
+
+interface Lacking {
+  readonly entry: BlobEntry
+  readonly ranges: readonly RangeSpec[] | undefined
+  readonly isDamaged: boolean
 }
 
 /** A tag that moves as fast as it is read is not followed for ever. */
@@ -72,31 +86,57 @@ export class LocalPull {
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 
-  async blob(local: Local, digest: Digest): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+  /** Whether bytes can be had here of which only another replica knows that a repository holds them. */
+  get fetchesBytes(): boolean {
+    return this.#deps.elsewhere?.isUp ?? false
+  }
+
+  /**
+   * The bytes of a blob that the repository is known to hold.
+   *
+   * @throws RegistryError UNKNOWN (500); rejects with an UpstreamError
+   */
+  async bytes(local: Local, digest: Digest, { size, ranges }: Left): Promise<HeldBlob> {
+    const found = await this.#bytes(local, digest, { entry: { size, isPublic: false }, ranges })
+    if ('kind' in found) return found
+    throw this.#damaged(local, digest, { expected: size, found: found.size })
+  }
+
+  /** @param ranges as asked; they only decide whether the client may be sent elsewhere */
+  async blob(local: Local, digest: Digest, ranges?: readonly RangeSpec[]): Promise<HeldBlob | undefined> {
     const entry = await this.#deps.holdings.blob(localKey(local), digest)
     if (!entry) return undefined
+    const found = await this.#bytes(local, digest, { entry, ranges })
+    if ('kind' in found) return found
+    if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
+    throw this.#damaged(local, digest, { expected: entry.size, found: found.size })
+  }
+
+  /** Or the size of what is here in their place. */
+  async #bytes(
+    local: Local,
+    digest: Digest,
+    { entry, ranges }: Omit<Lacking, 'isDamaged'>,
+  ): Promise<HeldBlob | { size: number | undefined }> {
     const stored = await this.#deps.store.pushed.open(digest)
-    if (!stored || disagree(entry, stored)) {
-      stored?.file.release()
-      const followed = await this.#follow(local, digest, { entry, isDamaged: stored !== undefined })
-      if (followed) return followed
-      if (!(await this.#deps.holdings.blob(localKey(local), digest))) return undefined // deleted meanwhile
-      throw this.#damaged(local, digest, { expected: entry.size, found: stored?.size })
-    }
-    return fromStore(stored, hit)
+    if (stored && !disagree(entry, stored)) return fromStore(stored, hit)
+    stored?.file.release()
+    const followed = await this.#follow(local, digest, { entry, ranges, isDamaged: stored !== undefined })
+    return followed ?? { size: stored?.size }
   }
 
   /** Undefined where nobody else has it. */
   async #follow(
     local: Local,
     digest: Digest,
-    { entry, isDamaged }: { entry: BlobEntry; isDamaged: boolean },
-  ): Promise<(BlobAnswer & { kind: 'bytes' }) | undefined> {
+    { entry, ranges, isDamaged }: Lacking,
+  ): Promise<HeldBlob | undefined> {
     const { elsewhere } = this.#deps
     if (!elsewhere) return undefined
     if (isDamaged) await elsewhere.drop(digest)
     try {
-      return await elsewhere.follow(local, digest, entry.size)
+      const there = await elsewhere.link(digest, { ranges, size: entry.size })
+      return there ?? (await elsewhere.follow(local, digest, entry.size))
     } catch (error) {
       if (isAbsent(error)) return undefined
       throw error
@@ -164,6 +204,13 @@ export class LocalPull {
     this.#report(local, digest, sizes)
     return new RegistryError('UNKNOWN', `the bytes of ${digest} are missing or damaged here: push them again`)
   }
+}
+
+/** What the owner of local names says of a blob. */
+interface Left {
+  readonly size: number
+  /** As asked. */
+  readonly ranges: readonly RangeSpec[] | undefined
 }
 
 interface Found {

@@ -17,5 +17,7 @@ export const hit: Provenance = { outcome: 'hit', lastsMs: Number.POSITIVE_INFINI
 export const missed: Provenance = { outcome: 'miss', stored: true }
 export const collapsed: Provenance = { outcome: 'collapsed' }
 export const revalidated: Provenance = { outcome: 'revalidated' }
+/** The client is told where it lies. */
+export const linked: Provenance = { outcome: 'hit', detail: 'in the object store' }
 /** Relayed without being kept. */
 export const bypassed: Provenance = { outcome: 'bypass' }

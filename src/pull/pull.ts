@@ -6,10 +6,11 @@ import { Blobs } from './blobs.ts'
 import type { PullDeps } from './deps.ts'
 import { Flights } from './flights.ts'
 import { Lent } from './lent.ts'
+import { Links } from './links.ts'
 import { Listings } from './listings.ts'
 import { type Elsewhere, LocalPull } from './local.ts'
 import { Manifests } from './manifests.ts'
-import { missed } from './provenance.ts'
+import { linked, missed } from './provenance.ts'
 import { pushedSource } from './shared-source.ts'
 
 export interface Pull {
@@ -45,7 +46,15 @@ export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdin
 function pushedElsewhere(store: Store, flights: Flights): Elsewhere | undefined {
   const { shared } = store
   if (!shared) return undefined
+  const links = new Links(store, flights)
   return {
+    get isUp() {
+      return shared.bytes.isUp
+    },
+    async link(digest, ask) {
+      const found = await links.find('pushed', digest, ask)
+      return found && { kind: 'link', url: found.url, provenance: linked }
+    },
     drop: digest => store.drop(digest),
     async follow({ repository }, digest, expectedSize) {
       const source = pushedSource(shared, repository)

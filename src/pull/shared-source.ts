@@ -7,7 +7,7 @@ import type { Shared } from '../store/shared/shared.ts'
 import type { Store } from '../store/store.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import { UpstreamError, type UpstreamFailure } from '../upstream/upstream-error.ts'
-import type { Source } from './source.ts'
+import type { Served, Source } from './source.ts'
 
 /** Stands where an upstream's name would. */
 const name = 'local'
@@ -68,8 +68,8 @@ class SharedFirst implements Source {
   }
 
   /** The link is there already, unless upstream had to be asked. */
-  async served(digest: Digest, size: number, anonymous: boolean): Promise<void> {
-    if (this.#isFromUpstream) await this.#upstream.served(digest, size, anonymous)
+  async served(digest: Digest, served: Served): Promise<void> {
+    if (this.#isFromUpstream) await this.#upstream.served(digest, served)
   }
 
   wrong(digest: Digest): void {

@@ -21,9 +21,16 @@ export interface Source {
   /** Whether its repository holds the blob, as is known here or upstream says. Rejects with an UpstreamError. */
   confirm(digest: Digest): Promise<BlobEntry>
   /** The source gave the whole blob and it was right: its repository holds it from now on. */
-  served(digest: Digest, size: number, anonymous: boolean): Promise<void>
+  served(digest: Digest, served: Served): Promise<void>
   /** What it gave does not have the digest. */
   wrong?(digest: Digest): void
+}
+
+export interface Served {
+  readonly size: number
+  readonly anonymous: boolean
+  /** The last of it came from another replica, which has the whole too. */
+  readonly isBorrowed: boolean
 }
 
 /** The target's own upstream as a source. */
@@ -35,8 +42,8 @@ export function upstreamSource(deps: PullDeps, target: Target, visibility: Visib
     open: (digest, { first, attempt, signal }) =>
       upstream.openBlob(repository, digest, { attempt, signal, ...(first > 0 ? { range: { first } } : {}) }),
     confirm: async digest => (await visibility.known(target, digest)) ?? visibility.confirm(target, digest),
-    async served(digest, size, anonymous) {
-      deps.store.shared?.bytes.offer(digest)
+    async served(digest, { size, anonymous, isBorrowed }) {
+      deps.store.shared?.bytes.offer(digest, { isBorrowed })
       await deps.catalog.putBlob(keyOf(target), digest, {
         size,
         isPublic: anonymous && upstream.options.access === 'public',

@@ -170,6 +170,12 @@ export interface Objects {
 
   list(prefix: string, ask?: ListAsk): Promise<ObjectPage>
 
+  /**
+   * Where a GET gives the object, if there is one, to whoever has the address: for a while, and without credentials.
+   * Undefined: it would not last, or clients get none. Asks nobody but where credentials come from.
+   */
+  link(key: string): Promise<string | undefined>
+
   /** Aborts what an earlier process began to write in parts and never finished. Resolves with how many. */
   reap(olderThanMs: number, now: number): Promise<number>
 

@@ -24,6 +24,10 @@ describe.each(['redis and s3', 'redis'] as const)('three replicas that share %s'
     for (const found of await Promise.all(readers)) expectWhole(found, blob)
     expect(at.gets(blob)).toHaveLength(1)
     expect(at.gets(blob)[0]?.bodyBytes).toBe(blob.size)
+    const { all } = at.replicas
+    await Promise.all(all.map(replica => replica.stop())) // what goes to the bucket is there then
+    const toS3 = all.reduce((sum, { network }) => sum + (network.toS3?.bytes ?? 0), 0)
+    expect(toS3 / blob.size).toBeLessThan(1.5) // one of them puts it there
   })
 
   testWith(backends, 'go on with a blob whose replica is killed in the middle', async () => {

@@ -1,12 +1,12 @@
 /** The store over a bucket when things come in an unlucky order: answers that are late, an owner that slept, bytes that are wrong. */
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createLogger } from '../../src/observe/log.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { sharedFirst } from '../../src/pull/shared-source.ts'
 import type { Source } from '../../src/pull/source.ts'
-import { systemClock as clock } from '../../src/runtime/clock.ts'
+import { type Clock, systemClock } from '../../src/runtime/clock.ts'
 import { Layout } from '../../src/store/layout.ts'
 import type { Objects } from '../../src/store/objects.ts'
 import { openBucket } from '../../src/store/s3/open.ts'
@@ -15,6 +15,7 @@ import { ObjectNames } from '../../src/store/shared/names.ts'
 import { Tier } from '../../src/store/shared/tier.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { BlobBody } from '../../src/upstream/upstream.ts'
+import { FakeClock } from '../fake/clock.ts'
 import { hasS3, startS3 } from '../support/s3.ts'
 import { tempDir } from '../support/temp-dir.ts'
 
@@ -24,12 +25,20 @@ const digest = digestOf(content)
 const durable = { durable: true }
 const record = { v: 1, of: 'a tag' } as const
 
-/** @param changed methods of the bucket in place of its own */
-async function storeScene(
-  changed: (bucket: Objects) => Partial<Objects> = () => ({}),
+interface Setting {
+  /** Methods of the bucket in place of its own. */
+  changed?: (bucket: Objects) => Partial<Objects>
+  assertOwner?: () => void
+  patienceMs?: number
+  clock?: Clock
+}
+
+async function storeScene({
+  changed = () => ({}),
   assertOwner = () => {},
   patienceMs = 10_000,
-) {
+  clock = systemClock,
+}: Setting = {}) {
   await using resources = new AsyncDisposableStack()
   const folder = resources.use(await tempDir())
   const service = resources.use(await startS3())
@@ -42,7 +51,7 @@ async function storeScene(
     },
   })
   const shared = { objects, keepsCached: true, patienceMs, assertOwner }
-  const store = await openStore(folder.join('data'), { log, metrics: createMetrics(), shared })
+  const store = await openStore(folder.join('data'), { log, clock, metrics: createMetrics(), shared })
   resources.defer(() => store.close())
   const owned = resources.move()
   return { store, bucket, [Symbol.asyncDispose]: () => owned.disposeAsync() }
@@ -51,8 +60,10 @@ async function storeScene(
 describe.runIf(hasS3)('the store over a bucket', () => {
   test('an owner that slept through the end of its term takes no bytes away', async () => {
     let isOwner = true
-    await using at = await storeScene(undefined, () => {
-      if (!isOwner) throw new Error('the term is over')
+    await using at = await storeScene({
+      assertOwner: () => {
+        if (!isOwner) throw new Error('the term is over')
+      },
     })
     await at.store.pushed.put(digest, content)
     const removed = at.store.pushed.remove(digest, () => {
@@ -64,7 +75,7 @@ describe.runIf(hasS3)('the store over a bucket', () => {
   })
 
   test('cached bytes that are known to be wrong are not pinned', async () => {
-    await using at = await storeScene(() => ({ remove: () => new Promise(() => {}) }))
+    await using at = await storeScene({ changed: () => ({ remove: () => new Promise(() => {}) }) })
     await at.bucket.put(bytesKey('cached', digest), Buffer.from('wrong!'))
     at.store.shared?.bytes.damaged('cached', digest)
     expect(await at.store.pushed.pin(digest)).toBe(false)
@@ -73,7 +84,10 @@ describe.runIf(hasS3)('the store over a bucket', () => {
   })
 
   test('a flight waits no longer for the bucket than any pull, and goes upstream', async () => {
-    await using at = await storeScene(() => ({ open: () => new Promise(() => {}) }), undefined, 100)
+    await using at = await storeScene({
+      changed: () => ({ open: () => new Promise(() => {}) }),
+      patienceMs: 100,
+    })
     const given = { anonymous: true } as BlobBody
     const upstream = { name: 'upstream', scope: '', open: async () => given } as unknown as Source
     const source = sharedFirst({ store: at.store, upstream })
@@ -84,15 +98,17 @@ describe.runIf(hasS3)('the store over a bucket', () => {
   test('an answer that a write has overtaken says nothing of what stands there now', async () => {
     const [answered, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     let isHeld = false
-    await using at = await storeScene(bucket => ({
-      async read(...asked) {
-        const holds = isHeld && asked[0].endsWith('latest')
-        const found = await bucket.read(...asked)
-        if (holds) answered.resolve()
-        if (holds) await late.promise
-        return found
-      },
-    }))
+    await using at = await storeScene({
+      changed: bucket => ({
+        async read(...asked) {
+          const holds = isHeld && asked[0].endsWith('latest')
+          const found = await bucket.read(...asked)
+          if (holds) answered.resolve()
+          if (holds) await late.promise
+          return found
+        },
+      }),
+    })
     const { records, layout } = at.store
     const path = join(layout.localNames, 'team/app/_tags/latest')
     isHeld = true
@@ -107,13 +123,32 @@ describe.runIf(hasS3)('the store over a bucket', () => {
   })
 })
 
+test.runIf(hasS3)(
+  'what another replica fetched is put into the bucket here only when that one did not',
+  async () => {
+    const clock = new FakeClock()
+    await using at = await storeScene({ clock })
+    const key = bytesKey('cached', digest)
+    await at.store.put(digest, content)
+    await vi.waitFor(async () => expect(await at.bucket.head(key)).toBeDefined())
+    await at.bucket.remove(key)
+    at.store.shared?.bytes.offer(digest, { isBorrowed: true })
+    expect(clock.sleeping).toBe(1)
+    clock.advance(59_999)
+    await at.store.shared?.drain()
+    expect(await at.bucket.head(key)).toBeUndefined()
+    clock.advance(1)
+    await vi.waitFor(async () => expect(await at.bucket.head(key)).toMatchObject({ size: content.length }))
+  },
+)
+
 test('an object that stands for a folder, as consoles make them, is no name in it', async () => {
   const layout = new Layout('/store')
   const folder = { key: 'names/_local/', size: 0, version: '', changedAt: 0 }
   const list = async () => ({ objects: [folder], prefixes: ['names/_local/team/'], next: undefined })
   const objects = { name: 's3://with-a-console', list } as unknown as Objects
   const names = new ObjectNames(
-    new Tier({ objects, settle: async () => {}, patienceMs: 10, clock, log }),
+    new Tier({ objects, settle: async () => {}, patienceMs: 10, clock: systemClock, log }),
     layout,
   )
   const found: string[] = []
@@ -125,7 +160,7 @@ describe('who can do without the bucket', () => {
   test('waits no longer than that for one of which nobody knows yet whose it is', async () => {
     const objects = { name: 's3://hangs' } as Objects
     const settle = () => new Promise<never>(() => {})
-    const tier = new Tier({ objects, settle, patienceMs: 10, clock, log })
+    const tier = new Tier({ objects, settle, patienceMs: 10, clock: systemClock, log })
     expect(await tier.ifUp(async () => 'something')).toBeUndefined()
     expect([tier.isUp, tier.isWorking]).toEqual([false, false])
   })

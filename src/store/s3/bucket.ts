@@ -23,6 +23,7 @@ import {
   type ObjectVersion,
 } from '../objects.ts'
 import { failureOf, isAbsent, isStatus, wasRepeated } from './failure.ts'
+import { Links } from './links.ts'
 import type { S3Options } from './options.ts'
 import { Requests } from './requests.ts'
 import { Transfers } from './transfers.ts'
@@ -34,11 +35,13 @@ const pageKeys = 1000
 export class Bucket implements Objects {
   readonly #requests: Requests
   readonly #transfers: Transfers
+  readonly #links: Links | undefined
   #isConditional = false
 
   constructor(options: S3Options) {
     this.#requests = new Requests(options)
     this.#transfers = new Transfers(this.#requests)
+    this.#links = options.links && new Links(this.#requests, options.links)
   }
 
   get name(): string {
@@ -178,6 +181,10 @@ export class Bucket implements Objects {
     })
   }
 
+  async link(key: string): Promise<string | undefined> {
+    return this.#links?.to(key)
+  }
+
   async reap(olderThanMs: number, now: number): Promise<number> {
     const { bucket: Bucket } = this.#requests
     const command = new ListMultipartUploadsCommand({ Bucket, Prefix: this.#requests.key('') })
@@ -197,6 +204,7 @@ export class Bucket implements Objects {
   }
 
   close(): void {
+    this.#links?.close()
     this.#requests.close()
   }
 

@@ -6,7 +6,7 @@ interface ServiceError extends Error {
 }
 
 const throttling = ['SlowDown', 'Throttling', 'ThrottlingException', 'TooManyRequests', 'ServiceUnavailable']
-const timeouts = ['TimeoutError', 'RequestTimeout']
+const timeouts = ['TimeoutError', 'RequestTimeout', 'BodyTimeoutError']
 
 export function isStatus(error: unknown, status: number): boolean {
   return statusOf(error) === status

@@ -22,4 +22,14 @@ export interface S3Options {
   }
   /** Connections at once. */
   readonly connections: number
+  /** Undefined: clients get none. */
+  readonly links?: LinkOptions | undefined
+}
+
+/** Of addresses that are given to clients. */
+export interface LinkOptions {
+  /** Where clients reach the service; undefined: where we do. */
+  readonly endpoint: string | undefined
+  /** They end sooner where the credentials do. */
+  readonly validMs: number
 }

@@ -1,12 +1,18 @@
 /** Requests to a bucket: where, for how long, and what their failures mean. */
-import { rootCertificates } from 'node:tls'
 import { S3Client } from '@aws-sdk/client-s3'
 import { ObjectsFailure } from '../objects.ts'
 import { failureOf } from './failure.ts'
+import { Handler } from './handler.ts'
 import type { S3Options } from './options.ts'
 
 /** With back-off in between: a service that throttles is given time. */
 const maxAttempts = 5
+
+/** Services other than AWS know neither the newer checksums nor the trailers that carry them. */
+export const plainRequests = {
+  requestChecksumCalculation: 'WHEN_REQUIRED',
+  responseChecksumValidation: 'WHEN_REQUIRED',
+} as const
 
 export class Requests {
   /** For messages. */
@@ -17,26 +23,19 @@ export class Requests {
   readonly #closing = new AbortController()
 
   constructor(options: S3Options) {
-    const { bucket, region, endpoint, prefix, pathStyle, credentials, ca, timeouts, connections } = options
+    const { bucket, region, endpoint, prefix, pathStyle, credentials } = options
     this.#options = options
     this.bucket = bucket
     this.name = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`
-    const agent = { keepAlive: true, maxSockets: connections }
     this.client = new S3Client({
       region,
       ...(endpoint === undefined ? {} : { endpoint }),
       forcePathStyle: pathStyle,
       ...(credentials ? { credentials } : {}),
       maxAttempts,
-      // Services other than AWS know neither the newer checksums nor the trailers that carry them.
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: {
-        connectionTimeout: timeouts.connectMs,
-        socketTimeout: timeouts.idleMs,
-        httpAgent: agent,
-        httpsAgent: { ...agent, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) },
-      },
+      ...plainRequests,
+      requestHandler: new Handler(options),
+      expectContinueHeader: false, // a refusal is rare, and undici does not wait for leave
     })
   }
 

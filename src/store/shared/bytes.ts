@@ -12,6 +12,8 @@ import type { Tier } from './tier.ts'
 
 /** Each is taken away, or replaced, within moments. */
 const maxDamaged = 1000
+/** Another replica has put into the object store by then what it fetched. */
+const lookAgainMs = 60_000
 /** Bytes: hashed in a fraction of a millisecond. */
 const hashedAtOnce = 256 * 1024
 /** What is read whole is a manifest. */
@@ -22,8 +24,18 @@ export interface SharedBytesDeps {
   readonly behind: Behind
   readonly log: Logger
   readonly keepsCached: boolean
+  /** Rejects when the store is closed. */
+  readonly later: (ms: number) => Promise<void>
+  /** Bytes; undefined: nothing is read from there by clients themselves. */
+  readonly linkedFrom: number | undefined
   /** A file of the cache on the disk. */
   readonly open: (digest: Digest) => Promise<StoredBlob | undefined>
+}
+
+/** An object for clients to read by themselves. */
+export interface Linked {
+  readonly url: string
+  readonly size: number
 }
 
 interface Opening {
@@ -71,6 +83,25 @@ export class SharedBytes {
     )
   }
 
+  /**
+   * Undefined: it is to be given from here, since it is small, not there, known to be wrong, or since the object store
+   * does not say so soon.
+   *
+   * @param size undefined: any will do
+   */
+  async link(area: Area, digest: Digest, size: number | undefined): Promise<Linked | undefined> {
+    const { linkedFrom, tier } = this.#deps
+    if (linkedFrom === undefined || (size !== undefined && size < linkedFrom)) return undefined
+    if (area === 'cached' && (!this.keepsCached || this.#damaged.has(digest))) return undefined
+    const key = bytesKey(area, digest)
+    return tier.ifUp(async (bucket, signal) => {
+      const found = await bucket.head(key, signal)
+      if (!found || found.size < linkedFrom || (size ?? found.size) !== found.size) return undefined
+      const url = await bucket.link(key)
+      return url === undefined ? undefined : { url, size: found.size }
+    })
+  }
+
   /** The whole of a cached manifest, if it is right; undefined also when the object store does not give it soon. */
   async readCached(digest: Digest): Promise<Buffer | undefined> {
     const found = await this.#deps.tier.ifUp((bucket, signal) =>
@@ -85,10 +116,17 @@ export class SharedBytes {
     return this.#ifRight('pushed', digest, found?.content)
   }
 
-  /** What an upstream gave is on the disk: it goes to the object store behind the answer. */
-  offer(digest: Digest): void {
+  /**
+   * What was fetched is on the disk: it goes to the object store behind the answer.
+   *
+   * @param isBorrowed from another replica, which puts it there: it is looked later whether it did
+   */
+  offer(digest: Digest, { isBorrowed = false } = {}): void {
     if (!this.keepsCached) return
-    this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
+    const add = () => this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
+    if (isBorrowed)
+      this.#deps.later(lookAgainMs).then(add, () => {}) // closed: the other one has done it, or will
+    else add()
   }
 
   /** Puts a file of the disk there, if its bytes are right. False when they are not, or it is gone. */

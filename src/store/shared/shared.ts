@@ -36,6 +36,8 @@ export interface SharedOptions {
   readonly objects: Objects
   /** What was fetched from upstreams goes there too. */
   readonly keepsCached: boolean
+  /** Clients read what has at least so many bytes from the object store themselves; undefined: nothing. */
+  readonly linkedFrom?: number | undefined
   /** Who can do without it waits no longer. */
   readonly patienceMs: number
   /** Throws when this process may not write records of local repositories any more. */
@@ -69,7 +71,7 @@ export class Shared {
 
   constructor(deps: SharedDeps) {
     const { objects, keepsCached, assertOwner = () => {}, layout, log, clock, cached, capacity } = deps
-    const { patienceMs } = deps
+    const { patienceMs, linkedFrom } = deps
     const settle = async (bucket: Objects) => {
       this.#id = await settleBucket(bucket, layout)
     }
@@ -80,8 +82,17 @@ export class Shared {
     this.#assertOwner = assertOwner
     this.#layout = layout
     this.#behind = [uploads, copies]
-    this.bytes = new SharedBytes({ tier, behind: uploads, log, keepsCached, open: deps.open })
-    const untilOver = () => clock.sleep(lateMs, this.#closing.signal).catch(() => {}) // closed: nobody brings anything
+    const later = (ms: number) => clock.sleep(ms, this.#closing.signal)
+    this.bytes = new SharedBytes({
+      tier,
+      behind: uploads,
+      log,
+      keepsCached,
+      linkedFrom,
+      later,
+      open: deps.open,
+    })
+    const untilOver = () => later(lateMs).catch(() => {}) // closed: nobody brings anything
     this.pushed = new SharedPushed({ bytes: this.bytes, cached, capacity, assertOwner, untilOver })
     const local = new ObjectRecords({ tier, layout, log, assertOwner })
     this.#localRecords = local

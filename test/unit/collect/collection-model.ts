@@ -340,6 +340,7 @@ class Model {
       if (before()) throw new Error(`${name} promised ${blob.digest} and has it no more`)
       return
     }
+    if (found.kind !== 'bytes') throw new Error(`${blob.digest} is somewhere else`)
     const read = Buffer.concat(await found.bytes.read(Buffer.alloc(blob.body.length), 0))
     found.bytes.close()
     expect(read).toEqual(blob.body)

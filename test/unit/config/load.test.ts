@@ -416,8 +416,30 @@ upstreams: [{registry: a.test}]`,
     })
     expect(stringify(redacted)).toContain('secretAccessKey: <redacted>')
     expect(stringify(redacted)).not.toContain('s3cret')
+    expect(stringify(redacted)).toContain('redirect: false')
     const plain = await load('store: {s3: {bucket: images}}\nupstreams: [{registry: a.test}]')
     expect(plain.config.store.s3).toMatchObject({ pathStyle: false, credentials: undefined, prefix: '' })
+  })
+
+  test('redirects to a bucket: `true` stands for the defaults', async () => {
+    const of = async (redirect: string) => {
+      const { config, redacted } = await load(
+        `store: {s3: {bucket: images, redirect: ${redirect}}}\nupstreams: [{registry: a.test}]`,
+      )
+      const { links, linkedFrom } = config.store.s3 ?? {}
+      return { links, linkedFrom, shown: (redacted as { store: { s3: unknown } }).store.s3 }
+    }
+    expect(await of('false')).toMatchObject({ links: undefined, shown: { redirect: false } })
+    expect(await of('true')).toMatchObject({
+      links: { endpoint: undefined, validMs: 900_000 },
+      linkedFrom: 1_048_576,
+      shown: { redirect: { from: '1MiB', valid: '15m' } },
+    })
+    expect(await of('{from: 0, valid: 1h, endpoint: "https://s3.corp.test"}')).toMatchObject({
+      links: { endpoint: 'https://s3.corp.test', validMs: 3_600_000 },
+      linkedFrom: 0,
+      shown: { redirect: { from: '0B', valid: '1h', endpoint: 'https://s3.corp.test' } },
+    })
   })
 
   test('shows no secret', async () => {

@@ -67,6 +67,20 @@ describe('a mistake in the configuration', () => {
       ['2:47 store.s3.secretAccessKey: expected `accessKeyId` beside it'],
     ],
     [
+      'redirects to a bucket that nobody could use',
+      `${whole}store: {s3: {bucket: images, redirect: {valid: 30s, endpoint: s3.test, to: x}}}\n`,
+      [
+        '2:48 store.s3.redirect.valid: expected a duration such as 15m or 1h, from 1m to 1d, found "30s"',
+        '2:63 store.s3.redirect.endpoint: expected a URL such as https://registry.corp.example, found "s3.test"',
+        '2:72 store.s3.redirect.to: unknown key "to" (allowed: from, valid, endpoint)',
+      ],
+    ],
+    [
+      'redirects that are no keys',
+      `${whole}store: {s3: {bucket: images, redirect: 15m}}\n`,
+      ['2:40 store.s3.redirect: expected keys (from, valid, endpoint), found "15m"'],
+    ],
+    [
       'a replica that is at no address, with a secret that is none',
       `${whole}replica: {advertise: "10.0.0.3:8080/x", secret: short}\n`,
       [

@@ -20,6 +20,7 @@ async function openBlobs() {
 }
 
 async function bodyOf(answer: BlobAnswer): Promise<Buffer> {
+  if (answer.kind === 'link') throw new Error('the bytes are somewhere else')
   if (answer.kind === 'relay') {
     const body = await buffer(answer.relay.body)
     answer.relay.close()

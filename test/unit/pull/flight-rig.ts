@@ -13,7 +13,7 @@ import { Absences } from '../../../src/pull/absences.ts'
 import type { PullDeps } from '../../../src/pull/deps.ts'
 import type { Flight } from '../../../src/pull/flight.ts'
 import { Flights } from '../../../src/pull/flights.ts'
-import type { Source } from '../../../src/pull/source.ts'
+import type { Served, Source } from '../../../src/pull/source.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { openLayout } from '../../../src/store/open.ts'
 import { Store } from '../../../src/store/store.ts'
@@ -166,7 +166,7 @@ export class ScriptedSource implements Source {
     return { size: undefined, isPublic: true }
   }
 
-  async served(_: Digest, size: number): Promise<void> {
+  async served(_: Digest, { size }: Served): Promise<void> {
     this.servedSizes.push(size)
   }
 }

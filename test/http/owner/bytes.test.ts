@@ -1,0 +1,74 @@
+/** Large blobs of local names on a replica that does not own them: its owner says whether, the bucket gives the bytes. */
+import { describe, expect, test } from 'vitest'
+import { digestOf } from '../../../src/oci/digest.ts'
+import { hasS3, startS3 } from '../../support/s3.ts'
+import { bytes, errorsOf } from '../push/scene.ts'
+import { name, startReplicas } from './scene.ts'
+
+const mib = 1024 * 1024
+const pathOf = (body: Buffer, repository = name) => `/v2/${repository}/blobs/${digestOf(body)}`
+
+async function start() {
+  const stack = new AsyncDisposableStack()
+  const service = stack.use(await startS3())
+  const at = stack.use(await startReplicas(2, { service }))
+  return { at, service, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => {
+  test('comes from the bucket, then from the disk, and not through its owner', async () => {
+    await using scene = await start()
+    const { at } = scene
+    const body = bytes(4 * mib, 1)
+    expect((await at.push(0, body)).status).toBe(201)
+    const before = at.toOwner.bytes
+    for (const from of ['the bucket', 'the disk']) {
+      const got = await at.ask(1, pathOf(body))
+      expect([got.status, got.headers['docker-content-digest'], got.body.equals(body)], from).toEqual([
+        200,
+        digestOf(body),
+        true,
+      ])
+    }
+    const part = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } })
+    expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
+    const headers = { 'if-none-match': `"${digestOf(body)}"` }
+    const known = await fetch(`${at.url(1)}${pathOf(body)}`, { headers })
+    expect(known.status).toBe(304)
+    expect(at.toOwner.bytes - before).toBeLessThan(64 * 1024)
+  })
+
+  test('is given while its repository holds it, and to nobody after that', async () => {
+    await using scene = await start()
+    const { at } = scene
+    const body = bytes(2 * mib, 2)
+    await at.push(0, body)
+    expect((await at.ask(1, pathOf(body))).status).toBe(200)
+    const other = await at.ask(1, pathOf(body, 'local/team/other'))
+    expect([other.status, errorsOf(other)[0]?.code]).toEqual([404, 'BLOB_UNKNOWN'])
+    expect((await at.ask(1, pathOf(body), { method: 'DELETE' })).status).toBe(202)
+    expect((await at.ask(1, pathOf(body))).status).toBe(404)
+  })
+
+  test('comes through its owner where the bucket has lost it', async () => {
+    await using scene = await start()
+    const { at, service } = scene
+    const body = bytes(2 * mib, 3)
+    await at.push(0, body)
+    await service.stop()
+    const got = await at.ask(1, pathOf(body))
+    expect([got.status, got.body.equals(body)]).toEqual([200, true])
+    expect(at.toOwner.bytes).toBeGreaterThan(body.length)
+  })
+
+  test('no client gets leave in place of bytes', async () => {
+    await using scene = await start()
+    const { at } = scene
+    const body = bytes(2 * mib, 4)
+    await at.push(0, body)
+    const headers = { 'replica-origin': '{"fetchesBytes":true}' }
+    for (const nth of [0, 1]) expect((await at.ask(nth, pathOf(body), { headers })).status).toBe(403)
+    const got = await at.ask(0, pathOf(body), { headers: { 'replica-bytes': '1' } })
+    expect(got.body.equals(body)).toBe(true)
+  })
+})
