@@ -23,7 +23,7 @@ import { openAdmin } from './admin.ts'
 import { fixedChanges } from './fixed-changes.ts'
 import { openParts, type Parts } from './parts.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
-import { meetBucket } from './shared.ts'
+import { meetBucket, siteOf, withoutRedis } from './shared.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
@@ -258,14 +258,12 @@ class Program implements Layover {
 
   #openReplicas(redis: Redis | undefined, lookup: Lookup): Replicas | undefined {
     const { replica } = this.#config
-    if (!replica) return undefined
-    if (redis) {
-      const deps = { redis, clock: this.#clock, lookup, log: this.#log, metrics: this.#metrics }
+    if (replica && redis) {
+      const site = () => siteOf(this.#config, this.#started?.store)
+      const deps = { redis, site, clock: this.#clock, lookup, log: this.#log, metrics: this.#metrics }
       return new Replicas(replica, deps)
     }
-    this.#log.warn(
-      '`replica` is set and `index` names no Redis: nothing is shared with other replicas, this one is a cache of its own',
-    )
+    if (replica) this.#log.warn(withoutRedis)
     return undefined
   }
 
