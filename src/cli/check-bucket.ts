@@ -34,10 +34,11 @@ export async function checkBucket(config: Pick<Config, 'store'>): Promise<Checke
   }
 }
 
-function conditionsOf({ isConditional }: Objects): string {
-  return isConditional
-    ? 'and takes conditional writes'
-    : 'but takes no conditional writes: of several replicas none may have immutable tags'
+function conditionsOf({ isConditional, removesConditionally }: Objects): string {
+  if (!isConditional)
+    return 'but takes no conditional writes: of several replicas none may have immutable tags'
+  if (removesConditionally) return 'and takes conditional writes'
+  return 'and takes conditional writes, but no conditional deletes: a replica that hangs in the middle of a delete may take away what its successor wrote'
 }
 
 function adviceFor({ trouble }: ObjectsFailure): string {

@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { checkBucket } from './check-bucket.ts'
 import { checkRedis } from './check-redis.ts'
+import { siteOf } from './shared.ts'
 
 interface Output {
   write(text: string): unknown
@@ -14,7 +15,7 @@ export async function runCheck(path: string, out: Output, err: Output): Promise<
   try {
     const { config, redacted } = await loadConfig(path)
     out.write(stringify(redacted))
-    if (config.index) err.write(`${await checkRedis(config.index)}\n`)
+    if (config.index) err.write(`${await checkRedis(config.index, siteOf(config))}\n`)
     const bucket = await checkBucket(config)
     if (!bucket) return 0
     if (bucket.isUsable) out.write(`# ${bucket.line}\n`)

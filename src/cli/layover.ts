@@ -20,7 +20,7 @@ import { openParts, type Parts } from './parts.ts'
 import { answerReplicas, openReplicas } from './replicas.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { scrape } from './scrape.ts'
-import { meetBucket } from './shared.ts'
+import { meetBucket, siteOf } from './shared.ts'
 import { keepTidy } from './tidying.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
@@ -94,7 +94,8 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
-    this.#replicas = openReplicas(config, { redis, clock, lookup, log, metrics: this.#metrics })
+    const site = () => siteOf(this.#config, this.#started?.store)
+    this.#replicas = openReplicas(config, { redis, site, clock, lookup, log, metrics: this.#metrics })
     this.#upstreams = new UpstreamClients({
       pauses: this.#replicas?.pauses,
       clock,

@@ -1,5 +1,6 @@
-/** The bucket of the configuration, if it has one. */
+/** What replicas share: the bucket of the configuration, if it has one, and Redis. */
 import { BackupFailed } from '../backup/failure.ts'
+import { type MemberSite, unknownBucket } from '../cluster/member-site.ts'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observe/log.ts'
 import { ObjectsFailure } from '../store/objects.ts'
@@ -37,6 +38,15 @@ export function assertAlone({ store, replica }: Pick<Config, 'store' | 'replica'
 /** For the person who asks about a store of which only the disk is looked at. */
 export function noteOnBucket({ store }: Pick<Config, 'store'>, isNotDone: string): string {
   return store.s3 ? `of the disk alone: what lies in the bucket ${store.s3.bucket} is ${isNotDone}\n` : ''
+}
+
+/** What this replica has in common with those that it belongs to. @param opened undefined: nothing is known of it yet */
+export function siteOf(
+  { store, replica }: Pick<Config, 'store' | 'replica'>,
+  opened?: Pick<Store, 'shared'>,
+): MemberSite {
+  const bucket = store.s3 ? (opened?.shared?.id ?? unknownBucket) : undefined
+  return { bucket, owner: replica?.owner }
 }
 
 /** A start waits for no bucket: what is proxied goes on without it, and a failure is told of. Never rejects. */

@@ -6,6 +6,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { type Claim, Claims, type Standing } from './claims.ts'
 import { Following } from './following.ts'
+import type { MemberSite } from './member-site.ts'
 import { Members } from './members.ts'
 import { Pauses } from './pauses.ts'
 import { PeerError } from './peer-error.ts'
@@ -28,6 +29,8 @@ export interface ReplicasDeps {
   readonly lookup: Lookup
   readonly log: Logger
   readonly metrics: Metrics
+  /** As far as it is known by now. */
+  readonly site: () => MemberSite
 }
 
 /** How often the same other replica is asked that has given no answer. */
@@ -46,13 +49,13 @@ export class Replicas {
 
   constructor(
     { advertise, secret, ca }: ReplicasOptions,
-    { redis, clock, lookup, log, metrics }: ReplicasDeps,
+    { redis, clock, lookup, log, metrics, site }: ReplicasDeps,
   ) {
     this.#advertise = advertise
     this.#log = log
     this.signatures = new Signatures({ secret, advertise, clock })
     this.peers = new Peers({ signatures: this.signatures, ca, clock, lookup, log, metrics })
-    this.members = new Members({ redis, advertise, clock, log })
+    this.members = new Members({ redis, advertise, site, clock, log })
     this.pauses = new Pauses(redis, clock)
     this.#claims = new Claims({ redis, advertise, clock })
   }

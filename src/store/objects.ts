@@ -128,8 +128,10 @@ export interface Objects {
    * is ignored.
    */
   readonly isConditional: boolean
+  /** As `isConditional`, of the version of `remove`. */
+  readonly removesConditionally: boolean
 
-  /** Puts, reads and deletes an object of its own. Resolves when all of that works. */
+  /** Puts, reads, lists and deletes an object of its own. Resolves when all of that works. */
   probe(): Promise<void>
 
   /** Undefined: there is none. */
@@ -164,7 +166,7 @@ export interface Objects {
    * Done when nothing is there any more, also when nothing was. Resolves with false when another version stands there,
    * and nothing happened.
    *
-   * @param version undefined: whatever is there
+   * @param version undefined, or where the object store does not keep to it: whatever is there
    */
   remove(key: string, version?: ObjectVersion): Promise<boolean>
 

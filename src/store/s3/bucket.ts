@@ -37,6 +37,7 @@ export class Bucket implements Objects {
   readonly #transfers: Transfers
   readonly #links: Links | undefined
   #isConditional = false
+  #removesConditionally = false
 
   constructor(options: S3Options) {
     this.#requests = new Requests(options)
@@ -52,8 +53,13 @@ export class Bucket implements Objects {
     return this.#isConditional
   }
 
+  get removesConditionally(): boolean {
+    return this.#removesConditionally
+  }
+
   async probe(): Promise<void> {
     const key = `probe/${randomUUID()}`
+    await this.read(key, pageKeys) // what is absent has to be told from what may not be read
     const version = await this.put(key, Buffer.from('probe'), 'absent')
     try {
       const again = await this.put(key, Buffer.from('again'), 'absent')
@@ -62,6 +68,8 @@ export class Bucket implements Objects {
       this.#isConditional = typeof right === 'string'
       if (!(await this.read(key, pageKeys)))
         throw new ObjectsFailure('broken', `${this.name}: what was written cannot be read`)
+      await this.list(key)
+      this.#removesConditionally = await this.#keepsFrom(key)
     } finally {
       await this.remove(key)
     }
@@ -141,6 +149,20 @@ export class Bucket implements Objects {
   }
 
   remove(key: string, version?: ObjectVersion): Promise<boolean> {
+    return this.#remove(key, this.#removesConditionally ? version : undefined)
+  }
+
+  /** Whether a DELETE of another version is refused; some services carry it out, or do not know the condition. */
+  async #keepsFrom(key: string): Promise<boolean> {
+    try {
+      return !(await this.#remove(key, '"wrong"'))
+    } catch (error) {
+      if (error instanceof ObjectsFailure && error.trouble === 'broken') return false
+      throw error
+    }
+  }
+
+  #remove(key: string, version: ObjectVersion | undefined): Promise<boolean> {
     return this.#requests.small(`DELETE ${key}`, undefined, async abortSignal => {
       const condition = version === undefined ? {} : { IfMatch: version }
       try {

@@ -11,12 +11,12 @@ const newest = 1
 const maxBytes = 4096
 
 /**
- * Resolves when the object store works, is of a format that this program knows, and is the one that the disk was used
- * with before, if any was.
+ * Resolves with the id of the object store when that works, is of a format that this program knows, and is the one that
+ * the disk was used with before, if any was.
  *
  * @throws ObjectsFailure
  */
-export async function settleBucket(objects: Objects, layout: Layout): Promise<void> {
+export async function settleBucket(objects: Objects, layout: Layout): Promise<string> {
   await objects.probe()
   const { v, id } = await bucketFormat(objects)
   if (v !== newest) {
@@ -25,12 +25,13 @@ export async function settleBucket(objects: Objects, layout: Layout): Promise<vo
   }
   const known = await ifThere(readFile(layout.bucket, 'utf8'))
   const before = known === undefined ? undefined : parse(known).id
-  if (before === id) return
+  if (before === id) return String(id)
   if (before !== undefined) {
     const message = `${objects.name} is not the bucket that the store at ${layout.root} was used with: give each of them a path or a prefix of its own, or remove ${layout.bucket} if what the disk holds may be served from here too`
     throw new ObjectsFailure('foreign', message)
   }
   await new WholeFiles(layout).write(layout.bucket, `${JSON.stringify({ v: 1, id })}\n`, { durable: true })
+  return String(id)
 }
 
 /** Of several replicas that come first together one makes it. */

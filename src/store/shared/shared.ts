@@ -67,11 +67,15 @@ export class Shared {
   readonly #localRecords: ObjectRecords
   readonly #behind: readonly Behind[]
   readonly #closing = new AbortController()
+  #id: string | undefined
 
   constructor(deps: SharedDeps) {
     const { objects, keepsCached, assertOwner = () => {}, layout, log, clock, cached, capacity } = deps
     const { patienceMs, linkedFrom } = deps
-    const tier = new Tier({ objects, patienceMs, settle: bucket => settleBucket(bucket, layout), clock, log })
+    const settle = async (bucket: Objects) => {
+      this.#id = await settleBucket(bucket, layout)
+    }
+    const tier = new Tier({ objects, patienceMs, settle, clock, log })
     const uploads = new Behind({ clock, log, atOnce: uploadsAtOnce, max: mostWaiting })
     const copies = new Behind({ clock, log, atOnce: copiesAtOnce, max: mostWaiting })
     this.#tier = tier
@@ -109,6 +113,11 @@ export class Shared {
   /** For messages. */
   get name(): string {
     return this.#tier.name
+  }
+
+  /** Of the bucket, and no other: known once it was usable. */
+  get id(): string | undefined {
+    return this.#id
   }
 
   /** Whether writes are conditional: known once the object store was usable. */

@@ -208,8 +208,9 @@ describe('the index in Redis', () => {
     await one.redis.publish('news', 'one')
     expect(await heard.promise).toBe('one')
     expect(one.index.up).toBe(true)
-    const memberOf = (advertise: string) =>
-      new Members({ redis: one.redis, advertise, clock: systemClock, log: createLogger('silent') })
+    const deps = { redis: one.redis, clock: systemClock, log: createLogger('silent') }
+    const site = () => ({ bucket: undefined, owner: undefined })
+    const memberOf = (advertise: string) => new Members({ ...deps, advertise, site })
     const [first, second] = [memberOf('http://a.test'), memberOf('http://b.test')]
     await first.start()
     await second.start()

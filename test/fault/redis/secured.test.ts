@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { stringify } from 'yaml'
 import { runCheck } from '../../../src/cli/check.ts'
-import type { RedisOptions } from '../../../src/cluster/redis.ts'
+import type { Redis, RedisOptions } from '../../../src/cluster/redis.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { RedisServer, type RedisSite, reshard, startCluster, startSentinels } from '../../support/redis.ts'
 import { type RedisSecurity, redisSecurity, securedOptions } from '../../support/redis-security.ts'
@@ -37,6 +37,20 @@ async function redirections({ servers }: RedisSite): Promise<number> {
   return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
 }
 
+/** Messages come through, as replicas send them to each other. */
+async function expectHears(redis: Redis): Promise<void> {
+  const heard = vi.fn<(message: string) => void>()
+  const leave = await redis.subscribe('news', { heard, lost: () => {} })
+  await vi.waitFor(
+    async () => {
+      await redis.publish('news', 'one')
+      expect(heard).toHaveBeenCalledWith('one')
+    },
+    { timeout: 20_000 },
+  )
+  leave()
+}
+
 describe('over TLS, with users and passwords', () => {
   test('Sentinels with a user of their own name another master', { timeout: longMs }, async () => {
     await using at = await secured(startSentinels)
@@ -49,6 +63,7 @@ describe('over TLS, with users and passwords', () => {
     await scene.change()
     await scene.healed()
     expect(await scene.redis.servers()).not.toBe(before)
+    await expectHears(scene.redis)
   })
 
   test('a Cluster sends to another of its servers', { timeout: longMs }, async () => {
@@ -70,6 +85,7 @@ describe('over TLS, with users and passwords', () => {
     } while (!moving.isDone)
     await moved
     expect(await redirections(at.site)).toBeGreaterThan(before)
+    await expectHears(redis)
     await scene.healed()
   })
 })

@@ -1,6 +1,7 @@
 /** A bucket of a real service, and of one that fails. */
 import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { SharedFile } from '../../../src/store/file.ts'
@@ -10,6 +11,7 @@ import type { S3Options } from '../../../src/store/s3/options.ts'
 import { loopbackCertificate } from '../../fake/certificates.ts'
 import { startFaultProxy } from '../../support/fault-proxy.ts'
 import { NetworkLink } from '../../support/network-link.ts'
+import { startOddService } from '../../support/odd-service.ts'
 import { hasS3, startS3 } from '../../support/s3.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -61,8 +63,7 @@ describe.runIf(hasS3)('a bucket', () => {
     expect(opened && (await buffer(opened.body)).toString()).toBe('456789')
     const middle = await bucket.open('a/b', { first: 2, last: 3 })
     expect(middle && (await buffer(middle.body)).toString()).toBe('23')
-    expect(await bucket.remove('a/b', '"other"')).toBe(false)
-    expect(await bucket.remove('a/b', version || '')).toBe(true)
+    expect(await bucket.remove('a/b')).toBe(true)
     expect(await bucket.remove('a/b')).toBe(true)
     expect(await bucket.head('a/b')).toBeUndefined()
   })
@@ -72,7 +73,7 @@ describe.runIf(hasS3)('a bucket', () => {
     const { bucket } = scene
     expect(bucket.isConditional).toBe(false)
     await bucket.probe()
-    expect(bucket.isConditional).toBe(true)
+    expect([bucket.isConditional, bucket.removesConditionally]).toEqual([true, true])
     expect((await bucket.list('probe/')).objects).toEqual([])
     const first = await bucket.put('record', Buffer.from('one'), 'absent')
     expect(first).toEqual(expect.any(String))
@@ -105,6 +106,28 @@ describe.runIf(hasS3)('a bucket', () => {
     const folders = await bucket.list('names/', { delimiter: '/' })
     expect(folders).toMatchObject({ objects: [], prefixes: ['names/a/', 'names/b/'], next: undefined })
     expect(await bucket.list('nothing/', { delimiter: '/' })).toMatchObject({ objects: [], prefixes: [] })
+  })
+
+  test('without conditional deletes removes whatever is there', async () => {
+    await using service = await startS3()
+    const isConditional = ({ method, headers }: IncomingMessage) =>
+      method === 'DELETE' && headers['if-match'] !== undefined
+    await using odd = await startOddService(service.port, asked => (isConditional(asked) ? 501 : undefined))
+    const bucket = await openBucket(service.options({}, odd.port))
+    await bucket.probe()
+    expect([bucket.isConditional, bucket.removesConditionally]).toEqual([true, false])
+    await bucket.put('record', Buffer.from('one'))
+    expect(await bucket.remove('record', '"any"')).toBe(true)
+    expect(await bucket.head('record')).toBeUndefined()
+    bucket.close()
+  })
+
+  test('that does not tell what is absent from what is forbidden cannot be used', async () => {
+    await using service = await startS3()
+    await using odd = await startOddService(service.port, (_, status) => (status === 404 ? 403 : undefined))
+    const bucket = await openBucket(service.options({}, odd.port))
+    expect(await troubleOf(bucket.probe())).toBe('denied')
+    bucket.close()
   })
 
   test('takes bytes for longer than nothing may come, as long as they move', async () => {

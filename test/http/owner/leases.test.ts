@@ -99,5 +99,5 @@ describe('what clients see of a tag', () => {
     ending.abort()
     expect(await running).toBeGreaterThan(500)
     expect(unexplained(history.operations)).toBeUndefined()
-  }, 60_000)
+  }, 120_000)
 })

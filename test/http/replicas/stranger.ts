@@ -46,5 +46,5 @@ export async function claimFor(holder: string, subject: string, { redis }: Repli
 
 /** Counts it among the replicas, until the next of them looks. */
 export async function join(url: string, { redis }: Replica): Promise<void> {
-  await redis.ask(client => client.zadd(redis.key('members'), Date.now() + 60_000, url))
+  await redis.ask(client => client.zadd(redis.key('{members}'), Date.now() + 60_000, url))
 }
