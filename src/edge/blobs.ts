@@ -18,8 +18,8 @@ import { multipart } from './multipart.ts'
 import { bytesHeader } from './replica-origin.ts'
 import { wantedBlob } from './wanted.ts'
 
-/** Fewer bytes cost the owner of local names less than another request would cost the replica that asks. */
-const leastFetched = 1024 * 1024
+/** Up to so many bytes come from the owner of local names: the replica that asks may keep them in memory. */
+const mostGiven = 2 * 1024 * 1024
 
 /** @param wholeBytes so large a blob is read at once */
 export async function answerBlob(call: ContentCall, text: string, wholeBytes: number): Promise<Answer> {
@@ -53,15 +53,17 @@ export async function leaveForBytes(call: ContentCall, text: string): Promise<An
   if (!exchange.fetchesBytes || !resolved.local || isHead(exchange)) return undefined
   const digest = wantedBlob(text)
   if (notModified(exchange.request.headers['if-none-match'], digest)) return undefined
-  const held = await pull.local.blobHead(resolved.local, digest)
-  if (held?.size === undefined || held.size < leastFetched) return undefined
-  return { status: 200, headers: { [bytesHeader]: String(held.size) }, content: noContent }
+  const size = await pull.local.held(resolved.local, digest)
+  if (size === undefined || size <= mostGiven) return undefined
+  exchange.facts.digest = digest
+  return { status: 200, headers: { [bytesHeader]: String(size) }, content: noContent }
 }
 
 /** By leave of the owner of local names: the repository holds the blob, which has so many bytes. */
 export async function answerLeft(call: ContentCall, text: string, size: number): Promise<Answer> {
-  const { resolved, pull } = call
+  const { exchange, resolved, pull } = call
   const digest = wantedBlob(text)
+  exchange.facts.digest = digest
   const specs = rangesFor(call, digest)
   if (!resolved.local) throw new Error('only bytes of local names are left to other replicas')
   return answerFound(

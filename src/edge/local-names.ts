@@ -28,8 +28,15 @@ export interface LocalAsk {
   readonly here: (under: Standing | undefined) => Promise<Answer>
   /** What has to stay as it is for the answer to be given again; undefined: it is not kept. */
   readonly keys?: readonly RepositoryKey[] | undefined
-  /** Answers with bytes that the owner left to this replica, so many; undefined: it cannot get them. */
-  readonly left?: ((size: number) => Promise<Answer>) | undefined
+  /** Undefined: it is nothing of which the owner leaves the bytes to others. */
+  readonly left?: BytesLeft | undefined
+}
+
+/** Bytes that the owner need not send, as this replica has them or gets them by itself. */
+export interface BytesLeft {
+  canGive(): Promise<boolean>
+  /** @param size as the owner says. Rejects where they are not to be had after all */
+  give(size: number): Promise<Answer>
 }
 
 export interface LocalNames {
@@ -109,13 +116,9 @@ export class SharedLocalNames implements LocalNames {
       const gone = this.#leaves(ownership, url, over.signal)
       const ask = (fetchesBytes: boolean) =>
         forward.answer({ ...exchange, publicPath: publicPath(), fetchesBytes }, url, gone)
-      const answer = await ask(left !== undefined)
+      const answer = await ask((await left?.canGive()) ?? false)
       const size = answer.headers[bytesHeader]
-      if (size !== undefined) {
-        discard(answer.content)
-        // Where they are not to be had here after all, they come through the owner.
-        return left ? await left(Number(size)).catch(() => ask(false)) : undefined
-      }
+      if (left && size !== undefined) return await left.give(Number(size)).catch(() => ask(false))
       if (!keys || !given || begun.target === undefined) return answer
       const whole = await gathered(answer, hotPath.worthBytes(exchange, begun))
       hotPath.keep(exchange, whole, { ...begun, keys, under: given })

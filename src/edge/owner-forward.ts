@@ -8,10 +8,10 @@ import {
 } from 'node:http'
 import { Agent as HttpsAgent, request as overHttps } from 'node:https'
 import { type Signatures, signatureHeader } from '../cluster/signature.ts'
-import type { Answer } from './answer.ts'
+import { type Answer, noContent } from './answer.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import { handOn, hasBody, passedOn, relayed } from './relay.ts'
-import { isReplicas, notOwnerHeader, originHeaders } from './replica-origin.ts'
+import { bytesHeader, isReplicas, notOwnerHeader, originHeaders } from './replica-origin.ts'
 import { maxHeaderSize, unavailable } from './sibling.ts'
 
 export interface OwnerForwardDeps {
@@ -72,6 +72,7 @@ export class OwnerForward {
     try {
       const reply = await handOn(exchange, { inner, waits })
       if (reply.headers[notOwnerHeader] !== undefined) throw refused(reply)
+      if (reply.headers[bytesHeader] !== undefined) return leaveIn(reply)
       reply.setTimeout(stalledMs, () => void reply.destroy(new Error('the owner sends nothing more')))
       return relayed(exchange, reply)
     } catch (error) {
@@ -110,6 +111,12 @@ export class OwnerForward {
     })
     return inner
   }
+}
+
+/** Without a body, whose end has to be seen all the same for the connection to be used again. */
+function leaveIn(reply: IncomingMessage): Answer {
+  reply.resume()
+  return { status: 200, headers: { [bytesHeader]: String(reply.headers[bytesHeader]) }, content: noContent }
 }
 
 function refused(reply: IncomingMessage): NotTaken {

@@ -2,6 +2,7 @@
 
 import type { Standing } from '../cluster/ownership.ts'
 import type { Write } from '../observe/metrics.ts'
+import { isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { forClient } from '../pull/failure.ts'
 import type { Pull } from '../pull/pull.ts'
@@ -14,14 +15,14 @@ import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
 import { answerLeft } from './blobs.ts'
 import { assertFramed } from './body.ts'
-import type { Call } from './call.ts'
+import type { Call, ContentCall } from './call.ts'
 import { answerContent } from './content.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import { answerInventory } from './extension.ts'
 import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
-import type { LocalNames } from './local-names.ts'
+import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { answerReferrers } from './referrers.ts'
@@ -74,11 +75,22 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
   const keys = isContent ? keysOf(resolved) : undefined
-  const { pull } = deps
-  if (operation.kind !== 'blob' || exchange.request.method !== 'GET' || !pull.local.fetchesBytes)
-    return deps.localNames.answer(exchange, { here, keys })
-  const left = (size: number) => answerLeft({ exchange, resolved, pull }, operation.digest, size)
+  const left =
+    operation.kind === 'blob'
+      ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
+      : undefined
   return deps.localNames.answer(exchange, { here, keys, left })
+}
+
+/** Of a blob whose owner may leave its bytes to us. */
+function bytesLeft(call: ContentCall, text: string): BytesLeft | undefined {
+  const { request } = call.exchange
+  if (request.method !== 'GET') return undefined
+  const inPart = request.headers.range !== undefined
+  return {
+    canGive: async () => isDigest(text) && call.pull.local.fetchesBytes(text, { inPart }),
+    give: size => answerLeft(call, text, size),
+  }
 }
 
 interface Named {

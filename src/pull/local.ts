@@ -37,7 +37,7 @@ export interface Elsewhere {
   follow(
     local: Local,
     digest: Digest,
-    expectedSize: number | undefined,
+    ask: { readonly expectedSize: number | undefined; readonly isHurried: boolean },
   ): Promise<BlobAnswer & { kind: 'bytes' }>
   /** Undefined: the bytes are to be given from here. */
   link(digest: Digest, ask: LinkAsk): Promise<LinkedBlob | undefined>
@@ -50,6 +50,8 @@ export type HeldBlob = LinkedBlob | (BlobAnswer & { kind: 'bytes' })
 interface Lacking {
   readonly entry: BlobEntry
   readonly ranges: readonly RangeSpec[] | undefined
+  /** They can be had from another replica, too. */
+  readonly isHurried?: boolean
   readonly isDamaged: boolean
 }
 
@@ -86,20 +88,34 @@ export class LocalPull {
     return { digest, mediaType: entry.mediaType, size: entry.size, body, provenance: hit }
   }
 
-  /** Whether bytes can be had here of which only another replica knows that a repository holds them. */
-  get fetchesBytes(): boolean {
-    return this.#deps.elsewhere?.isUp ?? false
+  /** Bytes of a blob that the repository holds, for who gets them by themselves; undefined: they cannot. */
+  async held(local: Local, digest: Digest): Promise<number | undefined> {
+    const entry = await this.#deps.holdings.blob(localKey(local), digest)
+    if (!entry) return undefined
+    const size = await this.#deps.store.pushed.size(digest)
+    return size !== undefined && !disagree(entry, { size }) ? size : undefined
   }
 
   /**
-   * The bytes of a blob that the repository is known to hold.
+   * Whether bytes can be had here of which only another replica knows that a repository holds them.
    *
-   * @throws RegistryError UNKNOWN (500); rejects with an UpstreamError
+   * @param inPart on their way here they would come from the first one on, which takes too long for some of them
    */
+  async fetchesBytes(digest: Digest, { inPart }: { inPart: boolean }): Promise<boolean> {
+    const { elsewhere, store } = this.#deps
+    if (!elsewhere?.isUp) return false
+    if (!inPart) return true
+    const stored = await store.pushed.open(digest)
+    stored?.file.release()
+    return stored !== undefined
+  }
+
+  /** The bytes of a blob that the repository is known to hold. Rejects where they are not to be had here, or not soon. */
   async bytes(local: Local, digest: Digest, { size, ranges }: Left): Promise<HeldBlob> {
-    const found = await this.#bytes(local, digest, { entry: { size, isPublic: false }, ranges })
+    const entry = { size, isPublic: false }
+    const found = await this.#bytes(local, digest, { entry, ranges, isHurried: true })
     if ('kind' in found) return found
-    throw this.#damaged(local, digest, { expected: size, found: found.size })
+    throw new Error(`${digest} is not here`)
   }
 
   /** @param ranges as asked; they only decide whether the client may be sent elsewhere */
@@ -116,12 +132,17 @@ export class LocalPull {
   async #bytes(
     local: Local,
     digest: Digest,
-    { entry, ranges }: Omit<Lacking, 'isDamaged'>,
+    { entry, ranges, isHurried = false }: Omit<Lacking, 'isDamaged'>,
   ): Promise<HeldBlob | { size: number | undefined }> {
     const stored = await this.#deps.store.pushed.open(digest)
     if (stored && !disagree(entry, stored)) return fromStore(stored, hit)
     stored?.file.release()
-    const followed = await this.#follow(local, digest, { entry, ranges, isDamaged: stored !== undefined })
+    const followed = await this.#follow(local, digest, {
+      entry,
+      ranges,
+      isHurried,
+      isDamaged: stored !== undefined,
+    })
     return followed ?? { size: stored?.size }
   }
 
@@ -129,14 +150,14 @@ export class LocalPull {
   async #follow(
     local: Local,
     digest: Digest,
-    { entry, ranges, isDamaged }: Lacking,
+    { entry, ranges, isHurried = false, isDamaged }: Lacking,
   ): Promise<HeldBlob | undefined> {
     const { elsewhere } = this.#deps
     if (!elsewhere) return undefined
     if (isDamaged) await elsewhere.drop(digest)
     try {
       const there = await elsewhere.link(digest, { ranges, size: entry.size })
-      return there ?? (await elsewhere.follow(local, digest, entry.size))
+      return there ?? (await elsewhere.follow(local, digest, { expectedSize: entry.size, isHurried }))
     } catch (error) {
       if (isAbsent(error)) return undefined
       throw error

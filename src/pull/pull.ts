@@ -56,8 +56,8 @@ function pushedElsewhere(store: Store, flights: Flights): Elsewhere | undefined 
       return found && { kind: 'link', url: found.url, provenance: linked }
     },
     drop: digest => store.drop(digest),
-    async follow({ repository }, digest, expectedSize) {
-      const source = pushedSource(shared, repository)
+    async follow({ repository }, digest, { expectedSize, isHurried }) {
+      const source = pushedSource(shared, repository, { isHurried })
       const bytes = flights.follow(digest, source, { expectedSize, unverified: false })
       try {
         return { kind: 'bytes', size: await bytes.size(), bytes, provenance: missed }

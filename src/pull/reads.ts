@@ -7,5 +7,5 @@ export interface Reads {
   readonly manifests: Pick<Manifests, 'get'>
   readonly blobs: Pick<Blobs, 'get' | 'head'>
   /** What was pushed here. */
-  readonly local: Pick<LocalPull, 'manifest' | 'blob' | 'blobHead' | 'bytes'>
+  readonly local: Pick<LocalPull, 'manifest' | 'blob' | 'blobHead' | 'held' | 'fetchesBytes' | 'bytes'>
 }

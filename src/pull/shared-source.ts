@@ -84,8 +84,8 @@ class SharedFirst implements Source {
   }
 }
 
-/** What was pushed: nobody else has it. */
-export function pushedSource(shared: Shared, repository: string): Source {
+/** What was pushed. @param isHurried somebody else has it too: an object store that does not answer soon is not waited for */
+export function pushedSource(shared: Shared, repository: string, { isHurried = false } = {}): Source {
   return {
     scope: `${name}|${repository}`,
     name,
@@ -93,7 +93,7 @@ export function pushedSource(shared: Shared, repository: string): Source {
       return shared.bytes.isUp
     },
     async open(digest, { first, signal }) {
-      const opened = shared.bytes.openPushed(digest, { first, signal })
+      const opened = shared.bytes.openPushed(digest, { first, signal, isHurried })
       const found = await opened.catch((error: unknown) => failed(error))
       if (found) return bodyOf(found, name)
       throw new UpstreamError(name, 'not-found', `the bytes of ${digest} are missing`, {

@@ -60,14 +60,17 @@ export class Renewals {
     const now = clock.now()
     if (noted.isNoted(key, digest, now)) return true
     try {
-      const at = await this.#watched({ key, digest }, () => write(now))
-      if (at === undefined) return false
-      noted.note(key, digest, at)
+      return await this.#watched({ key, digest }, async () => {
+        if (noted.isNoted(key, digest, now)) return true // by who held the lock before
+        const at = await write(now)
+        if (at !== undefined) noted.note(key, digest, at)
+        return at !== undefined
+      })
     } catch (error) {
       log.error({ err: error }, 'what a client was promised could not be written down')
       noted.note(key, digest, now) // on a disk that cannot be written, this process remembers it
+      return true
     }
-    return true
   }
 
   /** A write of one record, under its lock, that collections hear of. */

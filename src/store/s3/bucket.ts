@@ -69,7 +69,7 @@ export class Bucket implements Objects {
       if (!(await this.read(key, pageKeys)))
         throw new ObjectsFailure('broken', `${this.name}: what was written cannot be read`)
       await this.list(key)
-      this.#removesConditionally = await this.#keepsFrom(key)
+      this.#removesConditionally = await this.#keepsTo(key, right || version || '')
     } finally {
       await this.remove(key)
     }
@@ -152,12 +152,12 @@ export class Bucket implements Objects {
     return this.#remove(key, this.#removesConditionally ? version : undefined)
   }
 
-  /** Whether a DELETE of another version is refused; some services carry it out, or do not know the condition. */
-  async #keepsFrom(key: string): Promise<boolean> {
+  /** Whether a DELETE of another version is refused, and one of this version is not; some services know no conditions there. */
+  async #keepsTo(key: string, version: ObjectVersion): Promise<boolean> {
     try {
-      return !(await this.#remove(key, '"wrong"'))
+      return !(await this.#remove(key, '"wrong"')) && (await this.#remove(key, version))
     } catch (error) {
-      if (error instanceof ObjectsFailure && error.trouble === 'broken') return false
+      if (error instanceof ObjectsFailure && ['broken', 'denied'].includes(error.trouble)) return false
       throw error
     }
   }

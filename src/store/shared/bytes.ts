@@ -43,6 +43,10 @@ interface Opening {
   readonly signal: AbortSignal
 }
 
+interface PushedOpening extends Opening {
+  readonly isHurried: boolean
+}
+
 export class SharedBytes {
   readonly #deps: SharedBytesDeps
   /** Objects below `cached/` that are to be replaced. */
@@ -65,14 +69,16 @@ export class SharedBytes {
   /** The bytes as they are there, unchecked; undefined also when the object store does not begin to give them soon. */
   async openCached(digest: Digest, { first, signal }: Opening): Promise<ObjectBody | undefined> {
     if (this.#damaged.has(digest)) return undefined
-    return this.#deps.tier.ifUp((bucket, late) =>
-      bucket.open(bytesKey('cached', digest), { first, signal: AbortSignal.any([signal, late]) }),
-    )
+    return this.#openSoon(bytesKey('cached', digest), { first, signal })
   }
 
-  /** The bytes as they are there, unchecked. Undefined: there are none. Rejects with ObjectsFailure. */
-  openPushed(digest: Digest, ask: Opening): Promise<ObjectBody | undefined> {
-    return this.#deps.tier.use(bucket => bucket.open(bytesKey('pushed', digest), ask))
+  /**
+   * The bytes as they are there, unchecked. Undefined: there are none, or an object store that nobody has to wait for
+   * does not begin to give them soon. Rejects with ObjectsFailure.
+   */
+  openPushed(digest: Digest, { isHurried, ...ask }: PushedOpening): Promise<ObjectBody | undefined> {
+    const key = bytesKey('pushed', digest)
+    return isHurried ? this.#openSoon(key, ask) : this.#deps.tier.use(bucket => bucket.open(key, ask))
   }
 
   /** Bytes of what was fetched before; undefined also when the object store does not say so soon. */
@@ -124,9 +130,9 @@ export class SharedBytes {
   offer(digest: Digest, { isBorrowed = false } = {}): void {
     if (!this.keepsCached) return
     const add = () => this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
-    if (isBorrowed)
-      this.#deps.later(lookAgainMs).then(add, () => {}) // closed: the other one has done it, or will
-    else add()
+    if (!isBorrowed) return add()
+    const laterMs = lookAgainMs * (1 + Math.random()) // not all who followed at once: the first one may put it there
+    this.#deps.later(laterMs).then(add, () => {}) // closed: the other one has done it, or will
   }
 
   /** Puts a file of the disk there, if its bytes are right. False when they are not, or it is gone. */
@@ -160,6 +166,12 @@ export class SharedBytes {
     this.#deps.behind.add(`remove ${key}`, async () => {
       if (this.#damaged.has(digest)) await this.#deps.tier.use(bucket => bucket.remove(key))
     })
+  }
+
+  #openSoon(key: string, { first, signal }: Opening): Promise<ObjectBody | undefined> {
+    return this.#deps.tier.ifUp((bucket, late) =>
+      bucket.open(key, { first, signal: AbortSignal.any([signal, late]) }),
+    )
   }
 
   async #upload(digest: Digest): Promise<void> {

@@ -1,9 +1,12 @@
 /** A bucket of a real service, and of one that fails. */
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { SharedFile } from '../../../src/store/file.ts'
 import { ObjectsFailure } from '../../../src/store/objects.ts'
 import { openBucket } from '../../../src/store/s3/open.ts'
@@ -120,6 +123,48 @@ describe.runIf(hasS3)('a bucket', () => {
     expect(await bucket.remove('record', '"any"')).toBe(true)
     expect(await bucket.head('record')).toBeUndefined()
     bucket.close()
+  })
+
+  test('is spoken to by HTTP/1.1, also where it knows HTTP/2: each transfer has a connection of its own', async () => {
+    const versions: string[] = []
+    const { cert, key } = loopbackCertificate
+    const server = createSecureServer({ cert, key, allowHTTP1: true }, ({ httpVersion }, answer) => {
+      versions.push(httpVersion)
+      answer.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    await using service = await startS3()
+    const options = { ...service.options({ ca: cert }), endpoint: `https://127.0.0.1:${port}` }
+    const bucket = await openBucket(options)
+    expect(await bucket.head('anything')).toBeUndefined()
+    bucket.close()
+    server.close()
+    expect(versions).toEqual(['1.1'])
+  })
+
+  test('is asked again when an answer breaks off', async () => {
+    await using scene = await bucketScene()
+    const { bucket, proxy } = scene
+    for (let nth = 0; nth < 40; nth += 1) await bucket.put(`some/${nth}`, Buffer.from('x'))
+    proxy.fail({ kind: 'cut', afterBytes: 2_000 })
+    const listing = bucket.list('some/')
+    await vi.waitFor(() => expect(proxy.connections).toBeGreaterThan(2))
+    proxy.fail({ kind: 'none' })
+    expect((await listing).objects).toHaveLength(40)
+  })
+
+  test('that refuses every conditional delete is used without them', async () => {
+    await using service = await startS3()
+    for (const status of [403, 412]) {
+      const isOdd = ({ method, headers }: IncomingMessage) =>
+        method === 'DELETE' && headers['if-match'] !== undefined
+      await using odd = await startOddService(service.port, asked => (isOdd(asked) ? status : undefined))
+      const bucket = await openBucket(service.options({}, odd.port))
+      await bucket.probe()
+      expect([bucket.isConditional, bucket.removesConditionally], String(status)).toEqual([true, false])
+      bucket.close()
+    }
   })
 
   test('that does not tell what is absent from what is forbidden cannot be used', async () => {

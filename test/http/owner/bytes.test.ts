@@ -21,7 +21,9 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     const { at } = scene
     const body = bytes(4 * mib, 1)
     expect((await at.push(0, body)).status).toBe(201)
-    const before = at.toOwner.bytes
+    const part = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } }) // through its owner
+    expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
+    const before = { bytes: at.toOwner.bytes, connections: at.toOwner.connections }
     for (const from of ['the bucket', 'the disk']) {
       const got = await at.ask(1, pathOf(body))
       expect([got.status, got.headers['docker-content-digest'], got.body.equals(body)], from).toEqual([
@@ -30,18 +32,21 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
         true,
       ])
     }
-    const part = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } })
-    expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
+    const last = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } })
+    expect([last.status, last.body.equals(body.subarray(-5))]).toEqual([206, true])
     const headers = { 'if-none-match': `"${digestOf(body)}"` }
     const known = await fetch(`${at.url(1)}${pathOf(body)}`, { headers })
     expect(known.status).toBe(304)
-    expect(at.toOwner.bytes - before).toBeLessThan(64 * 1024)
+    expect(at.toOwner.bytes - before.bytes).toBeLessThan(64 * 1024)
+    expect(at.toOwner.connections).toBe(before.connections)
+    const logged = at.all[1]?.lines.filter(({ status }) => status === 200) ?? []
+    expect(logged.map(({ digest }) => digest)).toEqual([digestOf(body), digestOf(body)])
   })
 
   test('is given while its repository holds it, and to nobody after that', async () => {
     await using scene = await start()
     const { at } = scene
-    const body = bytes(2 * mib, 2)
+    const body = bytes(3 * mib, 2)
     await at.push(0, body)
     expect((await at.ask(1, pathOf(body))).status).toBe(200)
     const other = await at.ask(1, pathOf(body, 'local/team/other'))
@@ -53,7 +58,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
   test('comes through its owner where the bucket has lost it', async () => {
     await using scene = await start()
     const { at, service } = scene
-    const body = bytes(2 * mib, 3)
+    const body = bytes(3 * mib, 3)
     await at.push(0, body)
     await service.stop()
     const got = await at.ask(1, pathOf(body))
@@ -64,7 +69,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
   test('no client gets leave in place of bytes', async () => {
     await using scene = await start()
     const { at } = scene
-    const body = bytes(2 * mib, 4)
+    const body = bytes(3 * mib, 4)
     await at.push(0, body)
     const headers = { 'replica-origin': '{"fetchesBytes":true}' }
     for (const nth of [0, 1]) expect((await at.ask(nth, pathOf(body), { headers })).status).toBe(403)

@@ -333,6 +333,23 @@ describe('the index', () => {
   })
 })
 
+test('what many are promised at once is read and written down once', async () => {
+  await using rig = await openHoldings()
+  const { holdings } = rig.assemble()
+  const layer = digest('layer')
+  await holdings.putBlob(key, layer, { size: 5 })
+  const read = rig.store.records.read.bind(rig.store.records)
+  let reads = 0
+  rig.store.records.read = path => {
+    reads += 1
+    return read(path)
+  }
+  const promised = await Promise.all(Array.from({ length: 50 }, () => holdings.renew(key, layer)))
+  expect(new Set(promised)).toEqual(new Set([true]))
+  expect(reads).toBeLessThan(5)
+  await holdings.stop()
+})
+
 describe('pull times', () => {
   test('are kept once an hour, in the record too, and a push leaves them', async () => {
     const clock = new FakeClock(1000)
