@@ -12,8 +12,9 @@ const path = [...toolFolders, process.env.PATH ?? '', '/usr/sbin', '/sbin'].join
 
 /** The environment of every program: no proxy, no credentials, no settings of whoever runs the tests but one of Layover's. */
 export function environment(home: string): NodeJS.ProcessEnv {
-  const { LAYOVER_WORKERS = '1' } = process.env
-  return { PATH: path, HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: home, LC_ALL: 'C.UTF-8', LAYOVER_WORKERS }
+  const { LAYOVER_WORKERS = '1', NODE_COMPILE_CACHE } = process.env
+  const places = { PATH: path, HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: home }
+  return { ...places, LC_ALL: 'C.UTF-8', LAYOVER_WORKERS, NODE_COMPILE_CACHE }
 }
 
 export function isInstalled(tool: string): boolean {
