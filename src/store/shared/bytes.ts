@@ -130,9 +130,11 @@ export class SharedBytes {
   offer(digest: Digest, { isBorrowed = false } = {}): void {
     if (!this.keepsCached) return
     const add = () => this.#deps.behind.add(bytesKey('cached', digest), () => this.#upload(digest))
-    if (!isBorrowed) return add()
-    const laterMs = lookAgainMs * (1 + Math.random()) // not all who followed at once: the first one may put it there
-    this.#deps.later(laterMs).then(add, () => {}) // closed: the other one has done it, or will
+    // Not all who followed at once: the first of them may put it there.
+    const laterMs = lookAgainMs * (1 + Math.random())
+    if (isBorrowed)
+      this.#deps.later(laterMs).then(add, () => {}) // closed: the other one has done it, or will
+    else add()
   }
 
   /** Puts a file of the disk there, if its bytes are right. False when they are not, or it is gone. */
