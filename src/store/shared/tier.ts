@@ -71,10 +71,12 @@ export class Tier {
     if (!this.isUp) return undefined
     const { patienceMs } = this.#deps
     const late = new AbortController()
-    const timer = setTimeout(
-      () => late.abort(new ObjectsFailure('timeout', `${this.name}: no answer in ${patienceMs} ms`)),
-      patienceMs,
-    )
+    const giveUp = () =>
+      late.abort(new ObjectsFailure('timeout', `${this.name}: no answer in ${patienceMs} ms`))
+    let soon: NodeJS.Immediate | undefined
+    const timer = setTimeout(() => {
+      soon = setImmediate(giveUp) // what came while this process was busy is not late
+    }, patienceMs)
     try {
       const asked = this.use(objects => task(objects, late.signal)) // finds out first whose it is
       return await orLate(asked, late.signal)
@@ -84,6 +86,7 @@ export class Tier {
       return undefined
     } finally {
       clearTimeout(timer)
+      clearImmediate(soon)
     }
   }
 

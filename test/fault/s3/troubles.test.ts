@@ -1,5 +1,6 @@
 /** The store over a bucket when things come in an unlucky order: answers that are late, an owner that slept, bytes that are wrong. */
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { createLogger } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
@@ -157,6 +158,21 @@ test('an object that stands for a folder, as consoles make them, is no name in i
 })
 
 describe('who can do without the bucket', () => {
+  test('has what came while this process was busy for longer than that', async () => {
+    const objects = { name: 's3://answers' } as Objects
+    const tier = new Tier({ objects, settle: async () => {}, patienceMs: 10, clock: systemClock, log })
+    await setImmediate() // from here on time-outs are looked at before what comes next
+    const answer = tier.ifUp(async (_, late) => {
+      const busyUntil = performance.now() + 50
+      while (performance.now() < busyUntil);
+      await setImmediate()
+      return late
+    })
+    const late = await answer
+    await setImmediate()
+    expect([late?.aborted, tier.isUp]).toEqual([false, true])
+  })
+
   test('waits no longer than that for one of which nobody knows yet whose it is', async () => {
     const objects = { name: 's3://hangs' } as Objects
     const settle = () => new Promise<never>(() => {})
