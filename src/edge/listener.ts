@@ -48,6 +48,9 @@ const keepAliveMs = 120_000
 /** How often it is looked whose headers are late. */
 const lateEveryMs = 1_000
 const handshakeMs = 10_000
+/** Connections that wait to be taken: as many as the system keeps (`net.core.somaxconn`). One too many is tried again only after a second. */
+const backlog = 65_535
+
 /**
  * Each server has a queue of its own, into which the system puts its share of the connections; one that dies takes no more.
  * Elsewhere the cluster module hands them out.
@@ -97,7 +100,7 @@ export class Listener {
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
   async open(): Promise<BoundAddress> {
     const { host, port, role } = this.#address
-    this.#server.listen({ port, host, reusePort: this.#sharesAddress && mayShare })
+    this.#server.listen({ port, host, backlog, reusePort: this.#sharesAddress && mayShare })
     await once(this.#server, 'listening')
     const bound = this.#server.address()
     const boundPort = typeof bound === 'object' && bound ? bound.port : port
