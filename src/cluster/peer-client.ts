@@ -4,6 +4,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { version } from '../runtime/version.ts'
 import { createAddressRule, guardedLookup } from '../upstream/address.ts'
+import { timeOuts } from '../upstream/time-outs.ts'
 import { watch } from '../upstream/watch.ts'
 import { failureHeader, failureIn } from './failures.ts'
 import { PeerError } from './peer-error.ts'
@@ -122,11 +123,9 @@ async function refusal(peer: string, reply: Reply): Promise<Error> {
   return new PeerError(failure, `${peer} answered ${statusCode}${reason}`)
 }
 
-const silent = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
-
 function unanswered(peer: string, cause: unknown): PeerError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   if (code === 'ECONNREFUSED') return new PeerError('dead', `${peer} is not there`, { cause })
-  if (silent.has(code)) return new PeerError('silent', `nothing comes from ${peer}`, { cause })
+  if (timeOuts.includes(code)) return new PeerError('silent', `nothing comes from ${peer}`, { cause })
   return new PeerError('broken', `${peer} cannot be asked: ${code || String(cause)}`, { cause })
 }

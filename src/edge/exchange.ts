@@ -16,7 +16,7 @@ export interface Exchange {
   readonly inward: boolean
   /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
   readonly fromReplica: boolean
-  /** The replica that passed it on gets large blobs by itself, once it is told that it may (replica-bytes.ts). */
+  /** The replica that passed it on gets large blobs by itself, once it is told that it may (local-names.ts). */
   readonly fetchesBytes: boolean
   /** Path of the `publicUrl` of the replica that the client asked; undefined: ours. */
   readonly publicPath: string | undefined

@@ -1,6 +1,7 @@
 /** What undici, sockets, TLS and DNS report, as an UpstreamError that a person understands. */
 import type { ErrorCode } from '../oci/errors.ts'
 import { AddressRefused } from './address.ts'
+import { timeOuts } from './time-outs.ts'
 import { UpstreamError, type UpstreamErrorOptions, type UpstreamFailure } from './upstream-error.ts'
 
 /** What is being asked for, in the words of messages, metrics and errors. */
@@ -21,12 +22,7 @@ const codes: Readonly<Record<Subject['kind'], ErrorCode>> = {
   referrers: 'NAME_UNKNOWN',
 }
 
-const timeouts = new Set([
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'ETIMEDOUT',
-])
+const timeouts = new Set([...timeOuts, 'ETIMEDOUT'])
 
 export function failureOf(
   subject: Subject,

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
+import { timeOuts } from '../../upstream/time-outs.ts'
 import type { S3Options } from './options.ts'
 
 /** As the SDK makes one: already signed. */
@@ -26,9 +27,8 @@ interface Reply {
 /** A body goes out in pieces, each of which may take as long as nothing may come. */
 const pieceBytes = 256 * 1024
 
-/** What undici calls errors after which another try may be answered, and how the SDK knows them. */
+/** What undici calls broken connections, after which another try may be answered. */
 const broken = new Set(['UND_ERR_SOCKET', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'])
-const late = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 
 /** Its errors are retried by the SDK as those of its own client would be. */
 export class Handler {
@@ -129,7 +129,8 @@ function flat(headers: Dispatcher.ResponseData['headers']): Record<string, strin
 
 function asTheSdkKnows(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (late.has(code)) return Object.assign(new Error('no answer', { cause: error }), { name: 'TimeoutError' })
+  if (timeOuts.includes(code))
+    return Object.assign(new Error('no answer', { cause: error }), { name: 'TimeoutError' })
   if (broken.has(code))
     return Object.assign(new Error('the connection broke', { cause: error }), { code: 'ECONNRESET' })
   return error
