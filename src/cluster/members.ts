@@ -1,6 +1,7 @@
 /** Which replicas there are: each says so again and again, in one sorted set whose entries expire, and what it is beside it. */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from '../observe/log.ts'
+import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { areApart, describeSite, formatSite, type MemberSite, parseSite } from './member-site.ts'
 import { type Redis, RedisRefused } from './redis.ts'
@@ -10,7 +11,6 @@ export const memberMs = 6_000
 const renewEveryMs = 2_000
 /** More are not looked at. */
 const maxMembers = 256
-const complainEveryMs = 60_000
 /** Of other processes with our address so many are remembered. */
 const maxNamesakes = 16
 /** Told of whoever comes or goes. */
@@ -81,14 +81,14 @@ export class Members {
   readonly #process = randomUUID()
   /** Other processes that spoke in our name. */
   readonly #namesakes = new Set<string>()
-  /** On the monotonic clock, by what is complained of. */
-  readonly #quietUntil = new Map<string, number>()
+  readonly #quiet: Quiet
   #others: readonly string[] = []
   #renewed: Promise<void> = Promise.resolve()
   #unsubscribe: (() => void) | undefined
 
   constructor(deps: MembersDeps) {
     this.#deps = deps
+    this.#quiet = new Quiet(deps.clock)
   }
 
   /** Where the other replicas are reached, as far as Redis said when it was last there. */
@@ -188,11 +188,7 @@ export class Members {
     )
   }
 
-  /** Once a minute. */
   #complain(what: string, about: object): void {
-    const now = this.#deps.clock.monotonic()
-    if (now < (this.#quietUntil.get(what) ?? 0)) return
-    this.#quietUntil.set(what, now + complainEveryMs)
-    this.#deps.log.warn(about, what)
+    this.#quiet.say(what, () => this.#deps.log.warn(about, what))
   }
 }

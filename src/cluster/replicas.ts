@@ -1,6 +1,7 @@
 /** This replica among the others: what they do for each other instead of asking upstream twice. */
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { Quiet } from '../observe/quiet.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
@@ -35,7 +36,6 @@ export interface ReplicasDeps {
 
 /** How often the same other replica is asked that has given no answer. */
 const maxFailures = 2
-const complainEveryMs = 60_000
 
 export class Replicas {
   readonly signatures: Signatures
@@ -45,7 +45,7 @@ export class Replicas {
   readonly #claims: Claims
   readonly #advertise: string
   readonly #log: Logger
-  #quietUntil = 0
+  readonly #quiet: Quiet
 
   constructor(
     { advertise, secret, ca }: ReplicasOptions,
@@ -53,6 +53,7 @@ export class Replicas {
   ) {
     this.#advertise = advertise
     this.#log = log
+    this.#quiet = new Quiet(clock)
     this.signatures = new Signatures({ secret, advertise, clock })
     this.peers = new Peers({ signatures: this.signatures, ca, clock, lookup, log, metrics })
     this.members = new Members({ redis, advertise, site, clock, log })
@@ -148,9 +149,8 @@ export class Replicas {
 
   /** What an operator can do something about, once a minute. */
   complain(error: PeerError): void {
-    if (error.failure !== 'refused' || performance.now() < this.#quietUntil) return
-    this.#quietUntil = performance.now() + complainEveryMs
-    this.#log.warn({ err: error }, 'another replica does not answer us')
+    if (error.failure !== 'refused') return
+    this.#quiet.say('refused', () => this.#log.warn({ err: error }, 'another replica does not answer us'))
   }
 }
 

@@ -1,4 +1,4 @@
-/** A failing disk is told of in one line a minute for each cause, and not in one for each pull. */
+/** What fails again and again is told of in one line a minute for each cause, and not in one for each pull. */
 import { type Clock, systemClock } from '../runtime/clock.ts'
 
 const quietMs = 60_000

@@ -1,6 +1,6 @@
 /** Files of the store that cannot be read: a cache does without them, and says so. */
 import type { Logger } from '../observe/log.ts'
-import { Quiet } from './quiet.ts'
+import { Quiet } from '../observe/quiet.ts'
 import { isCode } from './system-error.ts'
 
 export class Unreadable {

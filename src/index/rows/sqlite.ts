@@ -2,6 +2,7 @@
 import { lstatSync, renameSync, rmSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import type { Logger } from '../../observe/log.ts'
+import { Quiet } from '../../observe/quiet.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { IndexFile, inMemory, isBusy, isPassing } from './index-file.ts'
 import { Pending } from './pending.ts'
@@ -38,7 +39,6 @@ const defaults = {
 }
 const mostWaiting = 40
 const busy = { tries: 50, pauseMs: 20 }
-const quietMs = 60_000
 
 /** Never fails: without a usable file the index works in memory and says so. */
 export async function openSqliteIndex(options: SqliteIndexOptions): Promise<RowIndex> {
@@ -50,7 +50,7 @@ class SqliteRows implements Rows {
   readonly #pending = new Pending()
   readonly #closed = new AbortController()
   #file: IndexFile
-  readonly #quietUntil = new Map<string, number>()
+  readonly #quiet: Quiet
   /** The commit that is about to come, for all who wait for one. */
   #committing: Promise<boolean> | undefined
   #closing: Promise<void> | undefined
@@ -61,6 +61,7 @@ class SqliteRows implements Rows {
 
   constructor(options: Required<SqliteIndexOptions>) {
     this.#options = options
+    this.#quiet = new Quiet(options.clock)
     this.#file = this.#open()
   }
 
@@ -258,11 +259,9 @@ class SqliteRows implements Rows {
 
   /** At most one line of a kind a minute. */
   #warn(message: string, reason: unknown) {
-    const { path, clock, log } = this.#options
-    const now = clock.monotonic()
-    if (now < (this.#quietUntil.get(message) ?? 0)) return
-    this.#quietUntil.set(message, now + quietMs)
-    log.warn({ path, reason: reason instanceof Error ? reason.message : reason }, message)
+    const { path, log } = this.#options
+    const about = { path, reason: reason instanceof Error ? reason.message : reason }
+    this.#quiet.say(message, () => log.warn(about, message))
   }
 }
 

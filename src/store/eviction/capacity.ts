@@ -2,10 +2,11 @@
  * How much may be cached: every byte is reserved before it is written, and what goes to make room for it has gone by
  * then. docs/adr/0008 says who goes.
  */
+
+import { Quiet } from '../../observe/quiet.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { Ages } from '../../runtime/ages.ts'
 import { Semaphore } from '../../stream/semaphore.ts'
-import { Quiet } from '../quiet.ts'
 import { Arrivals } from './arrivals.ts'
 import { type Evicted, Evictor, type EvictorDeps } from './evictor.ts'
 import { arrived, used } from './policy.ts'

@@ -1,10 +1,10 @@
 /** Work for the object store that nobody waits for: once for each key, a few at a time, and again when it failed. */
 import { once } from 'node:events'
 import type { Logger } from '../../observe/log.ts'
+import { Quiet } from '../../observe/quiet.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { Signal } from '../../stream/signal.ts'
 import { ObjectsFailure } from '../objects.ts'
-import { Quiet } from '../quiet.ts'
 import { restMs } from './tier.ts'
 
 export interface BehindDeps {

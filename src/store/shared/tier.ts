@@ -3,9 +3,9 @@
  * by those who can do without it when it does not answer.
  */
 import type { Logger } from '../../observe/log.ts'
+import { Quiet } from '../../observe/quiet.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { type Objects, ObjectsFailure } from '../objects.ts'
-import { Quiet } from '../quiet.ts'
 
 /** So long nobody who can do without it asks an object store that failed. */
 export const restMs = 5_000
