@@ -23,6 +23,7 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     expect((await at.push(0, body)).status).toBe(201)
     const part = await at.ask(1, pathOf(body), { headers: { range: 'bytes=-5' } }) // through its owner
     expect([part.status, part.body.equals(body.subarray(-5))]).toEqual([206, true])
+    const asked = 4
     const before = { bytes: at.toOwner.bytes, connections: at.toOwner.connections }
     for (const from of ['the bucket', 'the disk']) {
       const got = await at.ask(1, pathOf(body))
@@ -38,7 +39,8 @@ describe.skipIf(!hasS3)('a large blob of a local name (needs versitygw)', () => 
     const known = await fetch(`${at.url(1)}${pathOf(body)}`, { headers })
     expect(known.status).toBe(304)
     expect(at.toOwner.bytes - before.bytes).toBeLessThan(64 * 1024)
-    expect(at.toOwner.connections).toBe(before.connections)
+    // The pool may open another beside its first; leave that ended its connection would open one each time.
+    expect(at.toOwner.connections - before.connections).toBeLessThan(asked)
     const logged = at.all[1]?.lines.filter(({ status }) => status === 200) ?? []
     expect(logged.map(({ digest }) => digest)).toEqual([digestOf(body), digestOf(body)])
   })
