@@ -10,6 +10,7 @@ const rows = [
   ['config'],
   ['admin'],
   ['edge'],
+  ['access'],
   ['resolve'],
   ['push', 'collect', 'scrub'],
   ['pull', 'backup'],
@@ -48,9 +49,9 @@ describe('architecture', () => {
     expect(upward).toEqual([])
   })
 
-  test('only the admin API, the edge, the replicas, the upstream client, the object store and the command know HTTP', () => {
+  test('only the admin API, the edge, access, the replicas, the upstream client, the object store and the command know HTTP', () => {
     const http = /from '(?:node:https?|undici|hono|@hono\/[^']+)'/
-    const allowed = new Set(['admin', 'edge', 'cluster', 'upstream', 'cli'])
+    const allowed = new Set(['admin', 'edge', 'access', 'cluster', 'upstream', 'cli'])
     const mayKnow = (path: string) => allowed.has(room(path)) || path.startsWith('src/store/s3/')
     expect(files.filter(path => !mayKnow(path) && http.test(readFileSync(path, 'utf8')))).toEqual([])
   })

@@ -1,0 +1,55 @@
+/** Who asks, as far as was shown. Plain data: processes of ours hand it to each other. */
+
+export interface Caller {
+  readonly method: 'anonymous' | 'password' | 'oidc' | 'certificate'
+  /** Of a password: the user's name; of an OIDC token: the claim that names it; of a certificate: its common name. '' for nobody. */
+  readonly user: string
+  /** The name that the configuration gives the issuer of an OIDC token; else ''. */
+  readonly provider: string
+  /** Of an OIDC token, as far as it was verified. */
+  readonly claims: Readonly<Record<string, unknown>>
+  /** Of the TLS connection, whatever else was shown; undefined: none that we trust. */
+  readonly certificate: CertificateNames | undefined
+}
+
+/** What a client certificate says of its owner. */
+export interface CertificateNames {
+  readonly commonNames: readonly string[]
+  readonly organizations: readonly string[]
+  /** Of the subject alternative name. */
+  readonly dns: readonly string[]
+  readonly emails: readonly string[]
+  readonly uris: readonly string[]
+}
+
+export const anonymous: Caller = {
+  method: 'anonymous',
+  user: '',
+  provider: '',
+  claims: {},
+  certificate: undefined,
+}
+
+/** For logs: `alice`, `github-actions:repo:org/app`; undefined for nobody. */
+export function nameOf({ user, provider }: Caller): string | undefined {
+  if (user === '') return undefined
+  return provider === '' ? user : `${provider}:${user}`
+}
+
+/** What was shown is wrong, expired or of nobody we know: 401 whatever is open to anonymous callers. */
+export class LoginRefused extends Error {
+  override readonly name = 'LoginRefused'
+  /** Who it claimed to be, for the audit; '' where it does not say. */
+  readonly user: string
+
+  /** @param message why, for the log and the audit; a client is not told */
+  constructor(message: string, { user = '', cause }: { user?: string; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.user = user
+  }
+}
+
+/** Whether it is right cannot be found out at the moment: 503, and never a refusal. */
+export class LoginUnavailable extends Error {
+  override readonly name = 'LoginUnavailable'
+}
