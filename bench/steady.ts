@@ -7,6 +7,7 @@ export interface SteadyAsk {
   url: string
   /** Below the URL, in turn. */
   paths: readonly string[]
+  headers?: Readonly<Record<string, string>>
   perSecond: number
   seconds: number
   /** Kept ones; what finds none of them free waits for one. */
@@ -27,8 +28,15 @@ export interface Steady {
 /** Between two looks at what is due. */
 const tickMs = 2
 
-export async function steady({ url, paths, perSecond, seconds, connections }: SteadyAsk): Promise<Steady> {
-  const requests = paths.map(path => requestOf(url + path, { Accept: '*/*' }))
+export async function steady({
+  url,
+  paths,
+  headers,
+  perSecond,
+  seconds,
+  connections,
+}: SteadyAsk): Promise<Steady> {
+  const requests = paths.map(path => requestOf(url + path, { Accept: '*/*', ...headers }))
   const startedMs = nowMs()
   const count = Math.ceil(perSecond * seconds)
   const took: number[] = []

@@ -12,6 +12,8 @@ export interface WrkAsk {
   headers?: Record<string, string>
   /** The URL ends in a tag of so many. */
   tags?: number
+  /** A file with an Authorization header a line: each asks in its turn. */
+  logins?: string
 }
 
 interface Said {
@@ -26,8 +28,8 @@ interface Said {
 }
 
 export async function wrk(ask: WrkAsk): Promise<Load> {
-  const { url, connections, seconds, cores, headers = {}, tags } = ask
-  const script = fileURLToPath(new URL(tags === undefined ? 'wrk.lua' : 'wrk-tags.lua', import.meta.url))
+  const { url, connections, seconds, cores, headers = {}, tags, logins } = ask
+  const script = fileURLToPath(new URL(scriptFor(ask), import.meta.url))
   const args = [
     '-c',
     cores,
@@ -42,6 +44,7 @@ export async function wrk(ask: WrkAsk): Promise<Load> {
   for (const [name, value] of Object.entries(headers)) args.push('-H', `${name}: ${value}`)
   args.push('-s', script, url)
   if (tags !== undefined) args.push('--', new URL(url).pathname, String(tags))
+  if (logins !== undefined) args.push('--', logins)
   const { stdout } = await promisify(execFile)('taskset', args)
   const line = stdout.split('\n').find(text => text.startsWith('{'))
   if (line === undefined) throw new Error(`wrk gave no account:\n${stdout}`)
@@ -57,4 +60,9 @@ export async function wrk(ask: WrkAsk): Promise<Load> {
     failed: said.failed,
     clientBusy: said.cpuSeconds / (said.micros / 1e6),
   }
+}
+
+function scriptFor({ tags, logins }: WrkAsk): string {
+  if (logins !== undefined) return 'wrk-logins.lua'
+  return tags === undefined ? 'wrk.lua' : 'wrk-tags.lua'
 }

@@ -151,6 +151,7 @@ class Program implements Layover {
     this.#waiting = waiting
     this.#config = takenOver(this.#config, config)
     this.#started?.edge.renew(config.listen)
+    await this.#started?.keeper.renew()
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
     await this.#servers?.reload({ kind: 'reload', config: this.#configOfServers() })
@@ -171,6 +172,7 @@ class Program implements Layover {
     await this.#servers?.stop(drainMs)
     await started.edge.drain(drainMs)
     await quiet
+    started.keeper.close()
     await started.pull.stop()
     await this.#replicas?.close()
     await started.push.uploads.stop()
@@ -230,10 +232,11 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, index, hotPath, replica }: Parts): Edge {
+  #edge({ store, index, hotPath, gate, replica }: Parts): Edge {
     const metrics = this.#metrics
     return createEdge({
       hotPath,
+      gate,
       log: this.#log,
       lines: this.#lines,
       metrics,
@@ -245,6 +248,7 @@ class Program implements Layover {
       answer: exchange =>
         replica?.answer(exchange) ??
         answerReplicas(exchange, this.#replicas, this.#current()) ??
+        answerTokens(exchange, gate, this.#current().resolver) ??
         answerRegistry(exchange, this.#current()),
       pages: {
         probe: () => store.probe(),
@@ -258,13 +262,14 @@ class Program implements Layover {
     return this.#registry
   }
 
-  #assemble({ pull, push, inventory, hotPath, replica }: Started): RegistryDeps {
+  #assemble({ pull, push, inventory, hotPath, gate, replica }: Started): RegistryDeps {
     return {
       localNames: replica?.names ?? ownLocalNames,
       pull,
       push,
       inventory,
       hotPath,
+      gate,
       resolver: resolverOf(this.#config, upstream => this.#upstreams.of(upstream)),
       publicPath: publicPathOf(this.#config),
       loopId: this.#loopId,

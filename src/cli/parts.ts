@@ -3,6 +3,7 @@ import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
+import { Gate } from '../edge/gate.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
@@ -22,6 +23,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
+import { type AccessKeeper, openAccess } from './access.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
 import { openReplica, type Replica, type ReplicaDeps } from './replica.ts'
@@ -61,6 +63,8 @@ export interface Parts {
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  readonly keeper: AccessKeeper
+  readonly gate: Gate
   /** Undefined: one alone. */
   readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
@@ -83,7 +87,9 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const hotPath = new HotPath({ answers, clock, metrics, lines })
+  const keeper = await openAccess({ config, clock, log, redis })
+  const gate = new Gate({ access: () => keeper.access, publicUrl: () => config().publicUrl })
+  const hotPath = new HotPath({ answers, clock, metrics, lines, gate })
   const begun = async () => {
     index.renew()
     store.shared?.beginTerm()
@@ -124,7 +130,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+  return { ...deps, keeper, gate, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
 }
 
 /** A change of a repository, told to whoever answers for it from memory. */

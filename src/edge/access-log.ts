@@ -3,6 +3,7 @@
 import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
+import { tellAudit } from './audit.ts'
 import type { Exchange, Facts } from './exchange.ts'
 
 export interface Witness {
@@ -35,11 +36,8 @@ function outcomeOf({ provenance }: Facts): Outcome {
   return provenance?.outcome ?? 'error'
 }
 
-function write(
-  { facts, request, response, path, client, requestId }: Exchange,
-  seconds: number,
-  { log, lines }: Witness,
-): void {
+function write(exchange: Exchange, seconds: number, { log, lines }: Witness): void {
+  const { facts, request, response, path, client, requestId } = exchange
   const line = {
     method: request.method,
     path,
@@ -52,11 +50,12 @@ function write(
     digest: facts.digest,
     cache: facts.kind && outcomeOf(facts),
     client,
-    user: undefined,
+    user: facts.user,
     agent: request.headers['user-agent'],
     requestId,
     ...(response.writableFinished ? {} : { aborted: true }),
   }
+  tellAudit(exchange, log)
   if (facts.error === undefined && isProbe(path)) log.debug(line, 'request')
   else if (facts.error === undefined) lines.info(line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')

@@ -1,17 +1,19 @@
 /** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
+import { setImmediate } from 'node:timers/promises'
 import type { Page } from '../index/index.ts'
 import { keysOf } from '../resolve/resolve.ts'
 import { type Answer, json } from './answer.ts'
-import type { InventoryCall, InventoryDeps } from './inventory.ts'
+import type { InventoryCall } from './inventory.ts'
 import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
 
 /** So many pages' worth of names that the configuration no longer gives to anyone are passed over in one request. */
 const maxRounds = 10
 
 /** @throws RegistryError UNAVAILABLE (503) while the index does not know them all */
-export async function answerCatalog({ exchange, deps, base, pageLimit }: InventoryCall): Promise<Answer> {
+export async function answerCatalog(call: InventoryCall): Promise<Answer> {
+  const { exchange, base, pageLimit } = call
   const asked = pageAsked(exchange.query, pageLimit)
-  const { names, next: stoppedAt } = await servedNames(deps, { last: asked.last, limit: asked.limit + 1 })
+  const { names, next: stoppedAt } = await servedNames(call, { last: asked.last, limit: asked.limit + 1 })
   const { shown, next = stoppedAt } = cut(names, asked.limit)
   const answer = json({ repositories: shown })
   if (next === undefined || asked.limit === 0) return answer
@@ -25,17 +27,21 @@ interface Names {
   next: string | undefined
 }
 
-async function servedNames({ repositories, resolver }: InventoryDeps, page: Page): Promise<Names> {
+/** Where some names are hidden, a page is filled however many are: the next one begins after a name that is shown. */
+async function servedNames({ deps, shows }: InventoryCall, page: Page): Promise<Names> {
+  const { repositories, resolver } = deps
   const names: string[] = []
   let { last } = page
-  for (let round = 0; round < maxRounds; round += 1) {
+  for (let round = 0; shows || round < maxRounds; round += 1) {
     const batch = await repositories.page({ last, limit: page.limit })
     for (const name of batch) {
-      if (keysOf(resolver.find(name)).some(key => resolver.fullName(key) === name)) names.push(name)
+      const key = keysOf(resolver.find(name)).find(each => resolver.fullName(each) === name)
+      if (key && (!shows || (await shows(key)))) names.push(name)
       last = name
       if (names.length === page.limit) return { names, next: undefined }
     }
     if (batch.length < page.limit) return { names, next: undefined }
+    await setImmediate() // others get their turn
   }
   return { names, next: last }
 }

@@ -1,5 +1,9 @@
 /** One request and its answer, with what the log and the metrics will want to know of it. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Caller, CertificateNames } from '../access/caller.ts'
+import type { Question } from '../access/question.ts'
+import type { Session } from '../access/session.ts'
+import type { Scope } from '../access/tokens/scope.ts'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
 import type { Role } from './listener.ts'
@@ -12,6 +16,14 @@ export interface Exchange {
   readonly role: Role
   /** Address of who asks; undefined once it is gone. */
   readonly client: string | undefined
+  /** What the client showed for its connection. */
+  readonly certificate: CertificateNames | undefined
+  /** Who asks, once the gate let them in; undefined: nothing is configured. */
+  readonly caller?: Caller | undefined
+  /** What their registry token is limited to. */
+  readonly access?: readonly Scope[] | undefined
+  /** What they were let in for. */
+  readonly question?: Question | undefined
   /** It was passed on by a sibling process, which answers its client and tells of it (inward.ts). */
   readonly inward: boolean
   /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
@@ -43,6 +55,12 @@ export interface Facts {
   provenance?: Provenance | undefined
   /** The registry that an `ns` parameter named. */
   namespace?: string
+  /** Name of who asks. */
+  user?: string | undefined
+  /** What was found out about who asks, for the process that has the client. */
+  session?: Session
+  /** What the audit is told of, beside what was written or deleted. */
+  audit?: { readonly event: 'login-failed' | 'denied'; readonly reason: string }
   /** Body bytes handed to the socket. */
   sentBytes: number
   /** Why the answer is an error, or broke. */
@@ -63,6 +81,7 @@ export function openExchange(
     response,
     role,
     client: request.socket.remoteAddress,
+    certificate: undefined,
     inward: false,
     fromReplica: false,
     fetchesBytes: false,

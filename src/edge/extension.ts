@@ -38,12 +38,12 @@ function answerExtension(call: InventoryCall, operation: ExtensionOperation): Pr
   }
 }
 
-async function listRepositories({ deps }: InventoryCall): Promise<Answer> {
+async function listRepositories(call: InventoryCall): Promise<Answer> {
   const repositories = []
-  for (const group of groupsOf(deps.resolver)) {
+  for (const group of groupsOf(call.deps.resolver)) {
     repositories.push({
       name: group.name,
-      namespaces: await countNamespaces(deps, group),
+      namespaces: await countNamespaces(call, group),
       is_pull_through: group.registry !== undefined || group.local?.overlay === true,
       immutable_tags: (group.local?.immutableTags.length ?? 0) > 0,
     })
@@ -56,7 +56,7 @@ async function listNamespaces(call: InventoryCall, repository: string): Promise<
   const group = groupsOf(deps.resolver).find(({ name }) => name === repository)
   if (!group) throw new RegistryError('NAME_UNKNOWN', 'there is no such upstream or local namespace')
   const asked = pageAsked(exchange.query, pageLimit)
-  const found = await namespaces(deps, group, { last: asked.last, limit: asked.limit + 1 })
+  const found = await namespaces(call, group, { last: asked.last, limit: asked.limit + 1 })
   const { shown, next } = cut(found, asked.limit)
   const described = await describeNamespaces(call, shown)
   return page(call, { namespaces: described }, { path: `${repository}/_namespaces`, asked, next: next?.name })

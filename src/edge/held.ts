@@ -8,8 +8,10 @@ import type { Answer } from './answer.ts'
 import { answerContent } from './content.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import type { Forward } from './forward.ts'
+import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import { resolveName } from './names.ts'
+import { wantedOf } from './question.ts'
 import { isPassedOn } from './replica-origin.ts'
 import { parseRoute } from './route.ts'
 
@@ -17,6 +19,7 @@ export interface HeldDeps {
   readonly resolver: Resolver
   /** Rejects with NotKnown, or an error for the client, where the primary may know better. */
   readonly reads: Reads
+  readonly gate: Pick<Gate, 'admitNow' | 'learn'>
   readonly hotPath: HotPath
   readonly forward: Pick<Forward, 'answer'>
   /** Whether local names are another replica's, of which the primary knows. */
@@ -28,11 +31,13 @@ export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<An
   const answer = await held(exchange, deps)
   if (answer) return answer
   exchange.facts.provenance = undefined // of what is not given
-  return deps.forward.answer(exchange)
+  const answered = await deps.forward.answer(exchange)
+  deps.gate.learn(exchange)
+  return answered
 }
 
 async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefined> {
-  const { resolver, reads, hotPath, log } = deps
+  const { resolver, reads, gate, hotPath, log } = deps
   if (!isReading(exchange) || exchange.request.headers['cdn-loop'] !== undefined) return undefined
   if (isPassedOn(exchange)) return undefined
   try {
@@ -41,7 +46,11 @@ async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefi
     if (!route || (operation?.kind !== 'manifest' && operation?.kind !== 'blob')) return undefined
     const resolved = resolveName(exchange, route, operation, resolver)
     if (resolved.local && deps.sharesLocalNames) return undefined
-    return await answerContent({ exchange, resolved, pull: reads }, operation, hotPath)
+    const wanted = wantedOf({ exchange, route, operation, resolver, resolved })
+    const admitted = gate.admitNow(exchange, wanted)
+    return (
+      admitted && (await answerContent({ exchange: admitted, resolved, pull: reads }, operation, hotPath))
+    )
   } catch (error) {
     if (!(error instanceof NotKnown || error instanceof RegistryError))
       log.error({ err: error }, 'a read failed in a server: the primary answers it')

@@ -1,6 +1,7 @@
 /** Answers kept whole: what is asked most is given from memory, without disk, index or upstream. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
+import type { Question } from '../access/question.ts'
 import { signatureHeader } from '../cluster/signature.ts'
 import type { Tally } from '../observe/tally.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
@@ -10,6 +11,8 @@ import { Kept, type Lasting } from './kept.ts'
 
 /** Small enough to be given without watching whether the client takes it. */
 export interface HotAnswer extends Lasting {
+  /** What those have to be allowed who get it; undefined: nothing is configured. */
+  readonly question: Question | undefined
   /** When upstream last confirmed the tag, for `Age`; undefined where nothing ages. */
   readonly checkedAt: number | undefined
   /** As it was given the first time; made ready when it is given again, which most answers are not. */

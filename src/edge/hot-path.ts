@@ -5,6 +5,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
 import type { Exchange } from './exchange.ts'
+import type { Gate } from './gate.ts'
 import { fixedHeaders } from './head.ts'
 import { type FirstAnswer, type HotAnswers, hotBytes, type ReadyMade, targetOf } from './hot-answers.ts'
 import type { Lasting } from './kept.ts'
@@ -21,6 +22,7 @@ export interface HotPathDeps {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly lines: Lines
+  readonly gate: Pick<Gate, 'lets'>
 }
 
 export class HotPath {
@@ -35,15 +37,18 @@ export class HotPath {
 
   /** Whether the request was answered from memory. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const { answers, clock, lines } = this.#deps
+    const { answers, clock, lines, gate } = this.#deps
     const target = targetOf(request)
     if (target === undefined) return false
     const now = clock.now()
     const hot = answers.hot.find(target, now)
     if (!hot) return false
+    const client = request.socket.remoteAddress // gone with the connection
+    const { authorization } = request.headers
+    const admitted = gate.lets({ authorization, certificate: undefined, client: client ?? '' }, hot.question)
+    if (!admitted) return false
     const startedAt = performance.now()
     const requestId = nextRequestId()
-    const client = request.socket.remoteAddress // gone with the connection
     if (!('told' in hot.form)) hot.form = this.#readyMade(hot.form)
     const { head: fixed, body, tally, told } = hot.form
     const head = [...fixed, 'x-request-id', requestId]
@@ -57,7 +62,15 @@ export class HotPath {
       const aborted = !response.writableFinished
       if (lines.wanted)
         lines.write(
-          line(told, { request, requestId, client, at: this.#stamp.of(Math.round(now + ms)), ms, aborted }),
+          line(told, {
+            request,
+            requestId,
+            client,
+            user: admitted.user,
+            at: this.#stamp.of(Math.round(now + ms)),
+            ms,
+            aborted,
+          }),
         )
     })
     response.end(bytes === 0 ? '' : body, 'latin1')
@@ -97,12 +110,12 @@ export class HotPath {
     const { ageMs, lastsMs } = provenance
     if (lastsMs === undefined) return
     const now = clock.now()
-    const { path, facts } = exchange
+    const { path, facts, question } = exchange
     const body = content.buffer
     const lasting = { keys, under, until: now + lastsMs, bytes: body.length }
     const checkedAt = ageMs === undefined ? undefined : now - ageMs
     if (body.length <= hotBytes)
-      answers.hot.keep(target, { ...lasting, checkedAt, form: { path, answer, body, facts } }, now)
+      answers.hot.keep(target, { ...lasting, question, checkedAt, form: { path, answer, body, facts } }, now)
     else if (checkedAt === undefined)
       answers.warm.keep(target, { ...lasting, answer, facts: { ...facts } }, now)
   }
@@ -137,12 +150,13 @@ export class HotPath {
 }
 
 /** The same fields as of every other request, in the same order (access-log.ts). */
-function line(told: ReadyMade['told'], { request, requestId, client, at, ms, aborted }: Told): string {
+function line(told: ReadyMade['told'], { request, requestId, client, user, at, ms, aborted }: Told): string {
   const { method, headers } = request
   const agent = headers['user-agent']
   return (
     `{"level":"info","time":"${at}",${method === 'HEAD' ? told.head : told.get}` +
     `,"ms":${Math.round(ms * 1e3) / 1e3},${told.what},"client":"${client}",` +
+    `${user === undefined ? '' : `"user":${JSON.stringify(user)},`}` +
     `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}"` +
     `${aborted ? ',"aborted":true' : ''},"msg":"request"}\n`
   )
@@ -171,6 +185,7 @@ interface Told {
   request: IncomingMessage
   requestId: string
   client: string | undefined
+  user: string | undefined
   /** ISO 8601. */
   at: string
   ms: number

@@ -30,7 +30,13 @@ export interface InventoryCall {
   readonly base: string
   /** Entries of one page of a listing at most. */
   readonly pageLimit: number
+  /** Whether who asks may know of the repository; undefined: of all of them. */
+  readonly shows?: Shows | undefined
 }
+
+export type Seen = Pick<InventoryCall, 'deps' | 'shows'>
+
+export type Shows = (key: RepositoryKey) => Promise<boolean>
 
 /** What the extension calls a repository: a registry that is mirrored, a local namespace, or both under one name. */
 export interface Group {
@@ -58,11 +64,12 @@ export function groupsOf({ upstreams, locals }: Resolver): Group[] {
   }))
 }
 
-export async function countNamespaces(deps: InventoryDeps, group: Group): Promise<number> {
-  if (group.registry !== undefined && !group.local) return deps.repositories.count(group.registry)
+export async function countNamespaces(seen: Seen, group: Group): Promise<number> {
+  const { deps, shows } = seen
+  if (!shows && group.registry !== undefined && !group.local) return deps.repositories.count(group.registry)
   let count = 0
   for (let last: string | undefined; ; ) {
-    const page = await namespaces(deps, group, { last, limit: batchSize })
+    const page = await namespaces(seen, group, { last, limit: batchSize })
     count += page.length
     last = page.at(-1)?.name
     if (page.length < batchSize) return count
@@ -70,8 +77,25 @@ export async function countNamespaces(deps: InventoryDeps, group: Group): Promis
   }
 }
 
-/** In byte order of their names. */
-export async function namespaces(deps: InventoryDeps, group: Group, page: Page): Promise<Namespace[]> {
+/** Those that who asks may know of, in byte order of their names. */
+export async function namespaces(seen: Seen, group: Group, page: Page): Promise<Namespace[]> {
+  const { deps, shows } = seen
+  if (!shows) return allNamespaces(deps, group, page)
+  const shown: Namespace[] = []
+  for (let { last } = page; ; ) {
+    const batch = await allNamespaces(deps, group, { last, limit: batchSize })
+    for (const namespace of batch) {
+      const visible = await Promise.all(namespace.keys.map(shows))
+      if (visible.some(Boolean)) shown.push(namespace)
+      if (shown.length === page.limit) return shown
+    }
+    last = batch.at(-1)?.name
+    if (batch.length < batchSize) return shown
+    await setImmediate() // others get their turn
+  }
+}
+
+async function allNamespaces(deps: InventoryDeps, group: Group, page: Page): Promise<Namespace[]> {
   const pages = await Promise.all([held(deps, group, page), mirrored(deps, group, page)])
   const all = pages.flat()
   return mergePages(pages, ({ name }) => name, page.limit).map(({ name }) => ({

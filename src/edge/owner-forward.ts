@@ -60,7 +60,7 @@ export class OwnerForward {
       method: request.method,
       path: request.url,
       headers: [
-        ...passedOn(exchange, isReplicas),
+        ...passedOn(exchange, isForClientsAlone),
         ...(waits ? ['expect', '100-continue'] : []),
         ...(request.headers.host === undefined ? ['host', new URL(url).host] : []),
         ...originHeaders(exchange, url, this.#deps.signatures),
@@ -111,6 +111,11 @@ export class OwnerForward {
     })
     return inner
   }
+}
+
+/** Whoever asks has been let in here; what they showed for it goes no further. */
+function isForClientsAlone(name: string): boolean {
+  return isReplicas(name) || name === 'authorization'
 }
 
 /** Without a body, whose end has to be seen all the same for the connection to be used again. */

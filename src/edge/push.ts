@@ -6,6 +6,7 @@ import { parseReference, type Reference } from '../oci/reference.ts'
 import type { Local, Target } from '../pull/target.ts'
 import type { MountSource } from '../push/mounts.ts'
 import type { Push } from '../push/push.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import { type Answer, type Headers, noContent } from './answer.ts'
 import { type Pace, readManifest, requestBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
@@ -19,8 +20,10 @@ export interface PushCall {
   readonly push: Push
   /** The path of the repository as the client addressed it, for `Location`. */
   readonly address: string
-  /** What a name stands for; undefined where it leads nowhere. */
-  readonly find: (name: string) => MountSource | undefined
+  /** What a name stands for; undefined where it leads nowhere, or may not be pulled from by who asks. */
+  readonly source: (name: string) => Promise<MountSource | undefined>
+  /** Whether who asks may pull from the repository. */
+  readonly mayRead: (key: RepositoryKey) => Promise<boolean>
   readonly pace: Pace
   /** Bytes of the largest manifest. */
   readonly manifestBytes: number

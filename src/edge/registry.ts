@@ -10,6 +10,7 @@ import type { Target } from '../pull/target.ts'
 import { forPusher } from '../push/failure.ts'
 import type { Push } from '../push/push.ts'
 import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
@@ -19,12 +20,14 @@ import type { Call, ContentCall } from './call.ts'
 import { answerContent } from './content.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import { answerInventory } from './extension.ts'
+import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
+import { repositoryIn, wantedOf, wantedOfInventory } from './question.ts'
 import { answerReferrers } from './referrers.ts'
 import { parseRoute, type Route } from './route.ts'
 import { answerUpload, answerUploadStart } from './uploads.ts'
@@ -35,6 +38,7 @@ export interface RegistryDeps {
   readonly pull: Pull
   readonly push: Push
   readonly hotPath: HotPath
+  readonly gate: Gate
   readonly localNames: LocalNames
   readonly inventory: Omit<InventoryDeps, 'resolver'>
   readonly resolver: Resolver
@@ -64,13 +68,34 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   const isRead = isReading(exchange)
   if (exchange.role === 'mirror' && (!isRead || operation.kind === 'uploads'))
     return refusePush(exchange, 'only pulls are taken at this address')
-  if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
+  if (operation.kind === 'ping') return isRead ? answerPing(exchange, deps) : refuseMethod(readMethods)
   if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover') {
     if (!isRead) return refuseMethod(readMethods)
-    const here = () => answerInventory(inventoryCall(exchange, route, deps), operation)
-    return deps.resolver.locals.length === 0 ? here() : deps.localNames.answer(exchange, { here })
+    const admitted = await deps.gate.admit(exchange, wantedOfInventory(operation, deps.resolver))
+    const here = () => answerInventory(inventoryCall(admitted, route, deps), operation)
+    return deps.resolver.locals.length === 0 ? here() : deps.localNames.answer(admitted, { here })
   }
-  const resolved = resolveName(exchange, route, operation, deps.resolver)
+  return answerRepository(exchange, { ...route, operation }, deps)
+}
+
+async function answerPing(exchange: Exchange, { gate }: RegistryDeps): Promise<Answer> {
+  await gate.ping(exchange)
+  return json({})
+}
+
+async function answerRepository(
+  asked: Exchange,
+  route: Route & { readonly operation: NamedOperation },
+  deps: RegistryDeps,
+): Promise<Answer> {
+  const { operation } = route
+  const { resolver } = deps
+  const resolved = resolveName(asked, route, operation, resolver)
+  const exchange = await deps.gate.admit(
+    asked,
+    wantedOf({ exchange: asked, route, operation, resolver, resolved }),
+  )
+  const isRead = isReading(exchange)
   const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
@@ -133,7 +158,25 @@ async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath
 function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
   const { inventory, resolver, publicPath, limits } = deps
   const base = `${exchange.publicPath ?? publicPath}${route.base}`
-  return { exchange, deps: { ...inventory, resolver }, base, pageLimit: limits().pageLimit }
+  const shows = (key: RepositoryKey) => mayPullToo(exchange, resolver.find(resolver.fullName(key)), deps)
+  const showsAll = !deps.gate.access
+  return {
+    exchange,
+    deps: { ...inventory, resolver },
+    base,
+    pageLimit: limits().pageLimit,
+    shows: showsAll ? undefined : shows,
+  }
+}
+
+/** Whether who asks may pull from that repository too. */
+async function mayPullToo(
+  exchange: Exchange,
+  found: Resolved | undefined,
+  { gate, resolver }: Pick<RegistryDeps, 'gate' | 'resolver'>,
+): Promise<boolean> {
+  const about = repositoryIn(resolver, found)
+  return about !== undefined && gate.mayPull(exchange, about)
 }
 
 interface Writing {
@@ -153,13 +196,18 @@ async function answerWrite(
   if (!local) return refuseMirrored(resolved.upstream, exchange)
   const allowed = methodsOf(operation)
   if (!allowed.includes(request.method ?? '')) return refuseMethod(allowed)
-  assertMayWrite(exchange)
+  if (!deps.gate.access) assertMayWrite(exchange)
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
-  const find = (name: string) => resolver.find(name)
+  const mayPull = (found: Resolved | undefined) => mayPullToo(exchange, found, deps)
+  const source = async (name: string) => {
+    const found = resolver.find(name)
+    return (await mayPull(found)) ? found : undefined
+  }
+  const mayRead = (key: RepositoryKey) => mayPull(resolver.find(resolver.fullName(key)))
   const beneath = resolved.upstream
-  const call: PushCall = { exchange, local, beneath, push, address, find, ...limits() }
+  const call: PushCall = { exchange, local, beneath, push, address, source, mayRead, ...limits() }
   try {
     return await answerPush(call, operation)
   } catch (error) {

@@ -6,6 +6,7 @@ import { getRequestListener } from '@hono/node-server'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
 import { type Exchange, openExchange } from './exchange.ts'
+import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import { Inward } from './inward.ts'
 import { type BoundAddress, type ListenAddress, Listener, type Role } from './listener.ts'
@@ -22,6 +23,7 @@ export interface EdgeDeps extends Witness {
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
   readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
+  readonly gate: Pick<Gate, 'admitPage'>
   /** Others listen on the same addresses, with connections of their own. */
   readonly sharesAddress?: boolean
   readonly maxConnections: () => number
@@ -105,7 +107,15 @@ export function createEdge(deps: EdgeDeps): Edge {
       return void responder.respond(given, Promise.reject(error))
     }
     const answering = deps.answer(exchange, draining)
-    void (answering ? responder.respond(exchange, answering) : pages(exchange.request, exchange.response))
+    void (answering ? responder.respond(exchange, answering) : respondPage(exchange))
+  }
+  const respondPage = async (exchange: Exchange) => {
+    try {
+      await deps.gate.admitPage(exchange)
+    } catch (error) {
+      return responder.respond(exchange, Promise.reject(error))
+    }
+    await pages(exchange.request, exchange.response)
   }
   const inward = new Inward({ log: deps.log, answer: respond })
 

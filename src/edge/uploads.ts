@@ -33,9 +33,8 @@ async function answerMount(call: PushCall, digest: Digest): Promise<Answer> {
   exchange.facts.digest = digest
   const from = exchange.query.get('from')
   // A name that leads nowhere has nothing to mount, which is no mistake.
-  const source = from === null ? undefined : call.find(from)
-  if ((from === null || source) && (await push.mounts.mount(local, digest, source)))
-    return created(call, digest)
+  const source = from === null ? call.mayRead : await call.source(from)
+  if (source && (await push.mounts.mount(local, digest, source))) return created(call, digest)
   return accepted(call, await push.uploads.start(local))
 }
 

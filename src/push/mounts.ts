@@ -2,6 +2,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { disagree } from '../pull/sound.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import type { PushDeps } from './deps.ts'
 
 /** A repository to mount from: ours, an upstream's, or one over the other. */
@@ -9,6 +10,9 @@ export interface MountSource {
   readonly local?: Local | undefined
   readonly upstream?: Target | undefined
 }
+
+/** Whether who asks may pull from a local repository. */
+export type MayRead = (key: RepositoryKey) => Promise<boolean>
 
 export class Mounts {
   readonly #deps: PushDeps
@@ -21,9 +25,9 @@ export class Mounts {
    * Resolves with whether the repository holds the blob now, durably. Only what the caller may pull can be mounted:
    * a repository holds a blob by its link, and not because a manifest lists it.
    *
-   * @param from undefined: any local repository that holds it
+   * @param from a function: a local repository that holds it, and that it allows
    */
-  async mount(local: Local, digest: Digest, from: MountSource | undefined): Promise<boolean> {
+  async mount(local: Local, digest: Digest, from: MountSource | MayRead): Promise<boolean> {
     const { holdings, store } = this.#deps
     const held = await holdings.blob(localKey(local), digest)
     if (
@@ -41,9 +45,12 @@ export class Mounts {
   }
 
   /** Bytes of the blob, which lie among what was pushed; undefined when there is nothing to mount. */
-  async #sizeIn(digest: Digest, from: MountSource | undefined): Promise<number | undefined> {
+  async #sizeIn(digest: Digest, from: MountSource | MayRead): Promise<number | undefined> {
     const { holdings, store } = this.#deps
-    if (!from) return (await holdings.holderOf(digest)) && store.pushed.size(digest)
+    if (typeof from === 'function') {
+      const holder = await holdings.holderOf(digest)
+      return holder && (await from(holder)) ? store.pushed.size(digest) : undefined
+    }
     if (from.local && (await holdings.blob(localKey(from.local), digest))) return store.pushed.size(digest)
     return from.upstream && this.#pinned(from.upstream, digest)
   }

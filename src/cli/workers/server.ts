@@ -1,7 +1,9 @@
 /** A server: answers from memory and from what the store holds, and has the primary answer the rest. */
+import type { Access } from '../../access/access.ts'
 import type { Config } from '../../config/config.ts'
 import type { Exchange } from '../../edge/exchange.ts'
 import { Forward } from '../../edge/forward.ts'
+import { Gate } from '../../edge/gate.ts'
 import { answerHeld, type HeldDeps } from '../../edge/held.ts'
 import { HotAnswers } from '../../edge/hot-answers.ts'
 import { HotPath } from '../../edge/hot-path.ts'
@@ -17,6 +19,7 @@ import { createHeldReads } from '../../pull/held.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { openStoreReader, type Store } from '../../store/store.ts'
 import { closedUpstream } from '../../upstream/closed.ts'
+import { accessOfServer } from '../access.ts'
 import { resolverOf } from '../resolver.ts'
 import type { Order, Report } from './orders.ts'
 import { Pulse } from './pulse.ts'
@@ -92,7 +95,9 @@ export class ServerProgram {
       pulled: (key, digest) => report({ kind: 'pulled', key, digest }),
     })
     for (const key of changing) entries.changing(key)
-    const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines })
+    const access = { of: accessOfServer(config, clock, log) }
+    const gate = new Gate({ access: () => access.of, publicUrl: () => undefined })
+    const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines, gate })
     const forward = new Forward({
       inlet,
       open: digest => store.open(digest),
@@ -102,6 +107,7 @@ export class ServerProgram {
     const held = (of: Config): HeldDeps => ({
       resolver: resolverOf(of, ({ options }) => closedUpstream(options)),
       reads,
+      gate,
       hotPath,
       forward,
       sharesLocalNames,
@@ -116,15 +122,20 @@ export class ServerProgram {
       forward,
       held,
       current: held(config),
+      access,
       edge: undefined,
     }
-    return this.#listen(this.#running, hotPath)
+    return this.#listen(this.#running, { hotPath, gate })
   }
 
-  async #listen(running: Running, hotPath: HotPath): Promise<readonly BoundAddress[]> {
+  async #listen(
+    running: Running,
+    { hotPath, gate }: { hotPath: HotPath; gate: Gate },
+  ): Promise<readonly BoundAddress[]> {
     const { log } = this.#deps
     const edge = createEdge({
       hotPath,
+      gate,
       log,
       lines: this.#lines,
       metrics: this.#metrics,
@@ -149,6 +160,7 @@ export class ServerProgram {
     running.edge?.renew(config.listen)
     running.config = config
     running.current = running.held(config)
+    running.access.of = accessOfServer(config, this.#deps.clock, this.#deps.log)
     running.answers.clear() // names may lead elsewhere now
   }
 
@@ -176,6 +188,7 @@ interface Running {
   readonly answers: HotAnswers
   readonly forward: Forward
   readonly held: (config: Config) => HeldDeps
+  readonly access: { of: Access | undefined }
   current: HeldDeps
   edge: Edge | undefined
 }

@@ -111,7 +111,7 @@ class Model {
         this.#held.add(text)
         return
       case 'mount':
-        if (await rig.push.mounts.mount(rig.at(name), digest, undefined)) this.#held.add(text)
+        if (await rig.push.mounts.mount(rig.at(name), digest, async () => true)) this.#held.add(text)
         return
       case 'mount cached':
         await rig.store.pushed.claim(digest, () => rig.store.pushed.pin(digest))

@@ -1,0 +1,36 @@
+/** The schema of `access`: who may log in, and who may do what. */
+import { z } from 'zod'
+import type { AccessOptions } from '../../access/options.ts'
+import { choice, list } from '../values.ts'
+import { oidc, oidcOptions } from './oidc-schema.ts'
+import { policy, policyOptions } from './policy-schema.ts'
+import { tokens, tokenOptions } from './token-schema.ts'
+import { htpasswd, logins, rates, users } from './users-schema.ts'
+import { webhook, webhookOptions } from './webhook-schema.ts'
+
+const whom = choice(['everyone', 'policy']).default('everyone')
+
+export const access = z.strictObject({
+  users,
+  htpasswd,
+  oidc: list(oidc).prefault([]).meta({
+    form: 'list',
+    description: 'Issuers of OpenID Connect whose tokens are logins, as bearer tokens and as passwords.',
+  }),
+  policy: policy.prefault('authenticated').meta({
+    description:
+      '`authenticated`: who has logged in may do everything, nobody else anything; `anonymous-pull`: everybody may pull besides. Or rules in [CEL](../how-to/policies.md).',
+  }),
+  webhook,
+  challenge: choice(['bearer', 'basic']).default('bearer').meta({
+    description:
+      '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time, and without one they get nothing that needs no login either: most stop at the challenge.',
+  }),
+  tokens,
+  logins,
+  rates,
+  health: whom.meta({ description: 'Who may read `/livez`, `/readyz` and `/health`: everyone, or whom the policy allows the action `health`.' }),
+  metrics: whom.meta({ description: 'The same for `/metrics`, with the action `metrics`.' }),
+})
+
+export type AccessEntry = z.output<typeof access>

@@ -1,0 +1,225 @@
+/** The gate in front of everything that is answered: who asks, and whether they may. */
+import type { Access, Refusal } from '../access/access.ts'
+import { LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
+import { challenge } from '../access/challenge.ts'
+import type { Question } from '../access/question.ts'
+import type { Session, Shown } from '../access/session.ts'
+import type { Scope } from '../access/tokens/scope.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Exchange } from './exchange.ts'
+import { originOf } from './origin.ts'
+import { pageQuestions, type Wanted } from './question.ts'
+
+export interface GateDeps {
+  /** Undefined: nothing is configured, and only what is not dangerous is open. */
+  readonly access: () => Access | undefined
+  /** Without a trailing slash. */
+  readonly publicUrl: () => string | undefined
+}
+
+export class Gate {
+  readonly #deps: GateDeps
+
+  constructor(deps: GateDeps) {
+    this.#deps = deps
+  }
+
+  get access(): Access | undefined {
+    return this.#deps.access()
+  }
+
+  /**
+   * The exchange with who asks, who may have what is wanted.
+   *
+   * @throws RegistryError UNAUTHORIZED (401) with a challenge, DENIED (403), TOOMANYREQUESTS (429), UNAVAILABLE (503)
+   */
+  async admit(exchange: Exchange, wanted: Wanted): Promise<Exchange> {
+    const { access } = this
+    if (!access || isAdmitted(exchange)) return exchange
+    const session = await this.#sessionOf(access, exchange, wanted)
+    const { question, further = [], scopes } = wanted
+    for (const each of [question, ...further]) {
+      const decision = await access.decide(session, each, exchange.client ?? '')
+      if (decision.kind !== 'allowed') throw this.#refusal(exchange, { session, scopes, refusal: decision })
+    }
+    return admitted(exchange, session, question)
+  }
+
+  /** The same from memory alone; undefined: the long way has to be gone. */
+  admitNow(exchange: Exchange, { question, isForUpstream = false }: Wanted): Exchange | undefined {
+    const { access } = this
+    if (!access || isAdmitted(exchange)) return exchange
+    if (isForUpstream) return undefined
+    const session = access.known(shownBy(exchange))
+    if (!session) return undefined
+    const decision = access.decideNow(session, question, exchange.client ?? '')
+    return decision?.kind === 'allowed' ? admitted(exchange, session, question) : undefined
+  }
+
+  /** What another process of ours has found out about who asks, it need not be asked again. */
+  learn(exchange: Exchange): void {
+    const { session } = exchange.facts
+    if (session) this.access?.remember(shownBy(exchange), session)
+  }
+
+  /** Whether what is kept in memory may be given to who asks for it, as far as that is known; with their name. */
+  lets(shown: Shown, question: Question | undefined): { readonly user: string | undefined } | undefined {
+    const { access } = this
+    if (!access) return { user: undefined }
+    const session = question && access.known(shown)
+    if (!session) return undefined
+    const decision = access.decideNow(session, question, shown.client)
+    return decision?.kind === 'allowed' ? { user: nameOf(session.caller) } : undefined
+  }
+
+  /** A ping tells clients how to log in, also where much is open to everybody (protocol of docker and podman). */
+  async ping(exchange: Exchange): Promise<void> {
+    const { access } = this
+    if (!access || isAdmitted(exchange) || exchange.role === 'mirror') return
+    const session = await this.#sessionOf(access, exchange, { scopes: [] })
+    exchange.facts.user = nameOf(session.caller)
+    const hasShown = exchange.request.headers.authorization !== undefined
+    if (hasShown || session.caller.method === 'certificate' || !takesLogins(access)) return
+    throw this.#challenged(exchange, { message: 'log in', scopes: [] })
+  }
+
+  /** Health and metrics have a switch of their own. @throws as `admit` */
+  async admitPage(exchange: Exchange): Promise<void> {
+    const page = pageOf(exchange.path)
+    if (page === undefined || this.access?.options[page] !== 'policy') return
+    await this.admit(exchange, { question: pageQuestions[page], scopes: [] })
+  }
+
+  /** Who asks, as a request for a token shows it. @throws as `admit` */
+  async identify(exchange: Exchange, task: (access: Access) => Promise<Session>): Promise<Session> {
+    const { access } = this
+    if (!access) throw new RegistryError('NAME_UNKNOWN', 'no access is configured: no token is needed')
+    return this.#loggedIn(exchange, () => task(access), [])
+  }
+
+  /** Whether who asks may pull from another repository too. */
+  async mayPull(
+    { caller, access: scopes, client }: Exchange,
+    question: Omit<Question, 'action'>,
+  ): Promise<boolean> {
+    const { access } = this
+    if (!access || !caller) return true
+    const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
+    const decision = await access.decide(session, { ...question, action: 'pull' }, client ?? '')
+    return decision.kind === 'allowed'
+  }
+
+  async #sessionOf(
+    access: Access,
+    exchange: Exchange,
+    { scopes, isForUpstream = false }: Pick<Wanted, 'scopes' | 'isForUpstream'>,
+  ): Promise<Session> {
+    const shown = shownBy(exchange)
+    const asked = isForUpstream ? { ...shown, authorization: undefined } : shown
+    const identify = () => access.identify(asked, this.#origin(exchange).host)
+    const session = await this.#loggedIn(exchange, identify, scopes)
+    if (asked.authorization !== undefined) exchange.facts.session = session
+    return session
+  }
+
+  async #loggedIn(
+    exchange: Exchange,
+    task: () => Promise<Session>,
+    scopes: readonly Scope[],
+  ): Promise<Session> {
+    try {
+      return await task()
+    } catch (error) {
+      if (error instanceof LoginUnavailable)
+        throw new RegistryError('UNAVAILABLE', 'the login cannot be checked at the moment: try again', {
+          cause: error,
+          retryAfterMs: 5_000,
+        })
+      if (!(error instanceof LoginRefused)) throw error
+      exchange.facts.user = error.user || undefined
+      exchange.facts.audit = { event: 'login-failed', reason: error.message }
+      if (exchange.role === 'mirror')
+        throw new RegistryError('DENIED', 'the login is wrong', { cause: error })
+      throw this.#challenged(exchange, {
+        message: 'the login is wrong',
+        scopes,
+        error: 'invalid_token',
+        cause: error,
+      })
+    }
+  }
+
+  /** A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. */
+  #refusal(
+    exchange: Exchange,
+    { session, scopes, refusal }: { session: Session; scopes: readonly Scope[]; refusal: Refusal },
+  ): RegistryError {
+    const { access } = this
+    const { facts, role } = exchange
+    facts.user = nameOf(session.caller)
+    const isAnonymous = session.caller.method === 'anonymous'
+    const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror'
+    if (mayLogIn && refusal.kind === 'out-of-scope')
+      return this.#challenged(exchange, { message: refusal.reason, scopes, error: 'insufficient_scope' })
+    if (!isAnonymous || exchange.request.headers.authorization !== undefined || !mayLogIn)
+      facts.audit = { event: 'denied', reason: refusal.reason }
+    if (mayLogIn && isAnonymous) return this.#challenged(exchange, { message: 'this needs a login', scopes })
+    return new RegistryError('DENIED', 'access denied')
+  }
+
+  #challenged(exchange: Exchange, { message, scopes, error, cause }: Challenged): RegistryError {
+    const { scheme, host, path } = this.#origin(exchange)
+    const mode = this.access?.options.challenge ?? 'basic'
+    const header = challenge({
+      mode,
+      realm: mode === 'basic' ? 'Layover' : `${scheme}://${host}${path}/token`,
+      service: host,
+      ...(scopes.length === 0 ? {} : { scope: scopes }),
+      ...(error === undefined ? {} : { error }),
+    })
+    return new RegistryError('UNAUTHORIZED', message, { headers: { 'www-authenticate': header }, cause })
+  }
+
+  /** How clients reach us. */
+  #origin(exchange: Exchange): { scheme: string; host: string; path: string } {
+    const publicUrl = this.#deps.publicUrl()
+    if (publicUrl === undefined) return { ...originOf(exchange), path: '' }
+    const { protocol, host, pathname } = new URL(publicUrl)
+    return { scheme: protocol.slice(0, -1), host, path: pathname.replace(/\/$/, '') }
+  }
+}
+
+interface Challenged {
+  readonly message: string
+  readonly scopes: readonly Scope[]
+  readonly error?: 'insufficient_scope' | 'invalid_token'
+  readonly cause?: unknown
+}
+
+function pageOf(path: string): keyof typeof pageQuestions | undefined {
+  if (path === '/metrics') return 'metrics'
+  return /^\/(?:livez|readyz|healthz|health)$/.test(path) ? 'health' : undefined
+}
+
+/** Another process of ours has let it in. */
+function isAdmitted({ caller, question }: Exchange): boolean {
+  return caller !== undefined || question !== undefined
+}
+
+function admitted(exchange: Exchange, session: Session, question: Question): Exchange {
+  exchange.facts.user = nameOf(session.caller)
+  return { ...exchange, caller: session.caller, access: session.access, question }
+}
+
+export function shownBy({
+  request,
+  certificate,
+  client = '',
+}: Pick<Exchange, 'request' | 'certificate' | 'client'>): Shown {
+  return { authorization: request.headers.authorization, certificate, client }
+}
+
+/** Whether there is anything to log in with but a certificate. */
+function takesLogins({ options }: Access): boolean {
+  return options.users.length > 0 || options.oidc.length > 0
+}
