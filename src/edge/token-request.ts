@@ -79,7 +79,9 @@ async function readForm(exchange: Exchange): Promise<URLSearchParams> {
     throw malformed('the body has to be a form (application/x-www-form-urlencoded)')
   assertFramed(exchange)
   const slowest = (mostBodyBytes * 1000) / bodyMs // nothing less counts, so that the time is for all of it
-  return new URLSearchParams((await readAll(requestBody(exchange, { stalledMs: bodyMs, slowest }))).toString())
+  return new URLSearchParams(
+    (await readAll(requestBody(exchange, { stalledMs: bodyMs, slowest }))).toString(),
+  )
 }
 
 async function readAll({ length = 0, chunks }: Body): Promise<Buffer> {

@@ -17,11 +17,7 @@ export interface TokenDeps {
    */
   readonly login: (shown: Password | undefined, exchange: Exchange) => Promise<LoggedIn>
   /** What of these the caller may do: a part of them, or nothing. */
-  readonly grants: (
-    caller: Caller,
-    scopes: readonly Scope[],
-    exchange: Exchange,
-  ) => Promise<readonly Scope[]>
+  readonly grants: (caller: Caller, scopes: readonly Scope[], exchange: Exchange) => Promise<readonly Scope[]>
   /** What we are called where the client asks. @throws RegistryError (400) when it does not say where that is */
   readonly service: (exchange: Exchange) => string
 }
@@ -46,13 +42,19 @@ async function grant(exchange: Exchange, deps: TokenDeps): Promise<Answer> {
   const audience = deps.service(exchange)
   const { shown, scopes, service = audience, offline } = await readTokenRequest(exchange)
   if (service.toLowerCase() !== audience)
-    throw new RegistryError('UNSUPPORTED', `tokens for ${audience} are given here, and for no other service`, {
-      status: 400,
-    })
+    throw new RegistryError(
+      'UNSUPPORTED',
+      `tokens for ${audience} are given here, and for no other service`,
+      {
+        status: 400,
+      },
+    )
   const { caller, until, refreshToken } = await logIn({ shown, audience, exchange, deps })
   const access = await deps.grants(caller, scopes, exchange)
   const { token, expiresIn, issuedAt } = await deps.tokens.issue({ caller, audience, access, until })
-  const refresh = offline ? (refreshToken ?? (await deps.tokens.issueRefresh({ caller, audience }))) : undefined
+  const refresh = offline
+    ? (refreshToken ?? (await deps.tokens.issueRefresh({ caller, audience })))
+    : undefined
   return json({
     token,
     access_token: token,
@@ -91,5 +93,8 @@ function forClient(cause: unknown, exchange: Exchange, deps: TokenDeps): unknown
   if (!(cause instanceof LoginRefused)) return cause
   const service = deps.service(exchange)
   const headers = { 'www-authenticate': challenge({ mode: 'basic', realm: service, service }) }
-  return new RegistryError('UNAUTHORIZED', 'the user name, the password or the token is wrong', { cause, headers })
+  return new RegistryError('UNAUTHORIZED', 'the user name, the password or the token is wrong', {
+    cause,
+    headers,
+  })
 }

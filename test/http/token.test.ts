@@ -17,7 +17,13 @@ import { FakeClock } from '../fake/clock.ts'
 import { type Answered, ask, errorOf } from './scene.ts'
 
 const alice: Caller = { ...anonymous, method: 'password', user: 'alice' }
-const workflow: Caller = { ...anonymous, method: 'oidc', user: 'org/app', provider: 'github', claims: { a: 1 } }
+const workflow: Caller = {
+  ...anonymous,
+  method: 'oidc',
+  user: 'org/app',
+  provider: 'github',
+  claims: { a: 1 },
+}
 const password = 'pa:ss wörd%&='
 /** As long as the longest that providers make. */
 const oidcToken = `ey${'x'.repeat(9000)}`
@@ -119,7 +125,9 @@ describe('a token is given by GET', () => {
   test('to nobody in particular, for what anyone may do', async () => {
     const { get, host, tokens } = await start()
     const given = bodyOf(
-      await get(`service=${host}&scope=repository%3Apublic%3Apull%2Cpush&scope=repository%3Ateam%2Fapp%3Apull`),
+      await get(
+        `service=${host}&scope=repository%3Apublic%3Apull%2Cpush&scope=repository%3Ateam%2Fapp%3Apull`,
+      ),
     )
     expect(given).not.toHaveProperty('refresh_token')
     expect(given.scope).toBe('repository:public:pull')
@@ -167,16 +175,17 @@ describe('a token is given by GET', () => {
     expect(decodeJwt(given.token).sub).toBe('github:org/app')
   })
 
-  test.each(['', '<token>', '00000000-0000-0000-0000-000000000000'])(
-    'to who shows a refresh token as the password of %j',
-    async user => {
-      const { get, host, tokens } = await start()
-      const refresh = (await tokens.issueRefresh({ caller: alice, audience: host })) ?? ''
-      const given = bodyOf(await get('scope=repository:team/app:pull', basic(user, refresh)))
-      expect(given.scope).toBe('repository:team/app:pull')
-      expect(given).not.toHaveProperty('refresh_token')
-    },
-  )
+  test.each([
+    '',
+    '<token>',
+    '00000000-0000-0000-0000-000000000000',
+  ])('to who shows a refresh token as the password of %j', async user => {
+    const { get, host, tokens } = await start()
+    const refresh = (await tokens.issueRefresh({ caller: alice, audience: host })) ?? ''
+    const given = bodyOf(await get('scope=repository:team/app:pull', basic(user, refresh)))
+    expect(given.scope).toBe('repository:team/app:pull')
+    expect(given).not.toHaveProperty('refresh_token')
+  })
 })
 
 describe('a token is given by POST', () => {
@@ -303,7 +312,9 @@ describe('no token is given', () => {
   test('for a form that breaks off', async () => {
     const { port, lines } = await start()
     const client = connect(port, '127.0.0.1')
-    client.write(`POST /token HTTP/1.1\r\nhost: a\r\ncontent-type: ${formType}\r\ncontent-length: 50\r\n\r\ngrant`)
+    client.write(
+      `POST /token HTTP/1.1\r\nhost: a\r\ncontent-type: ${formType}\r\ncontent-length: 50\r\n\r\ngrant`,
+    )
     client.end()
     await vi.waitFor(() => expect(lines).toHaveLength(1))
     expect(lines).toEqual([expect.objectContaining({ path: '/token', aborted: true })])

@@ -1,6 +1,6 @@
 /** The keys of registry tokens: one signs, all of them verify, so that a key can be replaced while its tokens live. */
 import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from 'node:crypto'
-import { calculateJwkThumbprint, type JWK } from 'jose'
+import { calculateJwkThumbprint } from 'jose'
 
 export interface TokenKeys {
   readonly signing: TokenKey
@@ -70,7 +70,7 @@ async function tokenKey(privateKey: KeyObject): Promise<TokenKey> {
   // The number itself: the same key may be written down in several ways.
   const { d = '' } = privateKey.export({ format: 'jwk' })
   return {
-    id: await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as JWK),
+    id: await calculateJwkThumbprint(publicKey.export({ format: 'jwk' })),
     algorithm,
     privateKey,
     publicKey,

@@ -42,15 +42,6 @@ export interface Shown {
   readonly until: number
 }
 
-interface Payload {
-  readonly sub: string
-  readonly exp: number
-  readonly access?: readonly Scope[]
-  readonly caller: Pick<Caller, 'method' | 'user' | 'provider' | 'claims'>
-  /** Of a user of ours: ends the token with the password. */
-  readonly mark?: string
-}
-
 interface Making extends Omit<Grant, 'access'> {
   readonly access?: readonly Scope[]
   readonly lifeMs: number
@@ -131,7 +122,7 @@ export class Tokens {
 
   async #verify(kind: Kind, token: string, audience: string): Promise<Shown> {
     const { keys, clock } = this.#deps
-    const found = await verified<Payload>(token, { kind, audience, keys: keys(), now: clock.now() })
+    const found = await verified(token, { kind, audience, keys: keys(), now: clock.now() })
     const { sub, exp, caller, access = [], mark } = found.payload
     if (caller.method === 'password' && !isSame(mark, this.#markOf(caller.user, found.key)))
       throw new LoginRefused('the password was changed after the token was issued', { user: sub })

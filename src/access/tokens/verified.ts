@@ -1,7 +1,8 @@
 /** What of a token can be believed: its signature, its kind, for whom it is and until when. */
 import { errors, type JWTHeaderParameters, jwtVerify } from 'jose'
-import { LoginRefused } from '../caller.ts'
+import { type Caller, LoginRefused } from '../caller.ts'
 import type { TokenKey, TokenKeys } from './keys.ts'
+import type { Scope } from './scope.ts'
 
 export const issuer = 'layover'
 
@@ -22,6 +23,16 @@ export interface Expected {
   readonly now: number
 }
 
+/** What we put into a token beside what every token has. */
+export interface Payload {
+  readonly sub: string
+  readonly exp: number
+  readonly access?: readonly Scope[]
+  readonly caller: Pick<Caller, 'method' | 'user' | 'provider' | 'claims'>
+  /** Of a user of ours: ends the token with the password. */
+  readonly mark?: string
+}
+
 /** What `typ` says (RFC 8725 §3.11), so that none is taken for another. */
 export function typeOf(kind: Kind): string {
   return kind === 'access' ? 'layover+jwt' : 'layover-refresh+jwt'
@@ -32,7 +43,7 @@ export function typeOf(kind: Kind): string {
  *
  * @throws LoginRefused
  */
-export async function verified<Payload>(
+export async function verified(
   token: string,
   { kind, audience, keys, now }: Expected,
 ): Promise<{ payload: Payload; key: TokenKey }> {
@@ -56,7 +67,7 @@ export async function verified<Payload>(
       },
     )
     if (!key) throw new LoginRefused('no key of ours signed the token')
-    return { payload: payload as Payload, key } // as we made it
+    return { payload: payload as unknown as Payload, key } // as we made it
   } catch (error) {
     if (!(error instanceof errors.JOSEError)) throw error
     throw new LoginRefused(reasonOf(error, kind), { user: subjectOf(error), cause: error })

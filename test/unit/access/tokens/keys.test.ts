@@ -16,12 +16,12 @@ describe('configured keys', () => {
     expect(keys.signing.algorithm).toBe('Ed25519')
     expect([...keys.byId.values()].map(({ algorithm }) => algorithm)).toEqual(['Ed25519', 'ES256'])
     expect([...keys.byId.keys()].every(id => /^[\w-]{43}$/.test(id))).toBe(true)
-    expect((await openKeys(pems.reverse())).signing.algorithm).toBe('ES256')
+    expect((await openKeys(pems.toReversed())).signing.algorithm).toBe('ES256')
   })
 
   test('a key is the same whichever way it is written down', async () => {
     const pem = p256Pem()
-    const sec1 = createPrivateKey(pem).export({ type: 'sec1', format: 'pem' }).toString()
+    const sec1 = createPrivateKey(pem).export({ type: 'sec1', format: 'pem' })
     const [one, other] = await Promise.all([openKeys([pem]), openKeys([sec1])])
     expect(other.signing.id).toBe(one.signing.id)
     expect(other.signing.markKey).toEqual(one.signing.markKey)
@@ -31,13 +31,13 @@ describe('configured keys', () => {
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
     const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey
     for (const key of [rsa, p384]) {
-      const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
+      const pem = key.export({ type: 'pkcs8', format: 'pem' })
       const refused = openKeys([pem])
       await expect(refused).rejects.toThrow(/^a key of type Ed25519 or P-256, not (rsa|secp384r1)$/)
     }
-    await expect(openKeys(['-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----'])).rejects.toThrow(
-      /^an unencrypted private key as PEM text$/,
-    )
+    await expect(
+      openKeys(['-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----']),
+    ).rejects.toThrow(/^an unencrypted private key as PEM text$/)
     await expect(openKeys([])).rejects.toBeInstanceOf(TokenKeyInvalid)
   })
 })
@@ -92,6 +92,8 @@ describe('a key that nobody configured', () => {
     await using dir = await tempDir()
     const layout = new Layout(dir.path)
     await mkdir(layout.tokenKey)
-    await expect(keptSeed(layout)).rejects.toThrow(/token-key cannot be read: give it to the user that serves/)
+    await expect(keptSeed(layout)).rejects.toThrow(
+      /token-key cannot be read: give it to the user that serves/,
+    )
   })
 })

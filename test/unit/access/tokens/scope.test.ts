@@ -54,7 +54,19 @@ describe('scopes', () => {
   })
 
   test('nothing makes them fail, grow or change when they are read again', () => {
-    const piece = fc.constantFrom('repository', 'registry', 'catalog', 'app', ':', ',', ' ', '*', 'pull', 'push', '/')
+    const piece = fc.constantFrom(
+      'repository',
+      'registry',
+      'catalog',
+      'app',
+      ':',
+      ',',
+      ' ',
+      '*',
+      'pull',
+      'push',
+      '/',
+    )
     const text = fc.oneof(
       fc.string(),
       fc.array(piece, { maxLength: 40 }).map(pieces => pieces.join('')),
@@ -65,7 +77,7 @@ describe('scopes', () => {
         const formatted = formatScopes(scopes)
         expect(scopes.length).toBeLessThanOrEqual(100)
         expect(parseScopes([formatted])).toEqual(scopes)
-        expect(parseScopes([...texts].reverse().flatMap(each => each.split(' ').reverse()))).toEqual(scopes)
+        expect(parseScopes(texts.toReversed().flatMap(each => each.split(' ').toReversed()))).toEqual(scopes)
       }),
     )
   })

@@ -33,7 +33,9 @@ async function rig({ pems = [ed25519Pem()] }: { pems?: string[] } = {}) {
     hashOf: user => hashes.get(user),
     clock,
   })
-  const use = async (...other: string[]) => void (state.keys = await openKeys(other))
+  const use = async (...other: string[]) => {
+    state.keys = await openKeys(other)
+  }
   const issue = async (caller: Caller, until?: number) =>
     (await tokens.issue({ caller, audience, access, until })).token
   return { clock, hashes, tokens, use, issue, keys: () => state.keys }
@@ -49,36 +51,36 @@ async function refusal(verifying: Promise<unknown>): Promise<string> {
 }
 
 describe('a token', () => {
-  test.each([['Ed25519', ed25519Pem()] as const, ['ES256', p256Pem()] as const])(
-    'of %s says who asked and what was granted',
-    async (algorithm, pem) => {
-      const { tokens, clock, keys } = await rig({ pems: [pem] })
-      const { token, expiresIn, issuedAt } = await tokens.issue({ caller: workflow, audience, access })
-      expect({ expiresIn, issuedAt }).toEqual({ expiresIn: 300, issuedAt: clock.now() })
-      expect(decodeProtectedHeader(token)).toEqual({
-        alg: algorithm,
-        kid: keys().signing.id,
-        typ: 'layover+jwt',
-      })
-      const now = clock.now() / 1000
-      expect(decodeJwt(token)).toMatchObject({
-        iss: 'layover',
-        sub: 'github:repo:org/app',
-        aud: audience,
-        iat: now,
-        nbf: now,
-        exp: now + 300,
-        jti: expect.stringMatching(/^[\w-]{36}$/) as string,
-        access,
-      })
-      expect(await tokens.verify(token, audience)).toEqual({
-        caller: workflow,
-        access,
-        until: clock.now() + 330_000,
-      })
-      expect(tokens.isOurs(token)).toBe(true)
-    },
-  )
+  test.each([
+    ['Ed25519', ed25519Pem()] as const,
+    ['ES256', p256Pem()] as const,
+  ])('of %s says who asked and what was granted', async (algorithm, pem) => {
+    const { tokens, clock, keys } = await rig({ pems: [pem] })
+    const { token, expiresIn, issuedAt } = await tokens.issue({ caller: workflow, audience, access })
+    expect({ expiresIn, issuedAt }).toEqual({ expiresIn: 300, issuedAt: clock.now() })
+    expect(decodeProtectedHeader(token)).toEqual({
+      alg: algorithm,
+      kid: keys().signing.id,
+      typ: 'layover+jwt',
+    })
+    const now = clock.now() / 1000
+    expect(decodeJwt(token)).toMatchObject({
+      iss: 'layover',
+      sub: 'github:repo:org/app',
+      aud: audience,
+      iat: now,
+      nbf: now,
+      exp: now + 300,
+      jti: expect.stringMatching(/^[\w-]{36}$/) as string,
+      access,
+    })
+    expect(await tokens.verify(token, audience)).toEqual({
+      caller: workflow,
+      access,
+      until: clock.now() + 330_000,
+    })
+    expect(tokens.isOurs(token)).toBe(true)
+  })
 
   test('of nobody is one too', async () => {
     const { tokens, issue } = await rig()
@@ -198,7 +200,9 @@ describe('keys', () => {
     await expect(tokens.verify(token, audience)).resolves.toMatchObject({ caller: alice })
     expect(decodeProtectedHeader(await issue(alice)).alg).toBe('ES256')
     await use(next)
-    expect(await refusal(tokens.verify(token, audience))).toMatch(/^the token was signed with a key that is not/)
+    expect(await refusal(tokens.verify(token, audience))).toMatch(
+      /^the token was signed with a key that is not/,
+    )
   })
 })
 
