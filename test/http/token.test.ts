@@ -309,15 +309,25 @@ describe('no token is given', () => {
     await vi.waitFor(() => expect(lines).toHaveLength(2))
   })
 
-  test('for a form that breaks off', async () => {
+  test('for a form that breaks off, or takes more than 10 s however it trickles', async () => {
     const { port, lines } = await start()
-    const client = connect(port, '127.0.0.1')
-    client.write(
-      `POST /token HTTP/1.1\r\nhost: a\r\ncontent-type: ${formType}\r\ncontent-length: 50\r\n\r\ngrant`,
-    )
-    client.end()
+    const begin = `POST /token HTTP/1.1\r\nhost: a\r\ncontent-type: ${formType}\r\ncontent-length: 50\r\n\r\ngrant`
+    connect(port, '127.0.0.1')
+      .on('error', () => {})
+      .end(begin)
     await vi.waitFor(() => expect(lines).toHaveLength(1))
-    expect(lines).toEqual([expect.objectContaining({ path: '/token', aborted: true })])
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const client = connect(port, '127.0.0.1').on('error', () => {})
+    const closed = new Promise(resolve => client.once('close', resolve)) // it is cut off in the middle
+    client.write(begin)
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { interval: 0 })
+    vi.advanceTimersByTime(9000)
+    client.write('_type')
+    vi.advanceTimersByTime(1000)
+    await closed
+    await vi.waitFor(() => expect(lines).toHaveLength(2))
+    for (const line of lines) expect(line).toMatchObject({ path: '/token', aborted: true })
   })
 })
 
