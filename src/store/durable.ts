@@ -44,8 +44,12 @@ export class WholeFiles {
   }
 
   /** As `write`, but resolves with false and changes nothing when the name is taken. */
-  async create(path: string, content: Uint8Array | string, { durable }: Durability): Promise<boolean> {
-    const written = await this.#writeScratch(content, durable)
+  async create(
+    path: string,
+    content: Uint8Array | string,
+    { durable, mode }: Pick<Durability, 'durable'> & { readonly mode?: number },
+  ): Promise<boolean> {
+    const written = await this.#writeScratch(content, durable, mode)
     let created = false
     try {
       created = await this.link(written, path)
@@ -81,9 +85,9 @@ export class WholeFiles {
     return join(this.#scratch, `new-${randomUUID()}`)
   }
 
-  async #writeScratch(content: Uint8Array | string, durable: boolean): Promise<string> {
+  async #writeScratch(content: Uint8Array | string, durable: boolean, mode?: number): Promise<string> {
     const path = this.scratch()
-    const file = await SharedFile.open(path, 'wx+')
+    const file = await SharedFile.open(path, 'wx+', mode)
     try {
       await file.write([bytesOf(content)], 0)
       if (durable) await file.sync()

@@ -42,8 +42,12 @@ export class SharedFile {
   }
 
   /** Rejects with the system's error (`ENOENT`, `EMFILE`, `ENOSPC` …). */
-  static async open(path: string, flags: 'r' | 'r+' | 'wx+' | typeof openOrMake): Promise<SharedFile> {
-    const fd = await withDescriptor(() => openAsync(path, flags, 0o644))
+  static async open(
+    path: string,
+    flags: 'r' | 'r+' | 'wx+' | typeof openOrMake,
+    mode = 0o644,
+  ): Promise<SharedFile> {
+    const fd = await withDescriptor(() => openAsync(path, flags, mode))
     return new SharedFile(fd, path, () => closeBehind(fd))
   }
 

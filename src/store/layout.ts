@@ -14,6 +14,7 @@
  *     scrub.json                        how far the last look through all of it came
  *     names/<registry>/<name>/_tags/<tag> _manifests/<alg>-<hex> _blobs/<alg>-<hex> _referrers/<subject>/<alg>-<hex>
  *     pins.json                         cached content that somebody pinned
+ *     token-key                         what the key of registry tokens is derived from, where none is configured
  *     index.sqlite usage.sqlite         rebuildable
  *     admin.sock                        of the process that serves the store
  */
@@ -113,6 +114,11 @@ export class Layout {
   /** Pins that somebody asked for. */
   get pins(): string {
     return join(this.root, 'pins.json')
+  }
+
+  /** For nobody but us. */
+  get tokenKey(): string {
+    return join(this.root, 'token-key')
   }
 
   get names(): string {
