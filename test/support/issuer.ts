@@ -51,7 +51,7 @@ export interface TestIssuer extends AsyncDisposable {
 export interface TokenForm {
   readonly key?: SigningKey
   /** Added to the header; undefined removes. */
-  readonly header?: Record<string, unknown>
+  readonly header?: Header
 }
 
 export interface IssuerOptions {
@@ -60,6 +60,8 @@ export interface IssuerOptions {
   readonly algorithm?: string
   readonly tls?: { readonly cert: string; readonly key: string }
 }
+
+type Header = Record<string, unknown> & { crit?: string[] }
 
 let made = 0
 
@@ -72,17 +74,13 @@ export async function createSigningKey(algorithm = 'ES256'): Promise<SigningKey>
 }
 
 /** Of any issuer, right or wrong in every part. */
-export async function signToken(
-  claims: JWTPayload,
-  key: SigningKey,
-  header: TokenForm['header'] = {},
-): Promise<string> {
+export async function signToken(claims: JWTPayload, key: SigningKey, header: Header = {}): Promise<string> {
   const all = { alg: key.algorithm, kid: key.id, typ: 'JWT', ...header }
   const present = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
   return await new SignJWT(claims)
     .setProtectedHeader({ alg: key.algorithm, ...present })
     .sign(key.pair.privateKey, {
-      crit: Object.fromEntries([header.crit ?? []].flat().map(name => [String(name), true])),
+      crit: Object.fromEntries((header.crit ?? []).map(name => [name, true])),
     })
 }
 

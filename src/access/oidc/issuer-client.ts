@@ -61,9 +61,10 @@ export class IssuerClient {
     const { issuer } = this.#options
     const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`)
     const document = parseDocument(await this.#get(url, deadline))
-    if (!document) throw new FetchFailed(`${url} is no OpenID configuration with issuer and jwks_uri`)
+    if (!document) throw new FetchFailed(`${url.href} is no OpenID configuration with issuer and jwks_uri`)
     // §4.3: else another issuer's keys would count as those of this one.
-    if (document.issuer !== issuer) throw new FetchFailed(`${url} is the configuration of another issuer`)
+    if (document.issuer !== issuer)
+      throw new FetchFailed(`${url.href} is the configuration of another issuer`)
     return keysUrl(document.jwks_uri, url)
   }
 
@@ -80,7 +81,7 @@ export class IssuerClient {
     if (statusCode === 200) return await body.text()
     body.destroy()
     const advice = statusCode >= 300 && statusCode < 400 ? ', and redirects are not followed' : ''
-    throw new FetchFailed(`${url} answered ${statusCode}${advice}`)
+    throw new FetchFailed(`${url.href} answered ${statusCode}${advice}`)
   }
 }
 
@@ -111,7 +112,7 @@ function keysUrl(text: string, from: URL): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol === 'https:') return url
   if (url?.protocol === 'http:' && from.protocol === 'http:' && url.hostname === from.hostname) return url
-  throw new FetchFailed(`${from} names a jwks_uri that is no https URL`)
+  throw new FetchFailed(`${from.href} names a jwks_uri that is no https URL`)
 }
 
 function reasonOf(error: unknown): string {

@@ -67,7 +67,7 @@ export class Issuers {
     const source = JSON.stringify([issuer, jwks, jwksUrl, ca])
     const known = this.#keys.get(source)
     if (known) return known
-    const past = before && before.#keys.get(source)
+    const past = before === undefined ? undefined : before.#keys.get(source)
     const keys =
       jwks === undefined
         ? new FetchedKeys(entry, deps, past instanceof FetchedKeys ? past : undefined)

@@ -5,7 +5,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { LoginUnavailable } from '../caller.ts'
 import type { OidcOptions } from '../options.ts'
 import { IssuerClient } from './issuer-client.ts'
-import { type KeySet, parseKeySet } from './key-set.ts'
+import { type KeySet, KeySetInvalid, parseKeySet } from './key-set.ts'
 
 const minuteMs = 60_000
 /** Older ones are renewed, beside the logins. */
@@ -149,7 +149,7 @@ export class FetchedKeys implements Keys {
       if (this.#failure) this.#log.info({ issuer: this.#issuer }, 'the keys of an OIDC issuer are got again')
       this.#failure = undefined
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = reasonOf(error)
       this.#failure = { reason, at: this.#clock.monotonic() }
       if (!this.#isClosed) this.#quiet.say('out', () => this.#tellOutage(reason))
     }
@@ -164,4 +164,9 @@ export class FetchedKeys implements Keys {
   #unavailable(): LoginUnavailable {
     return new LoginUnavailable(`the keys of ${this.#issuer} cannot be got: ${this.#failure?.reason}`)
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof KeySetInvalid) return `what it sent is not ${error.message}`
+  return error instanceof Error ? error.message : String(error)
 }

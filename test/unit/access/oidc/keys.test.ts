@@ -2,6 +2,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { Issuers } from '../../../../src/access/oidc/issuers.ts'
 import { createLogger } from '../../../../src/observe/log.ts'
+import { loopbackCertificate } from '../../../fake/certificates.ts'
 import { createSigningKey } from '../../../support/issuer.ts'
 import { entryOf, failure, type Rig, refusal, startRig, unavailability } from './rig.ts'
 
@@ -165,6 +166,12 @@ describe('an issuer that is out', () => {
     const token = await rig.issuer.token()
     await rig.issuer[Symbol.asyncDispose]()
     expect(await unavailability(rig.issuers.verify(token))).toContain('ECONNREFUSED')
+  })
+
+  test('and shows a certificate that nobody trusts: the same', async () => {
+    await using rig = await startRig({}, { tls: loopbackCertificate })
+    expect(await unavailability(login(rig))).toContain('DEPTH_ZERO_SELF_SIGNED_CERT')
+    expect(rig.issuer.asked.discovery).toBe(0)
   })
 
   test('or takes requests and never answers: a login waits five seconds', async () => {
