@@ -19,6 +19,7 @@ const secretKeys = new Set<PropertyKey>([
   'index',
   'accessKeyId',
   'secretAccessKey',
+  'jwks',
 ])
 
 /** Of one mapping: whoever has more has another kind of file. */

@@ -17,9 +17,10 @@ const fileKeys = new Set([
   'key',
   'accessKeyId',
   'secretAccessKey',
+  'jwks',
 ])
 /** Texts of several lines; a secret has one. */
-const pemKeys = new Set(['ca', 'cert', 'key'])
+const pemKeys = new Set(['ca', 'cert', 'key', 'jwks'])
 
 interface Place {
   scalar: Scalar<string>

@@ -90,7 +90,8 @@ function trustInCa({ ca }: UpstreamOptions['tls']): { ca?: string } {
   return ca === undefined ? {} : { ca }
 }
 
-function hasProxyVariables(): boolean {
+/** Whether the environment names a proxy, whatever it excepts. */
+export function hasProxyVariables(): boolean {
   const names = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
   return names.some(name => (process.env[name] ?? '') !== '')
 }
