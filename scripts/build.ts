@@ -16,7 +16,11 @@ const { version } = manifestOf('.')
 
 const { output } = await build({
   // Threads are started from files of their own.
-  input: { main: 'src/main.ts', 'hash-worker': 'src/stream/hash-worker.ts' },
+  input: {
+    main: 'src/main.ts',
+    'hash-worker': 'src/stream/hash-worker.ts',
+    'password-worker': 'src/access/passwords/password-worker.ts',
+  },
   platform: 'node',
   transform: { define: { LAYOVER_VERSION: JSON.stringify(version) } },
   output: {

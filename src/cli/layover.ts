@@ -1,6 +1,7 @@
 /** The whole program, wired: the one place where every part meets the others. */
 import { randomBytes } from 'node:crypto'
 import type { Listening } from '../admin/listen.ts'
+import type { SharedCounts } from '../cluster/counts.ts'
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
@@ -25,6 +26,7 @@ import { keepTidy } from './tidying.ts'
 import { Upkeep } from './upkeep.ts'
 import { UpstreamClients } from './upstream-clients.ts'
 import { Changes } from './workers/changes.ts'
+import { countsOfAll } from './workers/counts.ts'
 import { note } from './workers/note.ts'
 import { forServers, type Order, type Report } from './workers/orders.ts'
 import { Servers, type Spawn } from './workers/servers.ts'
@@ -76,6 +78,8 @@ class Program implements Layover {
   readonly #upstreams: UpstreamClients
   readonly #redis: Redis | undefined
   readonly #replicas: Replicas | undefined
+  /** Of server processes and replicas together. */
+  readonly #counts: SharedCounts
   #config: Config
   #started: Started | undefined
   #registry: RegistryDeps | undefined
@@ -94,6 +98,7 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
+    this.#counts = countsOfAll({ redis, clock })
     const site = () => siteOf(this.#config, this.#started?.store)
     this.#replicas = openReplicas(config, { redis, site, clock, lookup, log, metrics: this.#metrics })
     this.#upstreams = new UpstreamClients({
@@ -214,7 +219,8 @@ class Program implements Layover {
       doubtful: started.store.doubtful,
       changing: this.#changes?.underWay ?? [],
     })
-    const reported = (report: Report) => note(report, started)
+    const noted = { ...started, counts: this.#counts }
+    const reported = (report: Report) => note(report, noted)
     const servers = new Servers({ ...workers, log: this.#log, start, reported })
     this.#servers = servers
     this.#changes = new Changes(started.index, servers, this.#stopping.signal)

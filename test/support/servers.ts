@@ -1,5 +1,6 @@
 /** Servers beside their primary in this process: as separate as messages, sockets and files keep them. */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { countsOver } from '../../src/cli/workers/counts.ts'
 import { Link, type Port } from '../../src/cli/workers/link.ts'
 import type { Order, Report } from '../../src/cli/workers/orders.ts'
 import { ServerProgram } from '../../src/cli/workers/server.ts'
@@ -18,6 +19,7 @@ export function serversHere({ log, clock }: { log: Logger; clock: Clock }): Spaw
       log,
       clock,
       report: report => below.tell(report),
+      counts: countsOver(() => below),
     })
     const below = new Link(portOf(port2), order => program.obey(order as Order))
     const link = new Link(portOf(port1), report => reported(report as Report))

@@ -47,12 +47,14 @@ export interface OrderAnswers {
   stop: undefined
 }
 
-/** Of a server. */
+/** Of a server. It waits for no answer but of `counts`. */
 export type Report =
   /** A manifest was pulled, and it is time to take it down. */
   | { readonly kind: 'pulled'; readonly key: RepositoryKey; readonly digest: Digest }
   /** Cached bytes were asked for. */
   | { readonly kind: 'used'; readonly digests: readonly Digest[] }
+  /** Asked as SharedCounts is, and answered. */
+  | { readonly kind: 'counts'; readonly increments: ReadonlyMap<string, number>; readonly lifeMs: number }
 
 /** Servers talk to no upstream and to no bucket: they are not told any secret. */
 export function forServers(config: Config): Config {

@@ -1,5 +1,6 @@
 /** A server: answers from memory and from what the store holds, and has the primary answer the rest. */
 import type { Access } from '../../access/access.ts'
+import type { SharedCounts } from '../../cluster/counts.ts'
 import type { Config } from '../../config/config.ts'
 import type { Exchange } from '../../edge/exchange.ts'
 import { Forward } from '../../edge/forward.ts'
@@ -28,6 +29,8 @@ export interface ServerDeps {
   readonly log: Logger
   readonly clock: Clock
   readonly report: (report: Report) => void
+  /** Of all processes and replicas. */
+  readonly counts: SharedCounts
 }
 
 export class ServerProgram {

@@ -17,7 +17,8 @@ export interface Server {
   kill(): void
 }
 
-export type Spawn = (reported: (report: Report) => void) => Server
+/** @param reported returns what the server is answered, if it waits for that */
+export type Spawn = (reported: (report: Report) => unknown) => Server
 
 export interface ServersDeps {
   readonly count: number
@@ -25,7 +26,7 @@ export interface ServersDeps {
   readonly log: Logger
   /** What a server is started with, as it is at the moment. */
   readonly start: () => Order & { kind: 'start' }
-  readonly reported: (report: Report) => void
+  readonly reported: (report: Report) => unknown
 }
 
 /** Who does not take in an order for so long hangs, and would answer what is not true any more. */

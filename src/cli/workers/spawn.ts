@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { Lines } from '../../observe/lines.ts'
 import { dropRest, endLog, type Logger } from '../../observe/log.ts'
 import { systemClock } from '../../runtime/clock.ts'
+import { countsOver } from './counts.ts'
 import { Link } from './link.ts'
 import type { Order, Report } from './orders.ts'
 import { ServerProgram } from './server.ts'
@@ -20,7 +21,7 @@ export function serverProcesses(log: Logger): Spawn {
   return reported => spawnServer(reported, lines)
 }
 
-function spawnServer(reported: (report: Report) => void, lines: Lines): Server {
+function spawnServer(reported: (report: Report) => unknown, lines: Lines): Server {
   const worker = cluster.fork()
   const { stdout } = worker.process
   if (stdout) relayLog(stdout, lines).catch(() => {}) // `ended` tells that it is gone
@@ -77,6 +78,7 @@ export async function runServer(log: Logger): Promise<number> {
     log,
     clock: systemClock,
     report: report => link.tell(report),
+    counts: countsOver(() => link),
   })
   const link = new Link(port, order => program.obey(order as Order))
   // Where the primary has died, the cluster module ends this process at once.

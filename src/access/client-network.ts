@@ -1,0 +1,13 @@
+/** What counts as one client: an IPv4 address, or the network of 64 bits that a site gives one host of IPv6. */
+import ipaddr from 'ipaddr.js'
+
+const networkBytes = 8
+
+/** @param client an address; what is none stands for itself */
+export function networkOf(client: string): string {
+  if (!client.includes(':') || !ipaddr.isValid(client)) return client
+  const address = ipaddr.process(client)
+  if (!(address instanceof ipaddr.IPv6)) return address.toString()
+  const network = address.toByteArray().fill(0, networkBytes)
+  return `${ipaddr.fromByteArray(network).toString()}/64`
+}
