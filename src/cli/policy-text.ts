@@ -38,7 +38,7 @@ function policyLines(policy: PolicyExplanation, isBehind: boolean): string[] {
 
 /** The arrow is at the rule that decided. */
 function ruleLine({ name, when, outcome, decided }: RuleExplanation): string {
-  const shown = name === when ? when : `"${name}": ${when}`
+  const shown = name === undefined ? when : `"${name}": ${when}`
   const line = `${decided ? '→' : ' '} ${wordOf(outcome).padEnd(5)}  ${shown.replaceAll(/\s+/g, ' ').trim()}`
   return 'error' in outcome ? `${line}\n           ${outcome.error}` : line
 }

@@ -1,6 +1,6 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
-import { policy } from './access/policy-schema.ts'
+import { policyOf } from './access/policy-schema.ts'
 import {
   FormInvalid,
   parseAdminListen,
@@ -214,11 +214,7 @@ const local = z.strictObject({
   name: text('name', parseNamespaceName)
     .optional()
     .meta({ fallback: 'the first component of `match`', description: 'What it is called.' }),
-  policy: policy.optional().meta({
-    form: 'as there',
-    fallback: 'all that `access.policy` allows',
-    description: 'As `access.policy`, for these names: what that policy allows, this one has to allow too.',
-  }),
+  policy: policyOf('these names'),
   overlay: flag.default(false).meta({
     description:
       '`false`: these names are never asked for upstream. `true`: looked up here first, then at the registry that `match` names, or at the default upstream.',

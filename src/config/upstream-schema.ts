@@ -1,6 +1,6 @@
 /** The schema of one entry of `upstreams`. */
 import { z } from 'zod'
-import { policy } from './access/policy-schema.ts'
+import { policyOf } from './access/policy-schema.ts'
 import { parseCidr, parseHost, parseProxyUrl, parseRegistryUrl } from './address-forms.ts'
 import { credentials } from './credentials-schema.ts'
 import {
@@ -70,12 +70,7 @@ const sharing = {
   deny: repositories
     .prefault([])
     .meta({ description: 'Repositories that may not be asked for. Wins over `allow`.' }),
-  policy: policy.optional().meta({
-    form: 'as there',
-    fallback: 'all that `access.policy` allows',
-    description:
-      'As `access.policy`, for the names of this upstream: what that policy allows, this one has to allow too.',
-  }),
+  policy: policyOf('the names of this upstream'),
   shareWithEveryone: flag.default(false).meta({
     description:
       'An upstream with credentials needs `allow`, or this: everybody who reaches Layover may pull all that its credentials can.',

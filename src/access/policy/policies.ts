@@ -18,7 +18,8 @@ export interface PolicySet {
 export type Outcome = { readonly value: boolean } | { readonly error: string }
 
 export interface RuleExplanation {
-  readonly name: string
+  /** Undefined: it has none. */
+  readonly name: string | undefined
   readonly when: string
   readonly outcome: Outcome
   /** It was the first that decided; those behind it are not looked at when it counts. */
@@ -38,6 +39,9 @@ export interface Explanation {
   /** In their order; those behind the first that denies are not looked at when it counts. */
   readonly policies: readonly PolicyExplanation[]
 }
+
+/** Characters of a rule without a name. */
+const maxShown = 200
 
 const aboutObjects = ['object', 'tag', 'digest', 'reference'] as const satisfies Variable[]
 
@@ -97,9 +101,9 @@ export class Policies {
   }
 
   /** Neither the caller nor its claims: the audit has who was denied. */
-  #tell(policy: Policy, { name }: Rule, failure: string): void {
-    const fields = { policy: policy.name, rule: name, failure }
-    this.#quiet.say(`${policy.name} ${name}`, () =>
+  #tell(policy: Policy, { shown }: Rule, failure: string): void {
+    const fields = { policy: policy.name, rule: shown, failure }
+    this.#quiet.say(`${policy.name} ${shown}`, () =>
       this.#log.warn(fields, 'a rule of a policy failed, which denies'),
     )
   }
@@ -115,7 +119,9 @@ function policiesOf(
 }
 
 interface Rule {
-  readonly name: string
+  readonly name: string | undefined
+  /** In log lines and reasons. */
+  readonly shown: string
   readonly expression: Expression
   /** If it is true. */
   readonly verdict: Verdict
@@ -173,9 +179,10 @@ class Policy {
 }
 
 function ruleOf(policy: string, fallback: PolicyOptions['default'], { name, when }: RuleOptions): Rule {
-  const shown = name ?? when
+  const shown = name ?? when.replaceAll(/\s+/g, ' ').trim().slice(0, maxShown)
   return {
-    name: shown,
+    name,
+    shown,
     expression: parseExpression(when),
     verdict:
       fallback === 'deny'

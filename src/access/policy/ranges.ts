@@ -1,6 +1,7 @@
 /** Whether an address is of a range, whichever way either is written. */
 import { EvaluationError } from '@marcbachmann/cel-js'
 import ipaddr from 'ipaddr.js'
+import { LRUCache } from 'lru-cache'
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Range = readonly [Address, number]
@@ -10,8 +11,8 @@ const mappedBits = 96
 /** Written in rules, and thus few. */
 const ranges = new Map<string, Range>()
 
-/** Several rules look at the address of one client. */
-let last: { readonly text: string; readonly address: Address } | undefined
+/** Several rules look at the address of one client, who asks again: reading it is what takes longest. */
+const addresses = new LRUCache<string, Address>({ max: 2_048 })
 
 /** An IPv4 address in an IPv6 one is itself. @throws EvaluationError for what is no address: nothing can be said of it then */
 export function isInside(text: string, cidr: string): boolean {
@@ -37,10 +38,11 @@ function rangeOf(cidr: string): Range {
 }
 
 function addressOf(text: string): Address {
-  if (last?.text === text) return last.address
+  const known = addresses.get(text)
+  if (known) return known
   if (!ipaddr.isValid(text)) throw failure('no_address')
   const address = ipaddr.process(text)
-  last = { text, address }
+  addresses.set(text, address)
   return address
 }
 

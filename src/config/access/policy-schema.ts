@@ -40,6 +40,15 @@ export const policy = z
   )
   .meta({ form: `${presetNames.map(name => `\`${name}\``).join(', ')} or keys` })
 
+/** Of some names only. */
+export function policyOf(names: string) {
+  return policy.optional().meta({
+    ...policy.meta(),
+    fallback: 'all that `access.policy` allows',
+    description: `As \`access.policy\`, for ${names}: what that policy allows, this one has to allow too.`,
+  })
+}
+
 export type PolicyEntry = z.output<typeof policy>
 
 export function policyOptions(entry: PolicyEntry): PolicyOptions {

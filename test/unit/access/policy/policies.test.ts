@@ -148,7 +148,7 @@ describe('several policies', () => {
           name: 'the policy of upstream docker.io',
           default: 'allow',
           verdict: { allowed: true },
-          rules: [{ name: 'false', when: 'false', outcome: { value: false }, decided: false }],
+          rules: [{ name: undefined, when: 'false', outcome: { value: false }, decided: false }],
         },
       ],
     })
