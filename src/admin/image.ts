@@ -21,16 +21,17 @@ export const imageName = z
 /**
  * With both a tag and a digest the digest counts, as it does for clients.
  *
+ * @param ns as `effectiveNs` gave it
  * @throws RegistryError as the resolver and for what is neither tag nor digest
  */
-export function parseImage(text: string, resolver: Resolver): Image {
+export function parseImage(text: string, resolver: Resolver, ns?: string): Image {
   const [tagged = '', digest] = text.split('@', 2)
   const colon = tagged.indexOf(':', tagged.lastIndexOf('/') + 1)
   const name = colon < 0 ? tagged : tagged.slice(0, colon)
   const tag = colon < 0 ? undefined : tagged.slice(colon + 1)
   const reference = digest ?? tag
   return {
-    resolved: resolver.resolve({ name }),
+    resolved: resolver.resolve({ ns, name }),
     reference: reference === undefined ? undefined : parseReference(reference),
   }
 }

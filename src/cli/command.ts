@@ -31,13 +31,21 @@ const usage = `layover: a pull-through caching OCI registry
   layover pins    [--config upstreams.yaml] [--json]             what was pinned that way
   layover reload  [--config upstreams.yaml]                      read the configuration again
 
+  layover policy test [--config upstreams.yaml] <image>          what the policies say, and why; no server has to run
+                  [--action pull|push|delete|catalog|health|metrics] [--object manifest|blob|upload|tags|referrers]
+                  [--user alice] [--method password|oidc|certificate|anonymous] [--provider gitlab]
+                  [--claim name=value]… [--certificate dns=name]… [--client 10.1.2.3]
+                  [--tag tag | --digest digest] [--ns docker.io]
+
   layover --version
 
-Exit codes: 0 done, 1 failed, 2 a mistake in the configuration or on the command line.
+Exit codes: 0 done (policy test: allowed), 1 failed (denied), 2 a mistake in the configuration or on the command line.
 `
 
 /** Resolves with the exit code. */
 export async function run(args: readonly string[]): Promise<number> {
+  if (args[0] === 'policy')
+    return (await import('./policy.ts')).runPolicy(args.slice(1), process.stdout, process.stderr)
   const parsed = parse(args)
   if (typeof parsed === 'string') {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)

@@ -6,7 +6,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 export function resolverOf(
-  { upstreams, local, hosts }: Config,
+  { upstreams, local, hosts }: Pick<Config, 'upstreams' | 'local' | 'hosts'>,
   upstreamOf: (config: UpstreamConfig) => Upstream,
 ): Resolver {
   const known = upstreams.map(upstream => ({

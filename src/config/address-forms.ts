@@ -63,6 +63,13 @@ export function parseReplicaUrl(text: string): string {
   throw new FormInvalid('a URL such as http://10.0.0.3:8080, without a user, a password or a path')
 }
 
+/** Of somebody who decides about access. What it has to know it is told in the question. */
+export function parseWebhookUrl(text: string): string {
+  const url = parseHttpUrl(text, 'https://opa.corp.example/v1/data/layover/allow')
+  if (url.username === '' && url.password === '') return url.href
+  throw new FormInvalid('a URL without a user and password; put a secret under `token`')
+}
+
 /** A user and a password may stand in it: there is no other place for them. */
 export function parseProxyUrl(text: string): string {
   return parseHttpUrl(text, 'http://proxy.corp.example:3128').href

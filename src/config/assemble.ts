@@ -1,9 +1,11 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
+import type { PolicyOptions } from '../access/options.ts'
 import type { AdminAddress } from '../admin/listen.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
+import { type PolicyEntry, policyOptions } from './access/policy-schema.ts'
 import type { Config, S3Config, UpstreamConfig } from './config.ts'
 import type { Credentials } from './credentials-schema.ts'
 import { hub, hubAliases, hubUrl } from './docker-hub.ts'
@@ -46,7 +48,21 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     },
     upstreams,
     local: file.local.map(entry => assembleLocal(entry, upstreams)),
+    policies: {
+      upstreams: policiesOf(file.upstreams.map(({ registry, policy }) => [registry, policy])),
+      namespaces: policiesOf(file.local.map(entry => [nameOf(entry), entry.policy])),
+    },
   }
+}
+
+function policiesOf(
+  entries: readonly (readonly [string, PolicyEntry | undefined])[],
+): Record<string, PolicyOptions> {
+  return Object.fromEntries(entries.flatMap(([name, entry]) => (entry ? [[name, policyOptions(entry)]] : [])))
+}
+
+function nameOf({ match, name = defaultName(match) ?? match }: LocalEntry): string {
+  return name
 }
 
 function listenAddresses({ listen, listeners }: ConfigFile): ListenAddress[] {
@@ -179,16 +195,17 @@ function sourceOf(
 }
 
 /** A namespace under a registry's alias is one under the registry. */
-function assembleLocal(
-  { match, name = defaultName(match) ?? match, untagged, retention, ...rules }: LocalEntry,
-  upstreams: readonly UpstreamConfig[],
-): LocalNamespace {
+function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]): LocalNamespace {
+  const { match, overlay, immutableTags, missingReferences, untagged, retention } = entry
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
   return {
-    name,
+    name: nameOf(entry),
     match: known ? [known.options.registry, ...rest].join('/') : match,
-    ...rules,
+    overlay,
+    immutableTags,
+    delete: entry.delete,
+    missingReferences,
     untaggedMs: untagged,
     retention: retention.map(({ match: tags, keep, enforce }) => ({
       match: tags,

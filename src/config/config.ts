@@ -1,5 +1,6 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
 
+import type { PolicySet } from '../access/policy/policies.ts'
 import type { AdminAddress } from '../admin/listen.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import type { Pin } from '../collect/pins.ts'
@@ -47,6 +48,8 @@ export interface Config {
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
   readonly local: readonly LocalNamespace[]
+  /** What upstreams and namespaces allow of that which the policy for all allows. */
+  readonly policies: Omit<PolicySet, 'global'>
 }
 
 export interface S3Config extends S3Options {

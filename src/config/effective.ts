@@ -1,4 +1,5 @@
 /** The configuration in force in the form of its file, for people: complete, and without secrets. */
+import type { PolicyOptions } from '../access/options.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
@@ -11,6 +12,10 @@ const redacted = '<redacted>'
 
 export function effective(config: Config): unknown {
   const { publicUrl, admin, store, index, collection, capacity, scrub, limits } = config
+  const policies = {
+    upstreams: new Map(Object.entries(config.policies.upstreams)),
+    namespaces: new Map(Object.entries(config.policies.namespaces)),
+  }
   return {
     ...listening(config.listen),
     hosts: config.hosts,
@@ -44,9 +49,25 @@ export function effective(config: Config): unknown {
       memory: formatSize(limits.memory),
       page: limits.page,
     },
-    upstreams: config.upstreams.map(effectiveUpstream),
-    local: config.local.map(effectiveLocal),
+    upstreams: config.upstreams.map(upstream => ({
+      ...effectiveUpstream(upstream),
+      ...effectivePolicy(policies.upstreams.get(upstream.options.registry)),
+    })),
+    local: config.local.map(local => ({
+      ...effectiveLocal(local),
+      ...effectivePolicy(policies.namespaces.get(local.name)),
+    })),
   }
+}
+
+function effectivePolicy(options: PolicyOptions | undefined): { policy?: unknown } {
+  return options ? { policy: writtenPolicy(options) } : {}
+}
+
+/** As it may be written; a preset with its rules. */
+export function writtenPolicy(options: PolicyOptions): unknown {
+  const rules = options.rules.map(({ name, when }) => (name === undefined ? when : { name, when }))
+  return { default: options.default, rules }
 }
 
 function effectiveRedis({ address, prefix, tls = {}, ...users }: RedisOptions): unknown {
@@ -100,7 +121,7 @@ function effectiveUpstream({
   shareWithEveryone,
   policy,
   keeping,
-}: UpstreamConfig): unknown {
+}: UpstreamConfig): object {
   const { registry, urls, access, allow, deny } = options
   return {
     registry,
@@ -127,7 +148,7 @@ function effectiveUpstream({
   }
 }
 
-function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): unknown {
+function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): object {
   return {
     ...local,
     untagged: formatDuration(untaggedMs),

@@ -1,5 +1,6 @@
 /** What the schema objects to, as problems a person can act on. */
 import { z } from 'zod'
+import { nearest } from '../runtime/spelling.ts'
 import type { ConfigDocument, Path } from './document.ts'
 import type { Problem } from './problem.ts'
 import { configSchema } from './schema.ts'
@@ -47,7 +48,7 @@ export function issueProblems(issues: readonly Issue[], document: ConfigDocument
 function unknownKey(key: string, path: Path): string {
   if (key.includes(':')) return 'unknown key: expected a space behind the colon'
   const allowed = allowedKeys(path)
-  const near = allowed.find(name => distance(name, key) <= Math.min(2, key.length / 2))
+  const near = nearest(key, allowed)
   const advice = near === undefined ? '' : `, did you mean ${near}?`
   return `unknown key "${key.slice(0, 60)}"${advice} (allowed: ${allowed.join(', ')})`
 }
@@ -114,18 +115,4 @@ function allowedKeys(path: Path): string[] {
 /** The kind of text that this place wants. */
 function formOf(path: Path): string {
   return descriptions(path).findLast(({ form }) => form !== undefined)?.form ?? 'text'
-}
-
-/** Levenshtein's: how many characters differ. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] ?? 0) + (b[j] === a[i] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

@@ -20,6 +20,7 @@ const entry = z.object({
   allow: list(z.string()),
   deny: list(z.string()),
   shareWithEveryone: maybe(z.boolean()),
+  policy: z.unknown().optional(),
   cert: maybe(z.string()),
   key: maybe(z.string()),
 })
@@ -29,18 +30,26 @@ const identity = z.object({ cert: maybe(z.string()), key: maybe(z.string()) })
 const redis = z.object({ url: maybe(z.string()), ca: maybe(z.string()), ...identity.shape })
 
 const loose = z.object({
+  access: z.unknown().optional(),
   index: maybe(redis),
   listen: z.unknown().optional(),
   listeners: list(z.object({ tls: maybe(identity) })),
   hosts: list(z.string()),
   upstreams: list(entry),
-  local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()), overlay: maybe(z.boolean()) })),
+  local: list(
+    z.object({
+      name: maybe(z.string()),
+      match: maybe(z.string()),
+      overlay: maybe(z.boolean()),
+      policy: z.unknown().optional(),
+    }),
+  ),
 })
 
 type Entry = z.output<typeof entry>
 
 export function breaches(raw: unknown): Breach[] {
-  const { index, listen, listeners, hosts, upstreams, local } = loose.parse(raw)
+  const { access, index, listen, listeners, hosts, upstreams, local } = loose.parse(raw)
   const entries = [...upstreams.entries()].filter((pair): pair is [number, Entry] => pair[1] !== undefined)
   const registries = entries.map(([, upstream]) => upstream)
   return [
@@ -57,10 +66,24 @@ export function breaches(raw: unknown): Breach[] {
       ...prefixedPatterns(at, upstream),
       ...shortPatterns(at, upstream),
     ]),
+    ...(access === undefined ? policiesForNobody({ upstreams, local }) : []),
     ...unnamedLocals(local),
     ...shadowedLocals(local, registries),
     ...emptyOverlays(local, registries),
   ]
+}
+
+type Guarded = readonly ({ policy?: unknown } | undefined)[]
+
+/** Until somebody can log in everybody may pull, and only the machine itself may push. */
+function policiesForNobody(lists: Readonly<Record<string, Guarded>>): Breach[] {
+  const message =
+    'expected a section `access` beside it: without one nobody logs in, and no policy is asked; `access: {policy: anonymous-pull}` is the least'
+  return Object.entries(lists).flatMap(([key, entries]) =>
+    entries.flatMap((each, at) =>
+      each?.policy === undefined ? [] : [{ path: [key, at, 'policy'], message }],
+    ),
+  )
 }
 
 const isOtherNameOfHub = ({ registry = '' }: Entry) => hubAliases.includes(registry)

@@ -1,5 +1,6 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
+import { policyOf } from './access/policy-schema.ts'
 import {
   FormInvalid,
   parseAdminListen,
@@ -213,6 +214,7 @@ const local = z.strictObject({
   name: text('name', parseNamespaceName)
     .optional()
     .meta({ fallback: 'the first component of `match`', description: 'What it is called.' }),
+  policy: policyOf('these names'),
   overlay: flag.default(false).meta({
     description:
       '`false`: these names are never asked for upstream. `true`: looked up here first, then at the registry that `match` names, or at the default upstream.',

@@ -1,5 +1,6 @@
 /** The schema of one entry of `upstreams`. */
 import { z } from 'zod'
+import { policyOf } from './access/policy-schema.ts'
 import { parseCidr, parseHost, parseProxyUrl, parseRegistryUrl } from './address-forms.ts'
 import { credentials } from './credentials-schema.ts'
 import {
@@ -69,6 +70,7 @@ const sharing = {
   deny: repositories
     .prefault([])
     .meta({ description: 'Repositories that may not be asked for. Wins over `allow`.' }),
+  policy: policyOf('the names of this upstream'),
   shareWithEveryone: flag.default(false).meta({
     description:
       'An upstream with credentials needs `allow`, or this: everybody who reaches Layover may pull all that its credentials can.',

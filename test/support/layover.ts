@@ -87,11 +87,12 @@ export interface TestLayover extends AsyncDisposable {
 
 interface Setting
   extends Overrides<
-    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica'>
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'policies'>
   > {
   index?: Config['index']
   admin?: Config['admin']
   replica?: Config['replica']
+  policies?: Config['policies']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
   listen?: readonly ListenAddress[]
@@ -136,6 +137,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
     },
     replica: setting.replica,
+    policies: setting.policies ?? { upstreams: {}, namespaces: {} },
     scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {
       manifest: 4 * 1024 * 1024,

@@ -41,6 +41,7 @@ describe('the configuration in force', () => {
       publicUrl: undefined,
       admin: { host: '127.0.0.1', port: 8081, isDefault: true },
       store: { path: `${folder}/data` },
+      policies: { upstreams: {}, namespaces: {} },
       collection: { everyMs: 86_400_000, graceMs: 86_400_000 },
       capacity: { maxBytes: Number.POSITIVE_INFINITY, minFree: undefined },
       scrub: { everyMs: 30 * 86_400_000, bytesPerSecond: 32 * 2 ** 20 },
