@@ -19,6 +19,8 @@ const secretKeys = new Set<PropertyKey>([
   'index',
   'accessKeyId',
   'secretAccessKey',
+  'users',
+  'htpasswd',
 ])
 
 /** Of one mapping: whoever has more has another kind of file. */
