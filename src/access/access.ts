@@ -11,9 +11,9 @@ export interface AccessDeps {
   readonly clock: Clock
   readonly options: AccessOptions
   readonly policies: Policies
-  readonly webhook: Webhook | undefined
+  readonly webhook: Pick<Webhook, 'decide' | 'peek'> | undefined
   /** Asks who is not remembered. @throws as Login does */
-  readonly identify: (shown: Shown, audience: string) => Promise<Session>
+  readonly identify: (shown: Shown, audience: () => string) => Promise<Session>
 }
 
 /** Whether somebody may, and if not, whether a login or a token of a larger scope could change it. */
@@ -46,7 +46,7 @@ export class Access {
   }
 
   /** @throws LoginRefused, LoginUnavailable, RegistryError */
-  async identify(shown: Shown, audience: string): Promise<Session> {
+  async identify(shown: Shown, audience: () => string): Promise<Session> {
     const known = this.known(shown)
     if (known) return known
     const session = await this.#deps.identify(shown, audience)

@@ -1,8 +1,8 @@
 /** From what a request shows to who sends it (RFC 7617, RFC 6750). */
 import type { Clock } from '../runtime/clock.ts'
-import { type Caller, LoginRefused, nameOf } from './caller.ts'
+import { type Caller, LoginRefused } from './caller.ts'
 import type { LoginFailures } from './failures.ts'
-import type { Issuers } from './oidc/issuers.ts'
+import type { Issuers, Login as IssuedLogin } from './oidc/issuers.ts'
 import type { Passwords } from './passwords/passwords.ts'
 import type { Session, Shown } from './session.ts'
 import type { Tokens } from './tokens/tokens.ts'
@@ -20,8 +20,10 @@ export interface UserAndPassword {
   readonly password: string
 }
 
-/** How long a password is not asked about again; a changed one ends it at once. */
-const passwordMs = 5 * 60_000
+/** How long who was let in is not asked again; a changed configuration ends it at once. */
+const rememberedMs = 5 * 60_000
+/** Of tokens of others: an issuer may take a key back. */
+const rememberedOfIssuersMs = 60_000
 
 export class Login {
   readonly #deps: LoginDeps
@@ -34,40 +36,50 @@ export class Login {
    * @param audience of registry tokens: our own name
    * @throws LoginRefused, LoginUnavailable; RegistryError TOOMANYREQUESTS (429) after too many failures
    */
-  async identify({ authorization = '', certificate, client }: Shown, audience: string): Promise<Session> {
+  async identify(shown: Shown, audience: () => string): Promise<Session> {
+    const { authorization = '', certificate, client } = shown
     const [, scheme = '', rest = ''] = /^(\S+)\s+(.*)$/.exec(authorization) ?? []
     const session = await this.#by(scheme.toLowerCase(), rest.trim(), { client, audience })
-    return { ...session, caller: { ...session.caller, certificate } }
+    const until = Math.min(session.until, this.#deps.clock.now() + rememberedMs)
+    return { ...session, until, caller: { ...session.caller, certificate } }
   }
 
-  /** @throws as `identify` */
+  /** `until` is that of what was shown. @throws as `identify` */
   async withPassword({ user, password }: UserAndPassword, client: string): Promise<Session> {
-    const { passwords, issuers, clock } = this.#deps
-    if (issuers.has(user)) return this.#counted({ client, user: '' }, () => issuers.verify(password, user))
+    const { passwords, issuers } = this.#deps
+    if (issuers.has(user)) return this.#issued(client, () => issuers.verify(password, user))
+    if (!(await passwords.check(user, password, client)))
+      throw new LoginRefused('wrong user or password', { user })
     const caller: Caller = { method: 'password', user, provider: '', claims: {}, certificate: undefined }
-    return this.#counted({ client, user }, async () => {
-      if (!(await passwords.check(user, password))) throw new LoginRefused('wrong user or password', { user })
-      return { caller, until: clock.now() + passwordMs }
-    })
+    return { caller, until: Number.POSITIVE_INFINITY }
   }
 
   async #by(scheme: string, shown: string, { client, audience }: Asking): Promise<Session> {
-    const { tokens, issuers } = this.#deps
-    if (scheme === 'basic') return this.withPassword(userAndPassword(shown), client)
+    const { tokens } = this.#deps
+    if (scheme === 'basic') return this.#shortly(await this.withPassword(userAndPassword(shown), client))
     if (scheme !== 'bearer') throw new LoginRefused('the Authorization header is neither Basic nor Bearer')
     // A token of ours cannot be guessed, and an expired one is no attack.
-    if (tokens.isOurs(shown)) return tokens.verify(shown, audience)
-    return this.#counted({ client, user: '' }, () => issuers.verify(shown))
+    if (tokens.isOurs(shown)) return tokens.verify(shown, audience())
+    return this.#shortly(await this.withToken(shown, client))
   }
 
-  /** After too many failures nothing is looked at. */
-  async #counted(who: { client: string; user: string }, task: () => Promise<Session>): Promise<Session> {
+  /** A token of an issuer. `until` is that of the token. @throws as `identify` */
+  withToken(token: string, client: string): Promise<Session> {
+    return this.#issued(client, () => this.#deps.issuers.verify(token))
+  }
+
+  #shortly(session: Session): Session {
+    if (session.caller.method !== 'oidc') return session
+    return { ...session, until: Math.min(session.until, this.#deps.clock.now() + rememberedOfIssuersMs) }
+  }
+
+  /** After too many failures of an address nothing is looked at. Whom a token names nobody has shown to be. */
+  async #issued(client: string, verify: () => Promise<IssuedLogin>): Promise<Session> {
     const { failures } = this.#deps
+    const who = { client, user: '' }
     failures.assertMayTry(who)
     try {
-      const session = await task()
-      failures.succeeded({ ...who, user: nameOf(session.caller) ?? '' })
-      return session
+      return await verify()
     } catch (error) {
       if (error instanceof LoginRefused) failures.failed(who)
       throw error
@@ -77,11 +89,11 @@ export class Login {
 
 interface Asking {
   readonly client: string
-  readonly audience: string
+  readonly audience: () => string
 }
 
 /** @throws LoginRefused for what is no base64 of `user:password` in UTF-8 (RFC 7617 §2) */
-export function userAndPassword(encoded: string): UserAndPassword {
+function userAndPassword(encoded: string): UserAndPassword {
   const text = Buffer.from(encoded, 'base64').toString('utf8')
   const colon = text.indexOf(':')
   if (colon < 0) throw new LoginRefused('the Basic credentials hold no colon')

@@ -3,21 +3,39 @@ import { Access } from '../access/access.ts'
 import { LoginFailures } from '../access/failures.ts'
 import { Login } from '../access/login.ts'
 import { Issuers } from '../access/oidc/issuers.ts'
+import type { AccessOptions } from '../access/options.ts'
 import { Passwords } from '../access/passwords/passwords.ts'
 import { Policies } from '../access/policy/policies.ts'
-import { openKeys } from '../access/tokens/keys.ts'
+import { keysFromSeed, openKeys, type TokenKeys } from '../access/tokens/keys.ts'
+import { keptSeed, sharedSeed } from '../access/tokens/seed.ts'
 import { Tokens } from '../access/tokens/tokens.ts'
 import { Webhook } from '../access/webhook.ts'
-import type { Redis } from '../cluster/redis.ts'
+import type { SharedCounts } from '../cluster/counts.ts'
 import type { Config } from '../config/config.ts'
+import type { Desk } from '../edge/token-desk.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Lookup } from '../runtime/lookup.ts'
+import type { Layout } from '../store/layout.ts'
+import { policySetOf } from './policy-set.ts'
 
 export interface AccessKeeperDeps {
   readonly config: () => Config
   readonly clock: Clock
   readonly log: Logger
-  readonly redis: Redis | undefined
+  readonly lookup: Lookup
+  readonly counts: SharedCounts
+  readonly layout: Layout
+}
+
+/** What a configuration with access has. */
+interface Kept {
+  readonly passwords: Passwords
+  readonly failures: LoginFailures
+  issuers: Issuers
+  webhook: Webhook | undefined
+  access: Access
+  desk: Desk
 }
 
 /** @throws what keeps the signing key from being read or made */
@@ -29,31 +47,95 @@ export async function openAccess(deps: AccessKeeperDeps): Promise<AccessKeeper> 
 
 export class AccessKeeper {
   readonly #deps: AccessKeeperDeps
-  #access: Access | undefined
+  #kept: Kept | undefined
 
   constructor(deps: AccessKeeperDeps) {
     this.#deps = deps
   }
 
+  /** Undefined: none is configured. */
   get access(): Access | undefined {
-    return this.#access
+    return this.#kept?.access
+  }
+
+  /** Where tokens are given out. */
+  get desk(): Desk | undefined {
+    return this.#kept?.desk
   }
 
   /** Takes the configuration over: whoever was let in under the old one is asked again. */
-  async renew(): Promise<void> {}
+  async renew(): Promise<void> {
+    const config = this.#deps.config()
+    const before = this.#kept
+    if (!config.access) {
+      this.#kept = undefined
+      return closeAll(before)
+    }
+    const keys = await this.#keysOf(config, config.access)
+    this.#kept = this.#opened(config, config.access, { keys, before })
+    before?.issuers.close()
+    void before?.webhook?.close()
+  }
 
-  close(): void {}
+  close(): void {
+    closeAll(this.#kept)
+  }
+
+  #opened(
+    config: Config,
+    options: AccessOptions,
+    { keys, before }: { keys: TokenKeys; before: Kept | undefined },
+  ): Kept {
+    const { clock, log, lookup, counts } = this.#deps
+    const failures = before?.failures ?? new LoginFailures(options.logins, { clock, shared: counts })
+    const passwords = before?.passwords ?? new Passwords(options.users, { clock, failures })
+    failures.update(options.logins)
+    passwords.update(options.users)
+    const issuers = new Issuers(options.oidc, { clock, log, ...(before ? { before: before.issuers } : {}) })
+    const webhook = options.webhook && new Webhook(options.webhook, { lookup, clock, log })
+    const tokens = new Tokens({
+      keys: () => keys,
+      lives: () => options.tokens,
+      hashOf: user => passwords.hashOf(user),
+      clock,
+    })
+    const login = new Login({ passwords, issuers, tokens, failures, clock })
+    const access = new Access({
+      clock,
+      options,
+      policies: new Policies({ global: options.policy, ...config.policies }, log),
+      webhook,
+      identify: (shown, audience) => login.identify(shown, audience),
+    })
+    return { passwords, failures, issuers, webhook, access, desk: { access, login, tokens } }
+  }
+
+  async #keysOf({ replica }: Config, { tokens }: AccessOptions): Promise<TokenKeys> {
+    if (tokens.keys.length > 0) return openKeys(tokens.keys)
+    return keysFromSeed(replica ? sharedSeed(replica.secret) : await keptSeed(this.#deps.layout))
+  }
+}
+
+function closeAll(kept: Kept | undefined): void {
+  kept?.passwords.close()
+  kept?.failures.close()
+  kept?.issuers.close()
+  void kept?.webhook?.close()
 }
 
 /** In a server process: it knows the policies, and whom the primary has let in. */
 export function accessOfServer(config: Config, clock: Clock, log: Logger): Access | undefined {
-  const { access, policies } = config
-  if (!access) return undefined
+  const set = policySetOf(config)
+  if (!config.access || !set) return undefined
   return new Access({
     clock,
-    options: access,
-    policies: new Policies(policies, log),
-    webhook: undefined,
-    identify: () => Promise.reject(new Error('the primary asks who is not known here')),
+    options: config.access,
+    policies: new Policies(set, log),
+    webhook: config.access.webhook && { peek: () => undefined, decide: thePrimaryDoes },
+    identify: thePrimaryDoes,
   })
+}
+
+function thePrimaryDoes(): Promise<never> {
+  return Promise.reject(new Error('the primary asks who is not known here'))
 }

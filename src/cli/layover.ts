@@ -10,6 +10,7 @@ import { ownLocalNames } from '../edge/local-names.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
 import { asItsClients } from '../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../edge/server.ts'
+import { answerTokens } from '../edge/token-desk.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
@@ -79,6 +80,7 @@ class Program implements Layover {
   readonly #redis: Redis | undefined
   readonly #replicas: Replicas | undefined
   /** Of server processes and replicas together. */
+  readonly #lookup: Lookup
   readonly #counts: SharedCounts
   #config: Config
   #started: Started | undefined
@@ -98,6 +100,7 @@ class Program implements Layover {
     this.#clock = clock
     this.#workers = workers
     this.#redis = redis
+    this.#lookup = lookup
     this.#counts = countsOfAll({ redis, clock })
     const site = () => siteOf(this.#config, this.#started?.store)
     this.#replicas = openReplicas(config, { redis, site, clock, lookup, log, metrics: this.#metrics })
@@ -123,6 +126,8 @@ class Program implements Layover {
       clock: this.#clock,
       metrics: this.#metrics,
       redis: this.#redis,
+      lookup: this.#lookup,
+      counts: this.#counts,
       replicas: this.#replicas,
       changes: () => this.#changes,
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
@@ -238,7 +243,7 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, index, hotPath, gate, replica }: Parts): Edge {
+  #edge({ store, index, hotPath, gate, keeper, replica }: Parts): Edge {
     const metrics = this.#metrics
     return createEdge({
       hotPath,
@@ -254,7 +259,11 @@ class Program implements Layover {
       answer: exchange =>
         replica?.answer(exchange) ??
         answerReplicas(exchange, this.#replicas, this.#current()) ??
-        answerTokens(exchange, gate, this.#current().resolver) ??
+        answerTokens(exchange, {
+          desk: keeper.desk,
+          resolver: this.#current().resolver,
+          publicUrl: this.#config.publicUrl,
+        }) ??
         answerRegistry(exchange, this.#current()),
       pages: {
         probe: () => store.probe(),

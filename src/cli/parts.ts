@@ -1,4 +1,5 @@
 /** The parts that hold, fetch and take pushes, wired to each other. */
+import type { SharedCounts } from '../cluster/counts.ts'
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import { Pins } from '../collect/pins.ts'
@@ -19,6 +20,7 @@ import type { Digest } from '../oci/digest.ts'
 import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Lookup } from '../runtime/lookup.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
@@ -40,6 +42,8 @@ export interface PartsDeps {
   readonly metrics: Metrics
   /** Where the index is; undefined: in the store. */
   readonly redis: Redis | undefined
+  readonly lookup: Lookup
+  readonly counts: SharedCounts
   /** Undefined: this one is alone. */
   readonly replicas: Replicas | undefined
   /** Tells the servers, once there are any. */
@@ -87,7 +91,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const keeper = await openAccess({ config, clock, log, redis })
+  const { lookup, counts } = given
+  const keeper = await openAccess({ config, clock, log, lookup, counts, layout: store.layout })
   const gate = new Gate({ access: () => keeper.access, publicUrl: () => config().publicUrl })
   const hotPath = new HotPath({ answers, clock, metrics, lines, gate })
   const begun = async () => {

@@ -5,6 +5,7 @@ import type { RedisOptions } from '../cluster/redis.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
+import { accessOptions } from './access/access-schema.ts'
 import { type PolicyEntry, policyOptions } from './access/policy-schema.ts'
 import type { Config, S3Config, UpstreamConfig } from './config.ts'
 import type { Credentials } from './credentials-schema.ts'
@@ -48,6 +49,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     },
     upstreams,
     local: file.local.map(entry => assembleLocal(entry, upstreams)),
+    access: file.access && accessOptions(file.access),
     policies: {
       upstreams: policiesOf(file.upstreams.map(({ registry, policy }) => [registry, policy])),
       namespaces: policiesOf(file.local.map(entry => [nameOf(entry), entry.policy])),

@@ -1,5 +1,6 @@
 /** The configuration in force: checked, complete, secrets resolved. Times in milliseconds, sizes in bytes. */
 
+import type { AccessOptions } from '../access/options.ts'
 import type { PolicySet } from '../access/policy/policies.ts'
 import type { AdminAddress } from '../admin/listen.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
@@ -48,6 +49,8 @@ export interface Config {
   readonly upstreams: readonly UpstreamConfig[]
   /** The first whose pattern matches a name has it. */
   readonly local: readonly LocalNamespace[]
+  /** Undefined: anyone may pull, and only the machine itself push. */
+  readonly access?: AccessOptions | undefined
   /** What upstreams and namespaces allow of that which the policy for all allows. */
   readonly policies: Omit<PolicySet, 'global'>
 }

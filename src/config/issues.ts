@@ -21,6 +21,8 @@ const secretKeys = new Set<PropertyKey>([
   'accessKeyId',
   'secretAccessKey',
   'jwks',
+  'users',
+  'htpasswd',
 ])
 
 /** Of one mapping: whoever has more has another kind of file. */

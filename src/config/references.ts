@@ -18,9 +18,10 @@ const fileKeys = new Set([
   'accessKeyId',
   'secretAccessKey',
   'jwks',
+  'htpasswd',
 ])
 /** Texts of several lines; a secret has one. */
-const pemKeys = new Set(['ca', 'cert', 'key', 'jwks'])
+const textKeys = new Set(['ca', 'cert', 'key', 'jwks', 'htpasswd'])
 
 interface Place {
   scalar: Scalar<string>
@@ -83,7 +84,7 @@ async function resolveValue(
   const text = substitute(scalar.value, env)
   if (fileKeys.has(key) && text.startsWith('file:')) {
     const content = await readNamed(sources, text.slice('file:'.length))
-    return pemKeys.has(key) ? content : oneLine(content, text)
+    return textKeys.has(key) ? content : oneLine(content, text)
   }
   if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return text
   if (key === 'file') return oneLine(await readNamed(sources, text), text)

@@ -1,5 +1,6 @@
 /** The schema of `upstreams.yaml`, whole: what is not built yet is refused and not ignored. */
 import { z } from 'zod'
+import { access } from './access/access-schema.ts'
 import { policyOf } from './access/policy-schema.ts'
 import {
   FormInvalid,
@@ -271,6 +272,11 @@ export const configSchema = z.strictObject({
     description: 'Several replicas that share Redis, and fetch each object once for all of them.',
   }),
   limits: limits.prefault({}),
+  access: access.optional().meta({
+    form: 'keys',
+    fallback: 'anyone may pull, and only the machine itself push',
+    description: '[Who may do what](../how-to/access.md).',
+  }),
   upstreams: list(upstream)
     .min(1)
     .meta({ form: 'list', description: 'The registries that are mirrored. **Required.**' }),

@@ -7,8 +7,8 @@ import type { Session, Shown } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Exchange } from './exchange.ts'
-import { originOf } from './origin.ts'
 import { pageQuestions, type Wanted } from './question.ts'
+import { type Realm, realmOf } from './realm.ts'
 
 export interface GateDeps {
   /** Undefined: nothing is configured, and only what is not dangerous is open. */
@@ -90,13 +90,6 @@ export class Gate {
     await this.admit(exchange, { question: pageQuestions[page], scopes: [] })
   }
 
-  /** Who asks, as a request for a token shows it. @throws as `admit` */
-  async identify(exchange: Exchange, task: (access: Access) => Promise<Session>): Promise<Session> {
-    const { access } = this
-    if (!access) throw new RegistryError('NAME_UNKNOWN', 'no access is configured: no token is needed')
-    return this.#loggedIn(exchange, () => task(access), [])
-  }
-
   /** Whether who asks may pull from another repository too. */
   async mayPull(
     { caller, access: scopes, client }: Exchange,
@@ -116,7 +109,7 @@ export class Gate {
   ): Promise<Session> {
     const shown = shownBy(exchange)
     const asked = isForUpstream ? { ...shown, authorization: undefined } : shown
-    const identify = () => access.identify(asked, this.#origin(exchange).host)
+    const identify = () => access.identify(asked, () => this.#realmOf(exchange).service)
     const session = await this.#loggedIn(exchange, identify, scopes)
     if (asked.authorization !== undefined) exchange.facts.session = session
     return session
@@ -168,24 +161,20 @@ export class Gate {
   }
 
   #challenged(exchange: Exchange, { message, scopes, error, cause }: Challenged): RegistryError {
-    const { scheme, host, path } = this.#origin(exchange)
+    const { realm, service } = this.#realmOf(exchange)
     const mode = this.access?.options.challenge ?? 'basic'
     const header = challenge({
       mode,
-      realm: mode === 'basic' ? 'Layover' : `${scheme}://${host}${path}/token`,
-      service: host,
+      realm,
+      service,
       ...(scopes.length === 0 ? {} : { scope: scopes }),
       ...(error === undefined ? {} : { error }),
     })
     return new RegistryError('UNAUTHORIZED', message, { headers: { 'www-authenticate': header }, cause })
   }
 
-  /** How clients reach us. */
-  #origin(exchange: Exchange): { scheme: string; host: string; path: string } {
-    const publicUrl = this.#deps.publicUrl()
-    if (publicUrl === undefined) return { ...originOf(exchange), path: '' }
-    const { protocol, host, pathname } = new URL(publicUrl)
-    return { scheme: protocol.slice(0, -1), host, path: pathname.replace(/\/$/, '') }
+  #realmOf(exchange: Exchange): Realm {
+    return realmOf(exchange, { publicUrl: this.#deps.publicUrl() })
   }
 }
 

@@ -1,7 +1,8 @@
 /** From a request to the question whether its sender may. */
+import { placeOf } from '../access/place.ts'
 import type { Question } from '../access/question.ts'
 import type { Scope } from '../access/tokens/scope.ts'
-import { keysOf, type Resolved, type Resolver } from '../resolve/resolve.ts'
+import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import type { NamedOperation } from './names.ts'
 import type { InventoryOperation, Route } from './route.ts'
@@ -52,14 +53,7 @@ export function repositoryIn(
   resolver: Resolver,
   resolved: Resolved | undefined,
 ): Omit<Question, 'action'> | undefined {
-  const [key] = keysOf(resolved)
-  if (!resolved || !key) return undefined
-  return {
-    ...ofNothing,
-    repository: resolver.fullName(key),
-    upstream: resolved.upstream?.upstream.registry ?? '',
-    namespace: resolved.local?.namespace.name ?? '',
-  }
+  return resolved && { ...ofNothing, ...placeOf(resolved, resolver) }
 }
 
 export interface Named {

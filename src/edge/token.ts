@@ -91,6 +91,8 @@ function forClient(cause: unknown, exchange: Exchange, deps: TokenDeps): unknown
     return new RegistryError('UNAVAILABLE', message, { cause, retryAfterMs: unavailableMs })
   }
   if (!(cause instanceof LoginRefused)) return cause
+  exchange.facts.user = cause.user || undefined
+  exchange.facts.audit = { event: 'login-failed', reason: cause.message }
   const service = deps.service(exchange)
   const headers = { 'www-authenticate': challenge({ mode: 'basic', realm: service, service }) }
   return new RegistryError('UNAUTHORIZED', 'the user name, the password or the token is wrong', {

@@ -87,11 +87,13 @@ export interface TestLayover extends AsyncDisposable {
 
 interface Setting
   extends Overrides<
-    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'policies'>
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'access' | 'policies' | 'policies'>
   > {
   index?: Config['index']
   admin?: Config['admin']
   replica?: Config['replica']
+  access?: Config['access']
+  policies?: Config['policies']
   policies?: Config['policies']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]
@@ -137,6 +139,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
       minFree: { bytes: 0, share: 0, ...setting.capacity?.minFree },
     },
     replica: setting.replica,
+    access: setting.access,
     policies: setting.policies ?? { upstreams: {}, namespaces: {} },
     scrub: { everyMs: 0, bytesPerSecond: 0, ...setting.scrub },
     limits: {

@@ -1,4 +1,5 @@
 /** What the primary and its servers say to each other. */
+import type { AccessOptions } from '../../access/options.ts'
 import type { Config } from '../../config/config.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
 import type { Inlet } from '../../edge/sibling.ts'
@@ -67,5 +68,18 @@ export function forServers(config: Config): Config {
       proxy: undefined,
     },
   }))
-  return { ...config, store: { path: config.store.path }, upstreams, index: undefined, replica: undefined }
+  const access = config.access && withoutSecrets(config.access)
+  const store = { path: config.store.path }
+  return { ...config, access, store, upstreams, index: undefined, replica: undefined }
+}
+
+function withoutSecrets(access: AccessOptions): AccessOptions {
+  const { tokens, webhook } = access
+  return {
+    ...access,
+    users: [],
+    oidc: [],
+    tokens: { ...tokens, keys: [] },
+    webhook: webhook && { ...webhook, url: '', token: undefined },
+  }
 }

@@ -55,7 +55,11 @@ function samplesOf(name: string): Record<Kind, readonly Sample[]> {
     uploads: [
       { method: 'POST', path: `${base}/blobs/uploads/`, action: 'push' },
       { method: 'POST', path: `${base}/blobs/uploads/?digest=${digestOf(blob)}`, action: 'push', body: blob },
-      { method: 'POST', path: `${base}/blobs/uploads/?mount=${digestOf(blob)}&from=local/other`, action: 'push' },
+      {
+        method: 'POST',
+        path: `${base}/blobs/uploads/?mount=${digestOf(blob)}&from=local/other`,
+        action: 'push',
+      },
       { method: 'POST', path: `${base}/blobs/uploads/?mount=${digestOf(blob)}`, action: 'push' },
       ...['GET', 'HEAD', 'DELETE'].map(method => ({ method, path: upload, action: 'push' as const })),
       { method: 'PATCH', path: upload, action: 'push', body: blob },

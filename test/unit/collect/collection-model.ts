@@ -276,7 +276,7 @@ class Model {
         return this.#promise(name, blob, start)
       case 'mount': {
         const from = names.find(each => each !== name && tag !== undefined)
-        const source = from === undefined ? undefined : { local: rig.at(from) }
+        const source = from === undefined ? async () => true : { local: rig.at(from) }
         if (await parts.push.mounts.mount(at, blob.digest, source)) this.#promise(name, blob, start)
         return
       }

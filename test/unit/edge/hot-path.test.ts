@@ -12,7 +12,8 @@ import { systemClock as clock } from '../../../src/runtime/clock.ts'
 
 function rig() {
   const lines = new Lines(createLogger('silent'))
-  const path = new HotPath({ answers: new HotAnswers(64 * 2 ** 20), clock, metrics: createMetrics(), lines })
+  const gate = { lets: () => ({ user: undefined }) }
+  const path = new HotPath({ answers: new HotAnswers(64 * 2 ** 20), clock, metrics: createMetrics(), lines, gate })
   const asks = (url: string, { inward = false } = {}) => {
     const response = new EventEmitter()
     const request = { method: 'GET', url, headers: {} }
