@@ -7,7 +7,7 @@ import { alice, asking, node, pipeline, type Some } from '../asked.ts'
 const there =
   'action, authenticated, certificate, claims, client, digest, local, method, object, provider, reference, repository, tag, upstream, user'
 
-function valueOf(text: string, some?: Some): unknown {
+function result(text: string, some?: Some): unknown {
   return parseExpression(text).value(valuesOf(asking(some)))
 }
 
@@ -47,7 +47,7 @@ describe('an expression', () => {
     ['action in ["pull", "catalog"] ? true : false'],
     ['action == "push" || // who pushes\n  action == "pull"'],
   ])('%s', (text, some) => {
-    expect(valueOf(text, some)).toBe(true)
+    expect(result(text, some)).toBe(true)
   })
 
   test.each([
