@@ -13,6 +13,9 @@ export interface Finding {
 /** They run their last arguments once for each element. */
 const loops = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 
+/** Characters of a pattern: the work of one is its length times that of the text, which a claim may make long. */
+const maxPattern = 256
+
 const pattern = /^[\w.*:@-]+(?:\/[\w.*:@-]+)*$/
 
 /** The first mistake; undefined: none. */
@@ -67,7 +70,7 @@ function callMistake([name, , [first]]: Call, loop: boolean): string | undefined
     return `expected ${name} with a text in quotes; a pattern is not put together, but startsWith takes "local/" + user + "/"`
   if (name === 'inside')
     return parseRange(text) ? undefined : `expected an address range such as 10.0.0.0/8, found "${text}"`
-  return pattern.test(text) && !text.includes('***')
+  return text.length <= maxPattern && pattern.test(text) && !text.includes('***')
     ? undefined
     : `expected a pattern such as local/team/** or v1.*, found "${text}"`
 }
