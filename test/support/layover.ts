@@ -87,13 +87,12 @@ export interface TestLayover extends AsyncDisposable {
 
 interface Setting
   extends Overrides<
-    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'access' | 'policies' | 'policies'>
+    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'access' | 'policies'>
   > {
   index?: Config['index']
   admin?: Config['admin']
   replica?: Config['replica']
   access?: Config['access']
-  policies?: Config['policies']
   policies?: Config['policies']
   upstreams: readonly UpstreamConfig[]
   local?: readonly LocalSetting[]

@@ -1,5 +1,5 @@
 /** One CEL expression, checked once and then asked often. */
-import { EvaluationError, ParseError, TypeError } from '@marcbachmann/cel-js'
+import { EvaluationError, ParseError, TypeError as TypeMistake } from '@marcbachmann/cel-js'
 import { nearest } from '../../runtime/spelling.ts'
 import { mistakeIn, variablesIn } from './reading.ts'
 import {
@@ -63,7 +63,7 @@ const unknownVariable = /^Unknown variable: (.+)$/
 const unknownKey = /^No such key: (.+)$/
 
 function describe(text: string, error: unknown): string {
-  if (!(error instanceof ParseError || error instanceof TypeError)) return String(error)
+  if (!(error instanceof ParseError || error instanceof TypeMistake)) return String(error)
   const { summary, code } = error
   if (code === 'reserved_identifier' && summary.endsWith(': namespace'))
     return 'namespace is a word that CEL reserves: the namespace of ours is `local`, as in the configuration'

@@ -13,6 +13,9 @@ export interface Finding {
 /** They run their last arguments once for each element. */
 const loops = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 
+/** Characters of a pattern: the work of one is its length times that of the text, which a claim may make long. */
+const maxPattern = 256
+
 const pattern = /^[\w.*:@-]+(?:\/[\w.*:@-]+)*$/
 
 /** The first mistake; undefined: none. */
@@ -37,32 +40,21 @@ interface Place {
 
 /** With all that is in it. Its depth is limited by the parser. */
 function nodesOf(node: ASTNode, loop = false): Place[] {
-  const inLoop = node.op === 'rcall' && loops.has(node.args[0])
-  const receiver = node.op === 'rcall' ? nodesOf(node.args[1], loop) : []
-  const others = node.op === 'rcall' ? node.args[2] : childrenOf(node)
-  return [{ node, loop }, ...receiver, ...others.flatMap(child => nodesOf(child, loop || inLoop))]
+  const place = { node, loop }
+  if (node.op === 'rcall') {
+    const [name, receiver, given] = node.args
+    const repeated = loop || loops.has(name)
+    return [place, ...nodesOf(receiver, loop), ...given.flatMap(child => nodesOf(child, repeated))]
+  }
+  return [place, ...childrenOf(node).flatMap(child => nodesOf(child, loop))]
 }
 
-function childrenOf(node: ASTNode): readonly ASTNode[] {
-  switch (node.op) {
-    case 'value':
-    case 'id':
-      return []
-    case '.':
-    case '.?':
-      return [node.args[0]]
-    case 'call':
-      return node.args[1]
-    case 'map':
-      return node.args.flat()
-    case '!_':
-    case '-_':
-      return [node.args]
-    case 'rcall':
-      return [node.args[1], ...node.args[2]]
-    default:
-      return node.args
-  }
+function childrenOf(node: Exclude<ASTNode, { op: 'rcall' }>): readonly ASTNode[] {
+  if (node.op === 'value' || node.op === 'id') return []
+  if (node.op === '.' || node.op === '.?') return [node.args[0]]
+  if (node.op === '!_' || node.op === '-_') return [node.args]
+  if (node.op === 'call') return node.args[1]
+  return node.op === 'map' ? node.args.flat() : node.args
 }
 
 type Call = (ASTNode & { op: 'rcall' })['args']
@@ -78,7 +70,7 @@ function callMistake([name, , [first]]: Call, loop: boolean): string | undefined
     return `expected ${name} with a text in quotes; a pattern is not put together, but startsWith takes "local/" + user + "/"`
   if (name === 'inside')
     return parseRange(text) ? undefined : `expected an address range such as 10.0.0.0/8, found "${text}"`
-  return pattern.test(text) && !text.includes('***')
+  return text.length <= maxPattern && pattern.test(text) && !text.includes('***')
     ? undefined
     : `expected a pattern such as local/team/** or v1.*, found "${text}"`
 }
@@ -93,12 +85,13 @@ function neverTrue({ op, args }: ASTNode): string | undefined {
 }
 
 function strange(variable: ASTNode, compared: readonly ASTNode[]): string | undefined {
-  const known = variable.op === 'id' ? values[variable.args as Variable] : undefined
+  if (variable.op !== 'id') return undefined
+  const known = values[variable.args as Variable]
   const text = compared.map(textOf).find(value => value !== undefined && !known?.includes(value))
   if (!known || text === undefined) return undefined
   const near = nearest(text, known)
   const advice = near === undefined || near === '' ? '' : `, did you mean ${near}?`
-  return `${String(variable.args)} is never "${text}"${advice} (there are: ${known.filter(name => name !== '').join(', ')})`
+  return `${variable.args} is never "${text}"${advice} (there are: ${known.filter(name => name !== '').join(', ')})`
 }
 
 function textOf(node: ASTNode | undefined): string | undefined {

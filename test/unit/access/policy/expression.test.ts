@@ -1,4 +1,5 @@
 /** What can be a rule, and what the mistakes are called. */
+import { array, assert, constantFrom, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ExpressionInvalid, failureOf, parseExpression } from '../../../../src/access/policy/expression.ts'
 import { valuesOf } from '../../../../src/access/policy/vocabulary.ts'
@@ -7,7 +8,7 @@ import { alice, asking, node, pipeline, type Some } from '../asked.ts'
 const there =
   'action, authenticated, certificate, claims, client, digest, local, method, object, provider, reference, repository, tag, upstream, user'
 
-function valueOf(text: string, some?: Some): unknown {
+function result(text: string, some?: Some): unknown {
   return parseExpression(text).value(valuesOf(asking(some)))
 }
 
@@ -38,6 +39,7 @@ describe('an expression', () => {
     ['client.inside("10.0.0.0/8") && !client.inside("10.2.0.0/16")'],
     ['client.inside("10.0.0.0/8")', { client: '::ffff:10.1.2.3' }],
     ['client.inside("::ffff:10.0.0.0/104")'],
+    ['client.inside("fe80::/10")', { client: 'fe80::1%eth0' }],
     ['client.inside("fd00::/8") && !client.inside("0.0.0.0/0")', { client: 'fd00::1' }],
     [
       'repository.like("docker.io/library/*") && repository.like("**/alpine") && !repository.like("docker.io/*")',
@@ -47,7 +49,7 @@ describe('an expression', () => {
     ['action in ["pull", "catalog"] ? true : false'],
     ['action == "push" || // who pushes\n  action == "pull"'],
   ])('%s', (text, some) => {
-    expect(valueOf(text, some)).toBe(true)
+    expect(result(text, some)).toBe(true)
   })
 
   test.each([
@@ -120,6 +122,20 @@ describe('an expression', () => {
     expect(() => parseExpression(`${parts(1_500).join('+')} == 1`)).toThrow(ExpressionInvalid)
     expect(() => parseExpression(`user == "${'x'.repeat(9_000)}"`)).toThrow(ExpressionInvalid)
     expect(() => parseExpression(`1 in [${parts(501).join(',')}]`)).toThrow(ExpressionInvalid)
+  })
+
+  test('whatever is written, it is an expression or a mistake with a message', () => {
+    const words =
+      'action claims claims.a client tag "pull" "10.0.0.0/8" 1 -1.5 true null x == != in && || ! ? : + ( ) [ ] { } , . // r" .inside( .like( .matches( .exists(x, .map( has( size( type( cel.bind(x,'
+    const check = property(array(constantFrom(...words.split(' '), '\n'), { maxLength: 12 }), given => {
+      try {
+        expect(parseExpression(given.join(' ')).text).toBe(given.join(' '))
+      } catch (error) {
+        expect(error).toBeInstanceOf(ExpressionInvalid)
+        expect((error as Error).message).not.toBe('')
+      }
+    })
+    assert(check, { numRuns: 2_000 })
   })
 
   test('a failure says where and never with which value', () => {
