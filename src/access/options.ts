@@ -75,9 +75,10 @@ export interface TokenOptions {
   readonly refreshMs: number
 }
 
-/** After so many failures within a window, the next are refused unseen. */
+/** After so many failures within a window, the next are refused unseen; 0: no limit. */
 export interface LoginLimits {
   readonly perAddress: number
+  /** Over all addresses: after that each has a few left, so that strangers lock nobody out. */
   readonly perUser: number
   readonly windowMs: number
 }

@@ -26,7 +26,7 @@ interface Entry {
 }
 
 /** More are not kept: those that nothing happened to for longest are forgotten. */
-const maxKeys = 50_000
+const maxKeys = 20_000
 const exchangeMs = 250
 /** The rest is told the next time. */
 const keysAtOnce = 500

@@ -18,6 +18,7 @@ const usage = `layover: a pull-through caching OCI registry
   layover backup  [--config upstreams.yaml] [--verify] <folder>  copy what was pushed, beside a running server
   layover restore [--config upstreams.yaml] [--verify] <folder>  put a backup back into the store
                   [--replace]                                    tags that point elsewhere come from the backup
+  layover password                                               print the hash of a password for the configuration
 
   Of a running server, over the socket in its store:
   layover status  [--config upstreams.yaml] [--json]             how it fares
@@ -63,6 +64,8 @@ export async function run(args: readonly string[]): Promise<number> {
       return (await import('./serve.ts')).runServe(config, { logLevel, workers })
     case 'check':
       return (await import('./check.ts')).runCheck(config, process.stdout, process.stderr)
+    case 'password':
+      return (await import('./password.ts')).runPassword()
     case 'reindex':
       return (await import('./reindex.ts')).runReindex(config, logLevel)
     case 'gc':
@@ -97,7 +100,7 @@ export async function run(args: readonly string[]): Promise<number> {
 const askCommands = ['status', 'flights', 'reload', 'pins'] as const satisfies AskCommand[]
 const imageCommands = ['inspect', 'drop', 'refresh', 'pin', 'unpin'] as const satisfies ImageCommand[]
 const folderCommands = ['backup', 'restore'] as const
-const commands = ['serve', 'check', 'reindex', 'gc', 'scrub', 'stats', ...askCommands] as const
+const commands = ['serve', 'check', 'password', 'reindex', 'gc', 'scrub', 'stats', ...askCommands] as const
 const withArgument = [...imageCommands, ...folderCommands, 'evict'] as const
 
 interface Parsed {

@@ -1,5 +1,6 @@
 /** Logins that wait for the thread: whoever failed least is next, and those who failed equally take turns. */
 import { RegistryError } from '../../oci/errors.ts'
+import { networkOf } from '../client-network.ts'
 import type { Trying } from '../failures.ts'
 
 export interface Waiting {
@@ -42,8 +43,8 @@ export class LoginQueue<T extends Waiting> {
 
   /** @throws RegistryError when too many wait who are no worse */
   add(waiting: T): void {
-    const { client, user } = waiting.who
-    const name = this.#standing.isKnown(waiting.who) ? `${client} ${user}` : client
+    const network = networkOf(waiting.who.client)
+    const name = this.#standing.isKnown(waiting.who) ? `${network} ${waiting.who.user}` : network
     const line = this.#lines.get(name) ?? { waiting: [], rank: this.#rankOf(waiting) }
     if (this.#size >= mostWaiting) this.#makeRoom(line)
     this.#lines.set(name, line)

@@ -120,15 +120,11 @@ export class Passwords {
   }
 
   #wait(who: Trying, password: string): Promise<boolean> {
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>()
     const since = this.#deps.clock.monotonic()
-    try {
+    return new Promise((resolve, reject) => {
       this.#queue.add({ who, password, since, resolve, reject })
-    } catch (error) {
-      return Promise.reject(error as Error)
-    }
-    void this.#work()
-    return promise
+      void this.#work()
+    })
   }
 
   /** One after the other: what came of one counts before the next is computed. */

@@ -1,3 +1,4 @@
+import { getPriority } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { LoginUnavailable } from '../../../../src/access/caller.ts'
 import { LoginFailures } from '../../../../src/access/failures.ts'
@@ -190,15 +191,23 @@ describe('the thread', () => {
     passwords.close()
   })
 
-  test('that takes too long is given up', async () => {
+  test('that takes too long is given up, and so are those who waited meanwhile', async () => {
     const clock = new FakeClock()
     const silent = new PasswordThread({ file: new URL('./silent-worker.ts', import.meta.url), clock })
     const failures = new LoginFailures(limits, { clock })
     const passwords = new Passwords([alice], { clock, failures, thread: silent })
-    const asked = passwords.check('alice', 'alice-password')
+    const asked = [passwords.check('alice', 'alice-password'), passwords.check('alice', 'wrong')]
+    const answers = outcomes(asked)
     await clock.untilSleeping()
     clock.advance(60_000)
-    await expect(asked).rejects.toThrow(LoginUnavailable)
+    expect(await answers).toEqual([expect.stringContaining('LoginUnavailable'), 503])
+  })
+
+  test('lets what is served go first, and slows nothing else', async () => {
+    const before = getPriority()
+    const { passwords } = stand([alice])
+    expect(await passwords.check('alice', 'alice-password')).toBe(true)
+    expect(getPriority()).toBe(before)
   })
 
   test('closed while it computes fails who waits', async () => {
