@@ -14,6 +14,7 @@ const secretKeys = new Set<PropertyKey>([
   'cert',
   'key',
   'clientCa',
+  'clientCrl',
   'secret',
   'proxy',
   'index',

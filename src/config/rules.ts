@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
 import { belongTogether } from './identity.ts'
-import { listenedTwice, unusableIdentities } from './listener-rules.ts'
+import { listenedTwice, looseListener, unusableClientRules, unusableIdentities } from './listener-rules.ts'
 import { type Breach, emptyOverlays, shadowedLocals, unnamedLocals } from './local-rules.ts'
 
 const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
@@ -31,7 +31,7 @@ const redis = z.object({ url: maybe(z.string()), ca: maybe(z.string()), ...ident
 const loose = z.object({
   index: maybe(redis),
   listen: z.unknown().optional(),
-  listeners: list(z.object({ tls: maybe(identity) })),
+  listeners: list(looseListener),
   hosts: list(z.string()),
   upstreams: list(entry),
   local: list(z.object({ name: maybe(z.string()), match: maybe(z.string()), overlay: maybe(z.boolean()) })),
@@ -46,6 +46,7 @@ export function breaches(raw: unknown): Breach[] {
   return [
     ...listenedTwice(listen, listeners),
     ...unusableIdentities(listeners),
+    ...unusableClientRules(listeners),
     ...(index ? unusableTls(index) : []),
     ...ambiguousNames(hosts, entries),
     ...secondDefaults(entries),
