@@ -1,7 +1,9 @@
 /** One request and its answer, with what the log and the metrics will want to know of it. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
+import { clientOf, type Proxies } from './client-address.ts'
 import type { Role } from './listener.ts'
 import { nextRequestId } from './request-ids.ts'
 
@@ -12,6 +14,10 @@ export interface Exchange {
   readonly role: Role
   /** Address of who asks; undefined once it is gone. */
   readonly client: string | undefined
+  /** A trusted proxy passed it on, whose words of the client count (client-address.ts). */
+  readonly proxied: boolean
+  /** It came over TLS. */
+  readonly secure: boolean
   /** It was passed on by a sibling process, which answers its client and tells of it (inward.ts). */
   readonly inward: boolean
   /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
@@ -55,6 +61,7 @@ export function openExchange(
   request: IncomingMessage,
   response: ServerResponse,
   role: Role = 'registry',
+  proxies?: Proxies,
 ): Exchange {
   const url = originForm(request.url ?? '/')
   const mark = url.indexOf('?')
@@ -62,7 +69,9 @@ export function openExchange(
     request,
     response,
     role,
-    client: request.socket.remoteAddress,
+    client: clientOf(request, proxies),
+    proxied: proxies?.passedOn(request) ?? false,
+    secure: request.socket instanceof TLSSocket,
     inward: false,
     fromReplica: false,
     fetchesBytes: false,

@@ -4,6 +4,7 @@ import type { Lines } from '../observe/lines.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
+import { clientOf, type Proxies } from './client-address.ts'
 import type { Exchange } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
 import { type FirstAnswer, type HotAnswers, hotBytes, type ReadyMade, targetOf } from './hot-answers.ts'
@@ -34,7 +35,7 @@ export class HotPath {
   }
 
   /** Whether the request was answered from memory. */
-  answer(request: IncomingMessage, response: ServerResponse): boolean {
+  answer(request: IncomingMessage, response: ServerResponse, proxies?: Proxies): boolean {
     const { answers, clock, lines } = this.#deps
     const target = targetOf(request)
     if (target === undefined) return false
@@ -43,7 +44,7 @@ export class HotPath {
     if (!hot) return false
     const startedAt = performance.now()
     const requestId = nextRequestId()
-    const client = request.socket.remoteAddress // gone with the connection
+    const client = clientOf(request, proxies) // gone with the connection
     if (!('told' in hot.form)) hot.form = this.#readyMade(hot.form)
     const { head: fixed, body, tally, told } = hot.form
     const head = [...fixed, 'x-request-id', requestId]

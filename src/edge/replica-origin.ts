@@ -12,7 +12,10 @@ export const notOwnerHeader = 'replica-not-owner'
 /** Of an answer without its bytes: how many the blob has, which the replica that asked may give its client. */
 export const bytesHeader = 'replica-bytes'
 
-type Origin = Pick<Exchange, 'client' | 'role' | 'requestId' | 'publicPath' | 'fetchesBytes'> & {
+type Origin = Pick<
+  Exchange,
+  'client' | 'proxied' | 'secure' | 'role' | 'requestId' | 'publicPath' | 'fetchesBytes'
+> & {
   readonly httpVersion: string
 }
 
@@ -23,9 +26,18 @@ export function isReplicas(name: string): boolean {
 
 /** Names and values in turns. @param to where the other replica advertises itself */
 export function originHeaders(exchange: Exchange, to: string, signatures: Signatures): string[] {
-  const { client, role, requestId, publicPath, fetchesBytes, request } = exchange
+  const { client, proxied, secure, role, requestId, publicPath, fetchesBytes, request } = exchange
   const { method = 'GET', url: path = '/', httpVersion } = request
-  const origin: Origin = { client, role, requestId, publicPath, fetchesBytes, httpVersion }
+  const origin: Origin = {
+    client,
+    proxied,
+    secure,
+    role,
+    requestId,
+    publicPath,
+    fetchesBytes,
+    httpVersion,
+  }
   const speaksFor = write(origin)
   const signature = signatures.sign(to, { method, path, speaksFor })
   return [replicaOriginHeader, speaksFor, signatureHeader, signature]

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
+import type { Proxies } from './client-address.ts'
 import { type Exchange, openExchange } from './exchange.ts'
 import type { HotPath } from './hot-path.ts'
 import { Inward } from './inward.ts'
@@ -22,6 +23,8 @@ export interface EdgeDeps extends Witness {
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
   readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
+  /** Whose word is taken of whom they pass on; undefined: nobody's. */
+  readonly proxies?: () => Proxies | undefined
   /** Others listen on the same addresses, with connections of their own. */
   readonly sharesAddress?: boolean
   readonly maxConnections: () => number
@@ -111,8 +114,10 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {
     if (request.socket.destroyed) return
-    if (!draining && deps.hotPath.answer(request, response)) return watchTaken(response, deps.stalledMs())
-    const exchange = openExchange(request, response, role)
+    const proxies = deps.proxies?.()
+    if (!draining && deps.hotPath.answer(request, response, proxies))
+      return watchTaken(response, deps.stalledMs())
+    const exchange = openExchange(request, response, role, proxies)
     if (!isPassedOn(exchange)) watch(exchange, deps) // who is asked by a client tells of it
     respond(exchange)
   }

@@ -2,14 +2,22 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
+import { Agent, get } from 'node:https'
 import { connect as connectPlain } from 'node:net'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { connect } from 'node:tls'
 import { describe, expect, test, vi } from 'vitest'
 import type { Identity, ListenAddress } from '../../src/edge/listener.ts'
+import type { Operation } from '../../src/edge/route.ts'
 import { readContent } from '../fake/bytes.ts'
-import { clientCertificate, expiredCertificate, serverCertificate } from '../fake/certificates.ts'
+import {
+  caCertificate,
+  clientCertificate,
+  expiredCertificate,
+  serverCertificate,
+} from '../fake/certificates.ts'
+import { alice, teamCa } from '../fake/client-certificates.ts'
 import { image } from '../fake/content.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { pushBundle } from './push-client.ts'
@@ -140,6 +148,36 @@ describe('a reload with another certificate', () => {
   })
 })
 
+describe('client certificates', () => {
+  const asking = (ca: string, isRequired: boolean) => [
+    address({ tls: { ...serverCertificate, clients: { ca, isRequired } } }),
+    address({ tls: undefined }),
+  ]
+  const over = (port: number, options: object) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const agent = new Agent({ ...trust, ...options })
+      get({ host: '127.0.0.1', port, path: manifest, agent }, reply => {
+        reply.resume().on('end', () => resolve(reply.statusCode))
+      }).on('error', reject)
+    })
+
+  test('are asked for at the address that says so, and other authorities taken up without a restart', async () => {
+    await using at = await start({ listen: asking(teamCa, true) })
+    const [secure, open] = at.layover.addresses
+    const port = Number(secure?.port)
+    expect(await over(port, alice)).toBe(200)
+    await expect(over(port, {})).rejects.toThrow()
+    expect((await ask(`http://127.0.0.1:${open?.port}`, manifest)).status).toBe(200)
+
+    await at.layover.reload({ ...at.layover.config, listen: asking(caCertificate, false) })
+    expect(at.layover.lines.map(({ msg }) => msg)).not.toContain(
+      'these settings take effect at the next start',
+    )
+    expect([await over(port, {}), await over(port, clientCertificate)]).toEqual([200, 200])
+    expect(await over(port, alice)).toBe(403)
+  })
+})
+
 describe('an address with the role mirror', () => {
   const pullsOnly = [address({ role: 'mirror', tls: undefined })]
 
@@ -171,6 +209,37 @@ describe('an address with the role mirror', () => {
     await pushBundle({ url: `http://127.0.0.1:${other?.port}`, name: 'local/app' }, app, 'v1')
     for (const path of ['/v2/', manifest, blob, '/v2/local/app/manifests/v1', '/v2/_catalog', '/livez'])
       expect([path, (await at.ask(path)).status]).toEqual([path, 200])
+  })
+
+  test('never asks who it is, whatever is asked and shown, and always answers the ping', async () => {
+    const digest = layerOf(app).digest
+    const paths: Record<Operation['kind'] | 'page', readonly string[]> = {
+      ping: ['/v2/', '/v2', '/plain.example/v2/'],
+      manifest: [manifest, '/v2/local/app/manifests/none', '/v2/nowhere/app/manifests/v1'],
+      blob: [blob, `/v2/local/app/blobs/${digest}`],
+      uploads: ['/v2/local/app/blobs/uploads/', '/v2/app/blobs/uploads/00000000-0000-4000-8000-000000000000'],
+      tags: ['/v2/app/tags/list', '/v2/local/app/tags/list'],
+      referrers: [`/v2/app/referrers/${digest}`, `/v2/local/app/referrers/${digest}`],
+      catalog: ['/v2/_catalog'],
+      discover: ['/v2/_oci/ext/discover', '/v2/app/_oci/ext/discover'],
+      page: ['/livez', '/metrics', '/nothing'],
+      extension: ['/v2/_ext/_repositories', '/v2/_ext/app/_namespaces', '/v2/_ext/local/app/_uploads'],
+    }
+    const shown = [undefined, 'Basic bm9ib2R5Om5vdGhpbmc=', 'Bearer none', 'Basic', '\u00ff']
+    await using at = await start({ listen: pullsOnly })
+    for (const [kind, all] of Object.entries(paths))
+      for (const path of all)
+        for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+          for (const authorization of shown) {
+            const headers = authorization === undefined ? {} : { authorization }
+            const { status, headers: answered } = await at.ask(path, { method, headers })
+            const isRead = method === 'GET' || method === 'HEAD'
+            const what = [method, path, authorization, status]
+            expect([...what, answered['www-authenticate']]).toEqual([...what, undefined])
+            expect(what).not.toContain(401)
+            if (kind === 'ping' && isRead) expect(what).toContain(200)
+            if (kind !== 'page' && !isRead) expect(what).toContain(405)
+          }
   })
 
   test('knows of no uploads', async () => {

@@ -1,5 +1,6 @@
 /** A server: answers from memory and from what the store holds, and has the primary answer the rest. */
 import type { Config } from '../../config/config.ts'
+import { proxiesOf } from '../../edge/client-address.ts'
 import type { Exchange } from '../../edge/exchange.ts'
 import { Forward } from '../../edge/forward.ts'
 import { answerHeld, type HeldDeps } from '../../edge/held.ts'
@@ -131,6 +132,7 @@ export class ServerProgram {
       sharesAddress: true,
       maxConnections: () => running.config.limits.connections,
       connectionsPerClient: () => running.config.limits.connectionsPerClient,
+      proxies: proxiesOf(() => running.config),
       headersMs: () => running.config.limits.headersMs,
       stalledMs: () => running.config.limits.stalledMs,
       answer: (exchange, draining) =>
