@@ -23,7 +23,7 @@ export const listener = z.strictObject({
       clientAuth: choice(['required', 'optional']).optional().meta({
         fallback: '`required`, with `clientCa`',
         description:
-          '`required`: nobody gets in without a certificate. `optional`: who shows none does, and who shows a wrong one is answered 403.',
+          '`required`: the handshake of who shows none fails. `optional`: it is let in; who shows a wrong one is answered 403.',
       }),
       clientCrl: text('PEM or `file:`', parseRevocations).optional().meta({
         fallback: 'nothing is looked up',

@@ -218,7 +218,7 @@ export const configSchema = z.strictObject({
   }),
   trustedProxies: list(text('CIDR', parseCidr)).prefault([]).meta({
     description:
-      'Where proxies in front of us are. Of what they pass on the client is who `Forwarded` or `X-Forwarded-For` names, and the address that it used is in `X-Forwarded-Proto` and `X-Forwarded-Host`.',
+      'Where proxies in front of us are. Of what they pass on the client is the last address in `X-Forwarded-For`, or else in `Forwarded`, that is none of these. A request from any of them never counts as one of this machine.',
   }),
   admin: z
     .strictObject({

@@ -1,6 +1,6 @@
 /** Who asks, and by which name of ours: as the connection has it, or as proxies in front of us say. */
 import type { IncomingMessage } from 'node:http'
-import { isIP, isIPv6, type Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { Exchange } from './exchange.ts'
 import { type Hop, parseForwarded } from './forwarded.ts'
@@ -69,7 +69,7 @@ export function clientOf(request: Asking, proxies?: Proxies): string | undefined
   const peer = unmapped(request.socket.remoteAddress)
   if (proxies === undefined || peer === undefined || !proxies.passedOn(request)) return peer
   let client = peer
-  for (const hop of hopsOf(request).reverse()) {
+  for (const hop of hopsOf(request).toReversed()) {
     const address = plainAddress(hop)
     if (address === undefined) break
     client = address
@@ -89,10 +89,9 @@ export function originOf({
   const told = (name: string) => (proxied ? firstOf(textOf(headers[name])) : undefined)
   const scheme = (told('x-forwarded-proto') ?? outermost?.proto)?.toLowerCase()
   const hosts = [told('x-forwarded-host'), outermost?.host, headers.host]
-  return {
-    scheme: scheme === 'http' || scheme === 'https' ? scheme : secure ? 'https' : 'http',
-    host: hosts.find(isHost) ?? 'localhost',
-  }
+  const host = hosts.find(isHost) ?? 'localhost'
+  if (scheme === 'http' || scheme === 'https') return { scheme, host }
+  return { scheme: secure ? 'https' : 'http', host }
 }
 
 /** From who asked to the last who passed it on; who writes both headers means the one that everybody writes. */
@@ -134,6 +133,5 @@ function textOf(header: string | string[] | undefined): string {
 
 /** Nothing else may get into a header of ours, or into a URL. */
 function isHost(text = ''): text is string {
-  const [, name, address = ''] = /^(?:([A-Za-z0-9][\w.-]{0,253})|\[([^\]]+)\])(?::\d{1,5})?$/.exec(text) ?? []
-  return name !== undefined || (isIPv6(address) && !address.includes('%'))
+  return /^[\w.:[\]-]+(?<!:)$/.test(text) && URL.canParse(`http://${text}/`)
 }

@@ -164,6 +164,21 @@ async function askOnce(socket: TLSSocket) {
   return { names, isReused, session: sessions.at(-1) }
 }
 
+test('another process knows no session of ours, and agrees anew', async () => {
+  await using one = await listening(required)
+  await using other = await listening(required)
+  const options = {
+    host: '127.0.0.1',
+    ca: caCertificate,
+    servername: 'tls.test',
+    cert: alice.cert,
+    key: alice.key,
+  }
+  const { session } = await askOnce(connect({ port: one.port, ...options }))
+  const there = await askOnce(connect({ port: other.port, ...options, session }))
+  expect([there.isReused, there.names]).toEqual([false, expect.arrayContaining(['alice'])])
+})
+
 describe('when other authorities hold', () => {
   test('idle connections are closed, and clients come again', async () => {
     await using at = await listening(optional)
