@@ -2,6 +2,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { anonymous, type Caller, type CertificateNames } from './caller.ts'
+import { networkOf } from './client-network.ts'
 import type { Scope } from './tokens/scope.ts'
 
 /** What a request shows of its sender. */
@@ -57,9 +58,11 @@ export class Sessions {
     return session
   }
 
-  #keyOf({ authorization = '', certificate }: Shown): string {
+  /** A password is one thing where it was found right, and a guess from anywhere else. */
+  #keyOf({ authorization = '', certificate, client }: Shown): string {
+    const from = /^basic /i.test(authorization) ? networkOf(client) : ''
     const names = certificate === undefined ? '' : JSON.stringify(certificate)
-    return hash('sha256', `${this.#secret}\n${names}\n${authorization}`, 'base64url')
+    return hash('sha256', `${this.#secret}\n${from}\n${names}\n${authorization}`, 'base64url')
   }
 }
 

@@ -1,7 +1,7 @@
 /** `layover check`: the configuration in effect, without secrets, or every mistake in it; and whether its Redis and its bucket can be used. */
 import { stringify } from 'yaml'
 import { loadConfig } from '../config/load.ts'
-import { ConfigError } from '../config/problem.ts'
+import { ConfigError, formatProblem } from '../config/problem.ts'
 import { checkBucket } from './check-bucket.ts'
 import { checkRedis } from './check-redis.ts'
 import { siteOf } from './shared.ts'
@@ -13,8 +13,9 @@ interface Output {
 /** Resolves with the exit code. */
 export async function runCheck(path: string, out: Output, err: Output): Promise<number> {
   try {
-    const { config, redacted } = await loadConfig(path)
+    const { config, redacted, warnings } = await loadConfig(path)
     out.write(stringify(redacted))
+    for (const warning of warnings) err.write(`warning: ${formatProblem(path, warning)}\n`)
     if (config.index) err.write(`${await checkRedis(config.index, siteOf(config))}\n`)
     const bucket = await checkBucket(config)
     if (!bucket) return 0

@@ -5,6 +5,7 @@ import type { SharedCounts } from '../cluster/counts.ts'
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
+import { proxiesOf } from '../edge/client-address.ts'
 import { assertFree, assertUsable, type BoundAddress } from '../edge/listener.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
@@ -253,6 +254,7 @@ class Program implements Layover {
       metrics,
       maxConnections: () => this.#config.limits.connections,
       connectionsPerClient: () => this.#config.limits.connectionsPerClient,
+      proxies: proxiesOf(() => this.#config),
       headersMs: () => this.#config.limits.headersMs,
       stalledMs: () => this.#config.limits.stalledMs,
       asItsClients: exchange => asItsClients(exchange, replica?.signatures),

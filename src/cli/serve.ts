@@ -61,12 +61,15 @@ interface Serving {
 
 async function untilStopped({ layover, loaded, log, watching }: Serving): Promise<void> {
   const ending = new AbortController()
+  const warn = warner(log)
+  warn(loaded)
   const watcher = watchConfig(loaded, {
     signal: ending.signal,
     onChange: async next => {
       try {
         await layover.reload(next.config)
         log.info('configuration reloaded')
+        warn(next)
       } catch (error) {
         log.error({ err: error }, 'configuration could not be taken over')
         throw error
@@ -89,6 +92,16 @@ async function untilStopped({ layover, loaded, log, watching }: Serving): Promis
   ending.abort()
   await layover.stop()
   log.info('stopped')
+}
+
+/** Tells of what is new of it. */
+function warner(log: Logger): (loaded: Pick<LoadedConfig, 'warnings'>) => void {
+  let told: readonly string[] = []
+  return ({ warnings }) => {
+    const messages = warnings.map(({ key, message }) => `${key}: ${message}`)
+    for (const message of messages) if (!told.includes(message)) log.warn(message)
+    told = messages
+  }
 }
 
 async function stopSignal(): Promise<string> {

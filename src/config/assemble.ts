@@ -2,7 +2,7 @@
 import type { PolicyOptions } from '../access/options.ts'
 import type { AdminAddress } from '../admin/listen.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
-import type { ListenAddress } from '../edge/listener.ts'
+import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'
 import { accessOptions } from './access/access-schema.ts'
@@ -15,6 +15,8 @@ import type { S3Entry } from './s3-schema.ts'
 import type { ConfigFile, LocalEntry } from './schema.ts'
 import type { UpstreamEntry } from './upstream-schema.ts'
 
+type ListenerTls = NonNullable<ConfigFile['listeners'][number]['tls']>
+
 /** @param resolvePath makes a path of the file absolute */
 export function assemble(file: ConfigFile, resolvePath: (path: string) => string): Config {
   const { limits } = file
@@ -24,6 +26,7 @@ export function assemble(file: ConfigFile, resolvePath: (path: string) => string
     listen: listenAddresses(file),
     hosts: file.hosts,
     publicUrl: file.publicUrl,
+    trustedProxies: file.trustedProxies,
     admin: adminAddress(file),
     store: { path: resolvePath(file.store.path), s3: file.store.s3 && bucketOf(file.store.s3) },
     index: redisOptions(file),
@@ -72,8 +75,13 @@ function listenAddresses({ listen, listeners }: ConfigFile): ListenAddress[] {
   return listeners.map(({ address, role, tls }) => ({
     ...address,
     role,
-    tls: tls && { cert: tls.cert, key: tls.key },
+    tls: tls && identityOf(tls),
   }))
+}
+
+function identityOf({ cert, key, clientCa: ca, clientCrl: crl, clientAuth }: ListenerTls): Identity {
+  if (ca === undefined) return { cert, key }
+  return { cert, key, clients: { ca, crl, isRequired: clientAuth !== 'optional' } }
 }
 
 function redisOptions({ index }: ConfigFile): RedisOptions | undefined {

@@ -16,6 +16,8 @@ export interface Config {
   readonly hosts: readonly string[]
   /** Without a trailing slash. */
   readonly publicUrl: string | undefined
+  /** Address ranges of the proxies in front of us, in CIDR notation. */
+  readonly trustedProxies: readonly string[]
   /** Where the admin API listens besides its socket; undefined: nowhere. */
   readonly admin: AdminAddress | undefined
   readonly store: {

@@ -2,7 +2,7 @@
 import type { PolicyOptions } from '../access/options.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
-import type { ListenAddress } from '../edge/listener.ts'
+import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
@@ -11,7 +11,7 @@ import { formatDuration, formatSize } from './quantity.ts'
 const redacted = '<redacted>'
 
 export function effective(config: Config): unknown {
-  const { publicUrl, admin, store, index, collection, capacity, scrub, limits } = config
+  const { publicUrl, trustedProxies, admin, store, index, collection, capacity, scrub, limits } = config
   const policies = {
     upstreams: new Map(Object.entries(config.policies.upstreams)),
     namespaces: new Map(Object.entries(config.policies.namespaces)),
@@ -20,6 +20,7 @@ export function effective(config: Config): unknown {
     ...listening(config.listen),
     hosts: config.hosts,
     ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(trustedProxies.length > 0 ? { trustedProxies } : {}),
     ...(admin?.isDefault ? {} : { admin: { listen: admin ? formatAddress(admin) : 'off' } }),
     store: {
       path: store.path,
@@ -109,9 +110,21 @@ function listening(addresses: readonly ListenAddress[]): object {
   const listeners = addresses.map(({ role, tls, ...address }) => ({
     address: formatAddress(address),
     role,
-    ...(tls ? { tls: { cert: countCertificates(tls.cert), key: redacted } } : {}),
+    ...(tls ? { tls: effectiveIdentity(tls) } : {}),
   }))
   return { listeners }
+}
+
+function effectiveIdentity({ cert, clients }: Identity): unknown {
+  const shown = { cert: countCertificates(cert), key: redacted }
+  if (!clients) return shown
+  const { ca, crl, isRequired } = clients
+  return {
+    ...shown,
+    clientCa: countCertificates(ca),
+    clientAuth: isRequired ? 'required' : 'optional',
+    ...(crl === undefined ? {} : { clientCrl: count(crl, 'list') }),
+  }
 }
 
 function effectiveUpstream({
@@ -227,8 +240,12 @@ function redactUser(proxy: string): string {
 }
 
 function countCertificates(pem: string): string {
-  const count = pem.split('-----BEGIN ').length - 1
-  return `<${count} certificate${count === 1 ? '' : 's'}>`
+  return count(pem, 'certificate')
+}
+
+function count(pem: string, what: string): string {
+  const number = pem.split('-----BEGIN ').length - 1
+  return `<${number} ${what}${number === 1 ? '' : 's'}>`
 }
 
 function formatAddress({ host, port }: Pick<ListenAddress, 'host' | 'port'>): string {

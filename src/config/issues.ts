@@ -15,6 +15,7 @@ const secretKeys = new Set<PropertyKey>([
   'cert',
   'key',
   'clientCa',
+  'clientCrl',
   'secret',
   'proxy',
   'index',

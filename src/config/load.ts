@@ -6,7 +6,7 @@ import { ConfigDocument } from './document.ts'
 import { effective } from './effective.ts'
 import { issueProblems } from './issues.ts'
 import { ConfigError, type Origin, type Problem } from './problem.ts'
-import { resolveReferences } from './references.ts'
+import { type Resolution, resolveReferences } from './references.ts'
 import { breaches } from './rules.ts'
 import { type ConfigFile, configSchema } from './schema.ts'
 import { readFailure, Sources } from './sources.ts'
@@ -17,6 +17,8 @@ export interface LoadedConfig extends Origin {
   readonly config: Config
   /** The configuration in the form of its file, complete and without secrets. */
   readonly redacted: unknown
+  /** What is no mistake, and should be seen to. */
+  readonly warnings: readonly Problem[]
 }
 
 /** @throws ConfigError with every problem found */
@@ -28,11 +30,12 @@ export async function loadConfig(
   const checked = await check(path, sources, env)
   const { files, fingerprint } = sources
   if ('problems' in checked) throw new ConfigError(path, checked.problems, { files, fingerprint })
-  const config = assemble(checked.file, each => sources.resolve(each))
-  return { path, config, redacted: effective(config), files, fingerprint }
+  const { file, warnings } = checked
+  const config = assemble(file, each => sources.resolve(each))
+  return { path, config, redacted: effective(config), warnings, files, fingerprint }
 }
 
-type Checked = { file: ConfigFile } | { problems: Problem[] }
+type Checked = { file: ConfigFile; warnings: Problem[] } | { problems: Problem[] }
 
 async function check(
   path: string,
@@ -48,11 +51,10 @@ async function check(
   const document = new ConfigDocument(text)
   const syntax = document.syntaxProblems()
   if (syntax.length > 0) return { problems: syntax }
-  const unresolved = await resolveReferences(document, { sources, env })
-  return checkValues(document, unresolved)
+  return checkValues(document, await resolveReferences(document, { sources, env }))
 }
 
-function checkValues(document: ConfigDocument, unresolved: Problem[]): Checked {
+function checkValues(document: ConfigDocument, { problems: unresolved, warnings }: Resolution): Checked {
   let raw: unknown
   try {
     raw = document.toJS()
@@ -65,7 +67,7 @@ function checkValues(document: ConfigDocument, unresolved: Problem[]): Checked {
   const known = new Set(unresolved.map(placeOf))
   const problems = [...unresolved, ...[...issues, ...broken].filter(problem => !known.has(placeOf(problem)))]
   return parsed.success && problems.length === 0
-    ? { file: parsed.data }
+    ? { file: parsed.data, warnings }
     : { problems: problems.sort(byPlace) }
 }
 

@@ -2,6 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { Pin } from '../collect/pins.ts'
 import { FormInvalid, parseHost } from './address-forms.ts'
+import { refusalOf } from './identity.ts'
 
 const repositoryPattern = /^[a-z0-9._*-]+(?:\/[a-z0-9._*-]+)*$/
 const tagPattern = /^[A-Za-z0-9._*-]+$/
@@ -82,6 +83,15 @@ export function parseCertificates(text: string): string {
   const blocks = text.match(pemBlock) ?? []
   if (blocks.length === 0 || !blocks.every(isCertificate))
     throw new FormInvalid('certificates as PEM text, or file: and the path of a PEM file')
+  return text
+}
+
+/** Lists of what authorities took back (RFC 5280 §5). */
+export function parseRevocations(text: string): string {
+  const blocks = [...text.matchAll(pemBlock)]
+  const areLists = blocks.length > 0 && blocks.every(([, label]) => label === 'X509 CRL')
+  if (!areLists || refusalOf({ crl: text }) !== undefined)
+    throw new FormInvalid('lists of revoked certificates as PEM text, or file: and the path of a PEM file')
   return text
 }
 

@@ -30,7 +30,8 @@ export class ConfigError extends Error {
   }
 }
 
-function formatProblem(file: string, { line, column, key, message }: Problem): string {
+/** One line for a person. */
+export function formatProblem(file: string, { line, column, key, message }: Problem): string {
   const where = line === undefined ? file : `${file}:${line}:${column ?? 1}`
   return key === '' ? `${where} ${message}` : `${where} ${key}: ${message}`
 }

@@ -13,6 +13,8 @@ const fileKeys = new Set([
   'secret',
   'token',
   'ca',
+  'clientCa',
+  'clientCrl',
   'cert',
   'key',
   'accessKeyId',
@@ -20,8 +22,19 @@ const fileKeys = new Set([
   'jwks',
   'htpasswd',
 ])
+/** Of these, what anybody may know; the others are secrets. */
+const openKeys = new Set([
+  'username',
+  'sentinelUsername',
+  'ca',
+  'clientCa',
+  'clientCrl',
+  'cert',
+  'accessKeyId',
+  'jwks',
+])
 /** Texts of several lines; a secret has one. */
-const textKeys = new Set(['ca', 'cert', 'key', 'jwks', 'htpasswd'])
+const textKeys = new Set(['ca', 'clientCa', 'clientCrl', 'cert', 'key', 'jwks', 'htpasswd'])
 
 interface Place {
   scalar: Scalar<string>
@@ -36,21 +49,52 @@ export interface Surroundings {
   env: Readonly<Record<string, string | undefined>>
 }
 
+export interface Resolution {
+  readonly problems: Problem[]
+  /** Secrets that lie open. */
+  readonly warnings: Problem[]
+}
+
 /** Changes the document in place; what cannot be resolved stays as it is. */
 export async function resolveReferences(
   document: ConfigDocument,
   surroundings: Surroundings,
-): Promise<Problem[]> {
-  const problems: Problem[] = []
+): Promise<Resolution> {
+  const resolution: Resolution = { problems: [], warnings: [] }
   for (const place of placesOf(document)) {
+    const at = (message: string) =>
+      document.at(place.scalar.range?.[0] ?? 0, formatPath(place.path()), message)
     try {
-      place.scalar.value = await resolveValue(place, surroundings)
+      const { value, secretFile } = await resolveValue(place, surroundings)
+      place.scalar.value = value
+      if (secretFile !== undefined)
+        resolution.warnings.push(...(await openSecret(secretFile, at, surroundings)))
     } catch (error) {
       if (!(error instanceof Unresolved)) throw error
-      problems.push(document.at(place.scalar.range?.[0] ?? 0, formatPath(place.path()), error.message))
+      resolution.problems.push(at(error.message))
     }
   }
-  return problems
+  return resolution
+}
+
+async function openSecret(
+  path: string,
+  at: (message: string) => Problem,
+  { sources }: Surroundings,
+): Promise<Problem[]> {
+  const mode = await orUnresolved(sources.resolve(path), () => sources.tooWide(path))
+  if (mode === undefined) return []
+  return [
+    at(
+      `${sources.resolve(path)} holds a secret and is open to everybody on this machine (mode ${mode}): take that away with chmod o=`,
+    ),
+  ]
+}
+
+interface Resolved {
+  readonly value: string
+  /** As the configuration names it. */
+  readonly secretFile?: string
 }
 
 class Unresolved extends Error {}
@@ -80,16 +124,18 @@ function pathOf(nodes: readonly unknown[]): (string | number)[] {
 async function resolveValue(
   { scalar, key = '', path }: Place,
   { env, sources }: Surroundings,
-): Promise<string> {
+): Promise<Resolved> {
   const text = substitute(scalar.value, env)
   if (fileKeys.has(key) && text.startsWith('file:')) {
-    const content = await readNamed(sources, text.slice('file:'.length))
-    return textKeys.has(key) ? content : oneLine(content, text)
+    const file = text.slice('file:'.length)
+    const content = await readNamed(sources, file)
+    const value = textKeys.has(key) ? content : oneLine(content, text)
+    return openKeys.has(key) ? { value } : { value, secretFile: file }
   }
-  if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return text
-  if (key === 'file') return oneLine(await readNamed(sources, text), text)
+  if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return { value: text }
+  if (key === 'file') return { value: oneLine(await readNamed(sources, text), text), secretFile: text }
   await readable(sources, text)
-  return text
+  return { value: text, secretFile: text }
 }
 
 /** `$${` stands for a `${` that is meant as it is. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
 import { belongTogether } from './identity.ts'
-import { listenedTwice, unusableIdentities } from './listener-rules.ts'
+import { listenedTwice, looseListener, unusableClientRules, unusableIdentities } from './listener-rules.ts'
 import { type Breach, emptyOverlays, shadowedLocals, unnamedLocals } from './local-rules.ts'
 
 const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
@@ -33,7 +33,7 @@ const loose = z.object({
   access: z.unknown().optional(),
   index: maybe(redis),
   listen: z.unknown().optional(),
-  listeners: list(z.object({ tls: maybe(identity) })),
+  listeners: list(looseListener),
   hosts: list(z.string()),
   upstreams: list(entry),
   local: list(
@@ -55,6 +55,7 @@ export function breaches(raw: unknown): Breach[] {
   return [
     ...listenedTwice(listen, listeners),
     ...unusableIdentities(listeners),
+    ...unusableClientRules(listeners),
     ...(index ? unusableTls(index) : []),
     ...ambiguousNames(hosts, entries),
     ...secondDefaults(entries),

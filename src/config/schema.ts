@@ -5,6 +5,7 @@ import { policyOf } from './access/policy-schema.ts'
 import {
   FormInvalid,
   parseAdminListen,
+  parseCidr,
   parseHost,
   parseListen,
   parsePublicUrl,
@@ -16,54 +17,17 @@ import {
   parseCertificates,
   parseLocalPattern,
   parseNamespaceName,
-  parsePrivateKey,
   parseReplicaSecret,
   parseTagPattern,
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
+import { listener } from './listener-schema.ts'
 import { s3 } from './s3-schema.ts'
 import { upstream } from './upstream-schema.ts'
-import {
-  amount,
-  choice,
-  count,
-  flag,
-  lifetime,
-  list,
-  notYet,
-  positiveLifetime,
-  size,
-  text,
-  timer,
-} from './values.ts'
-
-const plain = (form: string) => z.string().meta({ form })
+import { amount, choice, count, flag, lifetime, list, positiveLifetime, size, text, timer } from './values.ts'
 
 const oneOrMore = <T extends z.ZodType>(item: T) =>
   z.preprocess(value => (Array.isArray(value) ? value : [value]), z.array(item).min(1))
-
-const listener = z.strictObject({
-  address: text('address:port', parseListen).meta({ description: 'As `listen`. **Required.**' }),
-  role: choice(['registry', 'mirror']).default('registry').meta({
-    description: '`mirror`: pulls only, and never a challenge. `registry`: everything.',
-  }),
-  tls: z
-    .strictObject({
-      cert: text('PEM or `file:`', parseCertificates).meta({
-        description: 'The certificate, and behind it those between it and its root. **Required.**',
-      }),
-      key: text('PEM or `file:`', parsePrivateKey).meta({ description: 'Its private key. **Required.**' }),
-      clientCa: notYet(plain('PEM or `file:`'))
-        .optional()
-        .meta({ description: 'Clients must show a certificate signed by one of these.' }),
-    })
-    .optional()
-    .meta({
-      form: 'keys',
-      fallback: 'plain HTTP',
-      description: 'HTTPS, TLS 1.2 or later. Changed certificates are taken up without a restart.',
-    }),
-})
 
 const store = z.strictObject({
   path: z.string().min(1).default('./data').meta({
@@ -254,6 +218,10 @@ export const configSchema = z.strictObject({
   publicUrl: text('URL', parsePublicUrl).optional().meta({
     fallback: 'taken from each request',
     description: 'Our address as clients see it, when a proxy in front changes it.',
+  }),
+  trustedProxies: list(text('CIDR', parseCidr)).prefault([]).meta({
+    description:
+      'Where proxies in front of us are. Of what they pass on the client is the last address in `X-Forwarded-For`, or else in `Forwarded`, that is none of these. A request from any of them never counts as one of this machine.',
   }),
   admin: z
     .strictObject({

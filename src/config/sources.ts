@@ -1,6 +1,6 @@
 /** The files a configuration is read from, remembered so that a change of any of them can be noticed. */
 import { createHash } from 'node:crypto'
-import { access, constants, readFile } from 'node:fs/promises'
+import { access, constants, readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Origin } from './problem.ts'
 
@@ -38,6 +38,17 @@ export class Sources implements Origin {
   /** Rejects with the system's error when the file cannot be read; its content is somebody else's business. */
   async assertReadable(path: string): Promise<void> {
     await access(this.resolve(path), constants.R_OK)
+  }
+
+  /**
+   * Whether everybody on this machine may read or change a file. Its group may: Kubernetes gives secrets to it.
+   *
+   * @returns undefined where files have no such mode, else the mode in octal digits where it is too wide
+   */
+  async tooWide(path: string): Promise<string | undefined> {
+    if (process.platform === 'win32') return undefined
+    const { mode } = await stat(this.resolve(path))
+    return (mode & 0o007) === 0 ? undefined : (mode & 0o777).toString(8).padStart(4, '0')
   }
 
   async #read(full: string): Promise<string> {

@@ -8,7 +8,7 @@ import type { Exchange } from './exchange.ts'
 const onBehalf =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original)(?:-.*)?|x-real-ip|(?:cf-connecting|true-client|x-client|x-cluster-client)-ip|origin)$/
 
-type Asking = Pick<Exchange, 'request' | 'client'>
+type Asking = Pick<Exchange, 'request' | 'client'> & Partial<Pick<Exchange, 'proxied'>>
 
 /** @throws RegistryError DENIED (403) */
 export function assertMayWrite(asking: Asking): void {
@@ -21,8 +21,9 @@ export function assertMayWrite(asking: Asking): void {
 }
 
 /** Undefined for who sits at this machine: no page in a browser can be led to ask so, nor anybody behind a proxy. */
-export function whyNotFromHere({ request, client: peer = '' }: Asking): string | undefined {
+export function whyNotFromHere({ request, client: peer = '', proxied }: Asking): string | undefined {
   const { headers, httpVersion } = request
+  if (proxied) return 'this request was passed on by a proxy (trustedProxies)' // whoever the client says it is
   if (!isLoopback(peer)) return `this request comes from ${peer}`
   const hosts = hostsIn(request)
   if (hosts.length === 0 || !hosts.every(host => isLoopback(hostName(host))))

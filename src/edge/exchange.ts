@@ -1,11 +1,14 @@
 /** One request and its answer, with what the log and the metrics will want to know of it. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import type { Caller, CertificateNames } from '../access/caller.ts'
 import type { Question } from '../access/question.ts'
 import type { Session } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
+import { certificateOf } from './certificate.ts'
+import { clientOf, type Proxies } from './client-address.ts'
 import type { Role } from './listener.ts'
 import { nextRequestId } from './request-ids.ts'
 
@@ -24,6 +27,10 @@ export interface Exchange {
   readonly access?: readonly Scope[] | undefined
   /** What they were let in for. */
   readonly question?: Question | undefined
+  /** A trusted proxy passed it on, whose words of the client count (client-address.ts). */
+  readonly proxied: boolean
+  /** It came over TLS. */
+  readonly secure: boolean
   /** It was passed on by a sibling process, which answers its client and tells of it (inward.ts). */
   readonly inward: boolean
   /** Another replica passed it on, after whom nobody else is asked (replica-origin.ts). */
@@ -73,6 +80,7 @@ export function openExchange(
   request: IncomingMessage,
   response: ServerResponse,
   role: Role = 'registry',
+  proxies?: Proxies,
 ): Exchange {
   const url = originForm(request.url ?? '/')
   const mark = url.indexOf('?')
@@ -80,8 +88,10 @@ export function openExchange(
     request,
     response,
     role,
-    client: request.socket.remoteAddress,
-    certificate: undefined,
+    client: clientOf(request, proxies),
+    proxied: proxies?.passedOn(request) ?? false,
+    secure: request.socket instanceof TLSSocket,
+    certificate: certificateOf(request.socket),
     inward: false,
     fromReplica: false,
     fetchesBytes: false,

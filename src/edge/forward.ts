@@ -114,9 +114,9 @@ function failure(cause: Error, { request, response }: Exchange, inner: ClientReq
 
 /** As the client sent them, and whose they are. */
 function headersFor(exchange: Exchange, { secret }: Inlet): string[] {
-  const { request, client, certificate, role, requestId } = exchange
+  const { request, client, certificate, proxied, secure, role, requestId } = exchange
   const { httpVersion } = request
-  const origin: Origin = { client, certificate, role, requestId, httpVersion, secret }
+  const origin: Origin = { client, certificate, proxied, secure, role, requestId, httpVersion, secret }
   const asking = expects(request) ? ['expect', String(request.headers.expect)] : []
   return [...passedOn(exchange, isOurs), ...asking, originHeader, write(origin)]
 }

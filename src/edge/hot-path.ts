@@ -4,8 +4,10 @@ import type { Lines } from '../observe/lines.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
+import { certificateOf } from './certificate.ts'
+import { clientOf, type Proxies } from './client-address.ts'
 import type { Exchange } from './exchange.ts'
-import type { Gate } from './gate.ts'
+import { type Gate, shownBy } from './gate.ts'
 import { fixedHeaders } from './head.ts'
 import { type FirstAnswer, type HotAnswers, hotBytes, type ReadyMade, targetOf } from './hot-answers.ts'
 import type { Lasting } from './kept.ts'
@@ -36,16 +38,15 @@ export class HotPath {
   }
 
   /** Whether the request was answered from memory. */
-  answer(request: IncomingMessage, response: ServerResponse): boolean {
+  answer(request: IncomingMessage, response: ServerResponse, proxies?: Proxies): boolean {
     const { answers, clock, lines, gate } = this.#deps
     const target = targetOf(request)
     if (target === undefined) return false
     const now = clock.now()
     const hot = answers.hot.find(target, now)
     if (!hot) return false
-    const client = request.socket.remoteAddress // gone with the connection
-    const { authorization } = request.headers
-    const admitted = gate.lets({ authorization, certificate: undefined, client: client ?? '' }, hot.question)
+    const client = clientOf(request, proxies) // gone with the connection
+    const admitted = gate.lets(shownBy({ request, certificate: certificateOf(request.socket), client }), hot.question)
     if (!admitted) return false
     const startedAt = performance.now()
     const requestId = nextRequestId()

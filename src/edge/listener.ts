@@ -1,11 +1,14 @@
 /** One address that is listened on, with or without TLS. */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { createServer as createTcpServer, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '../observe/log.ts'
+import { authorities, type ClientAuthority, ClientTrust, verification } from './client-trust.ts'
 
 /** `mirror` takes pulls only. */
 export type Role = 'registry' | 'mirror'
@@ -14,6 +17,8 @@ export type Role = 'registry' | 'mirror'
 export interface Identity {
   readonly cert: string
   readonly key: string
+  /** Who vouches for its clients; undefined: they are not asked for certificates. */
+  readonly clients?: ClientAuthority | undefined
 }
 
 export interface ListenAddress {
@@ -48,6 +53,8 @@ const keepAliveMs = 120_000
 /** How often it is looked whose headers are late. */
 const lateEveryMs = 1_000
 const handshakeMs = 10_000
+/** As OpenSSL has them: a name, and keys for what is encrypted and authenticated. */
+const ticketKeyBytes = 48
 /** Connections that wait to be taken: as many as the system keeps (`net.core.somaxconn`). One too many is tried again only after a second. */
 const backlog = 65_535
 
@@ -71,6 +78,7 @@ export class Listener {
   readonly #server: HttpServer
   /** Undefined: plain HTTP. */
   readonly #tls: TlsServer | undefined
+  readonly #trust: ClientTrust | undefined
   /** All of them: a TLS handshake that goes on is no connection of HTTP's yet. */
   readonly #sockets = new Set<Socket>()
   /** Connections by the address of their client. */
@@ -84,7 +92,10 @@ export class Listener {
     this.#log = log
     this.#identity = address.tls
     this.#tls = address.tls && this.#createTls(address.tls, options)
-    this.#server = this.#tls ?? createServer(httpOptions, answer)
+    this.#trust = this.#tls && new ClientTrust(this.#tls, address.tls?.clients, log)
+    this.#server = this.#tls ?? createServer(httpOptions)
+    const guarded = this.#trust?.guard(answer) ?? answer
+    this.#server.on('request', guarded)
     // Else a cluster hands on one that is too many, round and round. Its types do not know of it.
     Object.assign(this.#server, { dropMaxConnection: true })
     this.#limit(options)
@@ -94,7 +105,7 @@ export class Listener {
       socket.once('close', () => this.#sockets.delete(socket))
       this.#count(socket, options.connectionsPerClient())
     })
-    this.#server.on('checkContinue', answer) // the answer comes without the body having been asked for
+    this.#server.on('checkContinue', guarded) // the answer comes without the body having been asked for
   }
 
   /** Rejects with the system's error, e.g. `EADDRINUSE`. */
@@ -102,6 +113,7 @@ export class Listener {
     const { host, port, role } = this.#address
     this.#server.listen({ port, host, backlog, reusePort: this.#sharesAddress && mayShare })
     await once(this.#server, 'listening')
+    this.#tls?.setTicketKeys(randomBytes(ticketKeyBytes)) // the cluster module hands on those of the first server
     const bound = this.#server.address()
     const boundPort = typeof bound === 'object' && bound ? bound.port : port
     this.#address = { ...this.#address, port: boundPort }
@@ -109,18 +121,24 @@ export class Listener {
   }
 
   /**
-   * Whoever connects from now on is shown what this address has among these; connections that are open stay.
+   * Whoever connects from now on is shown what this address has among these; connections that are open stay, unless
+   * other authorities vouch for clients now.
    *
    * @throws when it cannot be used, and keeps the old one
    */
   renew(addresses: readonly ListenAddress[]): void {
     const next = addresses.find(address => this.#isHere(address))?.tls
     const known = this.#identity
-    if (!this.#tls || !next || (next.cert === known?.cert && next.key === known.key)) return
-    this.#tls.setSecureContext(secureOptions(next))
+    if (!this.#tls || !next || isDeepStrictEqual(next, known)) return
+    this.#tls.setSecureContext(secureOptions(next)) // with new ticket keys: no session outlives it
     this.#identity = next
     const { host, port } = this.#address
-    this.#log.info({ host, port }, 'a new certificate is in use')
+    if (next.cert !== known?.cert || next.key !== known.key)
+      this.#log.info({ host, port }, 'a new certificate is in use')
+    if (isDeepStrictEqual(next.clients, known?.clients)) return
+    Object.assign(this.#tls, verification(next.clients)) // its types do not know of it; ClientTrust looks again
+    this.#trust?.renew(next.clients)
+    this.#log.info({ host, port }, 'other certificates of clients are taken from now on')
   }
 
   /** Takes no new connections and ends the idle ones; resolves when all have ended. */
@@ -162,18 +180,18 @@ export class Listener {
   }
 
   #createTls(identity: Identity, options: ListenerOptions): TlsServer {
-    const server = createTlsServer(
-      {
-        ...httpOptions,
-        ...secureOptions(identity),
-        ALPNProtocols: ['http/1.1'],
-        handshakeTimeout: options.handshakeMs ?? handshakeMs,
-      },
-      options.answer,
-    )
-    server.on('tlsClientError', ({ message }, { remoteAddress: client }) =>
-      this.#log.debug({ client, error: message }, 'a TLS handshake failed'),
-    )
+    const server = createTlsServer({
+      ...httpOptions,
+      ...secureOptions(identity),
+      ...verification(identity.clients),
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: options.handshakeMs ?? handshakeMs,
+    })
+    server.on('tlsClientError', ({ message }, socket) => {
+      const { remoteAddress: client, authorizationError: refusal } = socket
+      this.#log.debug({ client, error: message }, 'a TLS handshake failed')
+      if (refusal) this.#trust?.tell(socket, String(refusal))
+    })
     return server
   }
 }
@@ -218,6 +236,6 @@ export function assertUsable(addresses: readonly ListenAddress[]): void {
   for (const { tls } of addresses) if (tls) createSecureContext(secureOptions(tls))
 }
 
-function secureOptions({ cert, key }: Identity) {
-  return { cert, key, minVersion: 'TLSv1.2' as const }
+function secureOptions({ cert, key, clients }: Identity) {
+  return { cert, key, ...authorities(clients), minVersion: 'TLSv1.2' as const }
 }

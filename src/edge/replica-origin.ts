@@ -14,7 +14,16 @@ export const bytesHeader = 'replica-bytes'
 
 type Origin = Pick<
   Exchange,
-  'client' | 'role' | 'requestId' | 'publicPath' | 'fetchesBytes' | 'caller' | 'access' | 'question'
+  | 'client'
+  | 'proxied'
+  | 'secure'
+  | 'role'
+  | 'requestId'
+  | 'publicPath'
+  | 'fetchesBytes'
+  | 'caller'
+  | 'access'
+  | 'question'
 > & {
   readonly httpVersion: string
 }
@@ -26,10 +35,22 @@ export function isReplicas(name: string): boolean {
 
 /** Names and values in turns. @param to where the other replica advertises itself */
 export function originHeaders(exchange: Exchange, to: string, signatures: Signatures): string[] {
-  const { client, role, requestId, publicPath, fetchesBytes, caller, access, question, request } = exchange
+  const { client, proxied, secure, role, requestId, publicPath, fetchesBytes, request } = exchange
+  const { caller, access, question } = exchange
   const { method = 'GET', url: path = '/', httpVersion } = request
-  const admitted = { caller, access, question }
-  const origin: Origin = { client, role, requestId, publicPath, fetchesBytes, httpVersion, ...admitted }
+  const origin: Origin = {
+    client,
+    proxied,
+    secure,
+    role,
+    requestId,
+    publicPath,
+    fetchesBytes,
+    caller,
+    access,
+    question,
+    httpVersion,
+  }
   const speaksFor = write(origin)
   const signature = signatures.sign(to, { method, path, speaksFor })
   return [replicaOriginHeader, speaksFor, signatureHeader, signature]

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
+import type { Proxies } from './client-address.ts'
 import { type Exchange, openExchange } from './exchange.ts'
 import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
@@ -24,6 +25,8 @@ export interface EdgeDeps extends Witness {
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
   readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
   readonly gate: Pick<Gate, 'admitPage'>
+  /** Whose word is taken of whom they pass on; undefined: nobody's. */
+  readonly proxies?: () => Proxies | undefined
   /** Others listen on the same addresses, with connections of their own. */
   readonly sharesAddress?: boolean
   readonly maxConnections: () => number
@@ -121,8 +124,10 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {
     if (request.socket.destroyed) return
-    if (!draining && deps.hotPath.answer(request, response)) return watchTaken(response, deps.stalledMs())
-    const exchange = openExchange(request, response, role)
+    const proxies = deps.proxies?.()
+    if (!draining && deps.hotPath.answer(request, response, proxies))
+      return watchTaken(response, deps.stalledMs())
+    const exchange = openExchange(request, response, role, proxies)
     if (!isPassedOn(exchange)) watch(exchange, deps) // who is asked by a client tells of it
     respond(exchange)
   }

@@ -24,7 +24,7 @@ export interface Inlet {
   readonly secret: string
 }
 
-export type Origin = Pick<Exchange, 'client' | 'certificate' | 'role' | 'requestId'> &
+export type Origin = Pick<Exchange, 'client' | 'certificate' | 'proxied' | 'secure' | 'role' | 'requestId'> &
   Pick<Inlet, 'secret'> & { readonly httpVersion: string }
 
 /** Bytes of a file, from `first` on; `last` undefined: all of them, however many there are. */

@@ -2,18 +2,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
+import { Agent, get } from 'node:https'
 import { connect as connectPlain } from 'node:net'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { connect } from 'node:tls'
 import { describe, expect, test, vi } from 'vitest'
 import type { Identity, ListenAddress } from '../../src/edge/listener.ts'
+import type { Operation } from '../../src/edge/route.ts'
 import { readContent } from '../fake/bytes.ts'
-import { clientCertificate, expiredCertificate, serverCertificate } from '../fake/certificates.ts'
+import {
+  caCertificate,
+  clientCertificate,
+  expiredCertificate,
+  serverCertificate,
+} from '../fake/certificates.ts'
+import { alice, teamCa } from '../fake/client-certificates.ts'
 import { image } from '../fake/content.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { pushBundle } from './push-client.ts'
-import { ask, errorOf, layerOf, plain, type SceneSetting, scene, trust } from './scene.ts'
+import { ask, errorOf, layerOf, plain, type Scene, type SceneSetting, scene, trust } from './scene.ts'
 
 const MiB = 1024 * 1024
 const app = image('app', { layers: [4 * MiB] })
@@ -140,6 +148,36 @@ describe('a reload with another certificate', () => {
   })
 })
 
+describe('client certificates', () => {
+  const asking = (ca: string, isRequired: boolean) => [
+    address({ tls: { ...serverCertificate, clients: { ca, isRequired } } }),
+    address({ tls: undefined }),
+  ]
+  const over = (port: number, options: object) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const agent = new Agent({ ...trust, ...options })
+      get({ host: '127.0.0.1', port, path: manifest, agent }, reply => {
+        reply.resume().on('end', () => resolve(reply.statusCode))
+      }).on('error', reject)
+    })
+
+  test('are asked for at the address that says so, and other authorities taken up without a restart', async () => {
+    await using at = await start({ listen: asking(teamCa, true) })
+    const [secure, open] = at.layover.addresses
+    const port = Number(secure?.port)
+    expect(await over(port, alice)).toBe(200)
+    await expect(over(port, {})).rejects.toThrow()
+    expect((await ask(`http://127.0.0.1:${open?.port}`, manifest)).status).toBe(200)
+
+    await at.layover.reload({ ...at.layover.config, listen: asking(caCertificate, false) })
+    expect(at.layover.lines.map(({ msg }) => msg)).not.toContain(
+      'these settings take effect at the next start',
+    )
+    expect([await over(port, {}), await over(port, clientCertificate)]).toEqual([200, 200])
+    expect(await over(port, alice)).toBe(403)
+  })
+})
+
 describe('an address with the role mirror', () => {
   const pullsOnly = [address({ role: 'mirror', tls: undefined })]
 
@@ -171,6 +209,54 @@ describe('an address with the role mirror', () => {
     await pushBundle({ url: `http://127.0.0.1:${other?.port}`, name: 'local/app' }, app, 'v1')
     for (const path of ['/v2/', manifest, blob, '/v2/local/app/manifests/v1', '/v2/_catalog', '/livez'])
       expect([path, (await at.ask(path)).status]).toEqual([path, 200])
+  })
+
+  const { digest } = layerOf(app)
+  const operations: Record<Operation['kind'], readonly string[]> = {
+    ping: ['/v2/', '/v2', '/plain.example/v2/'],
+    manifest: [manifest, '/v2/local/app/manifests/none', '/v2/nowhere/app/manifests/v1'],
+    blob: [blob, `/v2/local/app/blobs/${digest}`],
+    uploads: ['/v2/local/app/blobs/uploads/', '/v2/app/blobs/uploads/00000000-0000-4000-8000-000000000000'],
+    tags: ['/v2/app/tags/list', '/v2/local/app/tags/list'],
+    referrers: [`/v2/app/referrers/${digest}`, `/v2/local/app/referrers/${digest}`],
+    catalog: ['/v2/_catalog'],
+    discover: ['/v2/_oci/ext/discover', '/v2/app/_oci/ext/discover'],
+    extension: ['/v2/_ext/_repositories', '/v2/_ext/app/_namespaces', '/v2/_ext/local/app/_uploads'],
+  }
+  const everywhere = Object.values(operations).flat()
+
+  /** Of every way to show who one is; and none of the answers asks for another. */
+  async function statusesOf(at: Scene, method: string, path: string): Promise<number[]> {
+    const shown = [undefined, 'Basic bm9ib2R5Om5vdGhpbmc=', 'Bearer none', 'Basic', '\u00ff']
+    const answers = await Promise.all(
+      shown.map(authorization =>
+        at.ask(path, { method, headers: authorization === undefined ? {} : { authorization } }),
+      ),
+    )
+    for (const { status, headers } of answers)
+      expect([method, path, status === 401, headers['www-authenticate']]).toEqual([
+        method,
+        path,
+        false,
+        undefined,
+      ])
+    return answers.map(({ status }) => status)
+  }
+
+  test('never asks who it is, whatever is asked and shown, and always answers the ping', async () => {
+    await using at = await start({ listen: pullsOnly })
+    for (const method of ['GET', 'HEAD']) {
+      for (const path of [...everywhere, '/livez', '/metrics', '/nothing']) await statusesOf(at, method, path)
+      for (const path of operations.ping)
+        expect(new Set(await statusesOf(at, method, path))).toEqual(new Set([200]))
+    }
+  })
+
+  test('takes nothing, whatever is shown', async () => {
+    await using at = await start({ listen: pullsOnly })
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+      for (const path of everywhere)
+        expect([path, new Set(await statusesOf(at, method, path))]).toEqual([path, new Set([405])])
   })
 
   test('knows of no uploads', async () => {
@@ -206,7 +292,10 @@ upstreams: [{registry: plain.test, url: "http://127.0.0.1:9", default: true}]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     const exited = once(child, 'exit')
     const log = createInterface(child.stdout)[Symbol.asyncIterator]()
+    const lines: Record<string, unknown>[] = []
     return {
+      /** Those that were waited for, and before. */
+      lines,
       show,
       replace,
       exited,
@@ -217,6 +306,7 @@ upstreams: [{registry: plain.test, url: "http://127.0.0.1:9", default: true}]
           const { value, done } = await log.next()
           if (done) throw new Error(`the process ended and never told "${msg}"`)
           const line = JSON.parse(value) as Record<string, unknown>
+          lines.push(line)
           if (line.msg === msg) return line
         }
       },
@@ -244,6 +334,10 @@ upstreams: [{registry: plain.test, url: "http://127.0.0.1:9", default: true}]
     const refused = await layover.told('the new configuration is refused, the old one stays in force')
     expect(JSON.stringify(refused.problems)).toContain('found one of another key')
     expect(await shownAt(port)).toBe(trust.servername)
+
+    const warnings = layover.lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg)
+    const open = /^listeners\[0\]\.tls\.key: .*tls\.key holds a secret and is open to everybody/
+    expect(warnings).toEqual([expect.stringMatching(open)]) // once, though it was read again
 
     layover.stop()
     expect(await layover.exited).toEqual([0, null])

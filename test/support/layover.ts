@@ -126,6 +126,7 @@ export async function startTestLayover(setting: Setting): Promise<TestLayover> {
     listen: setting.listen ?? [{ host: '127.0.0.1', port: 0, role: 'registry', tls: undefined }],
     hosts: setting.hosts ?? [],
     publicUrl: setting.publicUrl,
+    trustedProxies: setting.trustedProxies ?? [],
     store: {
       path: setting.store?.path ?? dir.path,
       s3: service && { ...service.options(), cached: true, patienceMs: 10_000, ...setting.s3 },

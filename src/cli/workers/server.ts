@@ -2,6 +2,7 @@
 import type { Access } from '../../access/access.ts'
 import type { SharedCounts } from '../../cluster/counts.ts'
 import type { Config } from '../../config/config.ts'
+import { proxiesOf } from '../../edge/client-address.ts'
 import type { Exchange } from '../../edge/exchange.ts'
 import { Forward } from '../../edge/forward.ts'
 import { Gate } from '../../edge/gate.ts'
@@ -145,6 +146,7 @@ export class ServerProgram {
       sharesAddress: true,
       maxConnections: () => running.config.limits.connections,
       connectionsPerClient: () => running.config.limits.connectionsPerClient,
+      proxies: proxiesOf(() => running.config),
       headersMs: () => running.config.limits.headersMs,
       stalledMs: () => running.config.limits.stalledMs,
       answer: (exchange, draining) =>

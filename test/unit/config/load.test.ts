@@ -1,12 +1,13 @@
 /** What a configuration means once it is loaded. */
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the configuration refers to the environment
-import { mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { runCheck } from '../../../src/cli/check.ts'
 import type { Config, UpstreamConfig } from '../../../src/config/config.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { caCertificate, clientCertificate, serverCertificate } from '../../fake/certificates.ts'
+import { teamCa, teamCrl } from '../../fake/client-certificates.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 interface Given {
@@ -39,6 +40,7 @@ describe('the configuration in force', () => {
       listen: [{ host: '0.0.0.0', port: 8080, role: 'registry', tls: undefined }],
       hosts: [],
       publicUrl: undefined,
+      trustedProxies: [],
       admin: { host: '127.0.0.1', port: 8081, isDefault: true },
       store: { path: `${folder}/data` },
       policies: { upstreams: {}, namespaces: {} },
@@ -146,6 +148,35 @@ listeners:
       { host: '127.0.0.1', port: 8080, role: 'mirror', tls: undefined },
     ])
     expect(files).toContain(`${folder}/secrets/key`)
+  })
+
+  test.each([
+    ['', true],
+    [', clientAuth: required', true],
+    [', clientAuth: optional', false],
+  ])('listeners ask for the certificates of clients%s', async (clientAuth, isRequired) => {
+    const yaml = (more: string) => `upstreams: [{registry: a.test}]
+trustedProxies: [10.0.0.0/8]
+listeners: [{address: "[::]:8443", tls: {cert: file:secrets/cert, key: file:secrets/key, ${more}}}]
+`
+    const files = { ...serverCertificate, ca: teamCa, crl: teamCrl }
+    const ca = `clientCa: file:secrets/ca${clientAuth}`
+    const { config } = await load(yaml(ca), { files })
+    expect(config.listen[0]?.tls?.clients).toEqual({ ca: teamCa, crl: undefined, isRequired })
+    const { config: withList, redacted } = await load(yaml(`${ca}, clientCrl: file:secrets/crl`), { files })
+    expect(withList.listen[0]?.tls?.clients).toEqual({ ca: teamCa, crl: teamCrl, isRequired })
+    expect(redacted).toMatchObject({
+      trustedProxies: ['10.0.0.0/8'],
+      listeners: [
+        {
+          tls: {
+            clientCa: '<1 certificate>',
+            clientAuth: isRequired ? 'required' : 'optional',
+            clientCrl: '<1 list>',
+          },
+        },
+      ],
+    })
   })
 
   test('several URLs keep their order and their own credentials, and make the upstream shared', async () => {
@@ -310,6 +341,49 @@ local:
     expect(await fingerprint()).toBe(before)
     await writeFile(dir.join('token'), 'two')
     expect(await fingerprint()).not.toBe(before)
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('a secret in a file', () => {
+  const yaml = `upstreams:
+  - {registry: a.test, credentials: {token: file:token}, shareWithEveryone: true}
+  - {registry: b.test, credentials: {file: pair}, shareWithEveryone: true}
+  - {registry: c.test, credentials: {docker: docker}, shareWithEveryone: true}
+listeners: [{address: "[::]:443", tls: {cert: file:cert, key: file:key}}]
+`
+  const files = { ...serverCertificate, token: 'secret-word', pair: 'me:secret-word', docker: '{}' }
+
+  async function warningsOf(mode: number) {
+    await using dir = await tempDir()
+    await writeFile(dir.join('upstreams.yaml'), yaml)
+    for (const [name, content] of Object.entries(files)) {
+      await writeFile(dir.join(name), content)
+      await chmod(dir.join(name), mode)
+    }
+    const { warnings } = await loadConfig(dir.join('upstreams.yaml'), {})
+    return { folder: dir.path, warnings }
+  }
+
+  test('that everybody may read is warned of, with its place', async () => {
+    const { folder, warnings } = await warningsOf(0o644)
+    expect(warnings.map(({ line, key }) => `${line} ${key}`)).toEqual([
+      '2 upstreams[0].credentials.token',
+      '3 upstreams[1].credentials.file',
+      '4 upstreams[2].credentials.docker',
+      '5 listeners[0].tls.key',
+    ])
+    expect(warnings[3]?.message).toBe(
+      `${folder}/key holds a secret and is open to everybody on this machine (mode 0644): take that away with chmod o=`,
+    )
+    expect(JSON.stringify(warnings)).not.toContain('secret-word')
+  })
+
+  test.each([0o400, 0o440, 0o600, 0o660])('with the mode %o is not, as its group may read it', async mode => {
+    expect((await warningsOf(mode)).warnings).toEqual([])
+  })
+
+  test('that everybody may change is warned of too', async () => {
+    expect((await warningsOf(0o602)).warnings).toHaveLength(4)
   })
 })
 

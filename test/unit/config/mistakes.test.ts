@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
 import { ConfigError } from '../../../src/config/problem.ts'
 import { clientCertificate, serverCertificate, weakCertificate } from '../../fake/certificates.ts'
+import { teamCa, teamCrl } from '../../fake/client-certificates.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 /** Each problem as a line, without the file's path. */
@@ -30,7 +31,7 @@ const pair = ({ cert, key }: { cert: string; key: string }) =>
   `cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)}`
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
 const allowedAtTop =
-  'listen, listeners, hosts, publicUrl, admin, store, index, replica, limits, upstreams, local'
+  'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, upstreams, local'
 const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
@@ -386,10 +387,34 @@ describe('a mistake in the configuration', () => {
     expect(problems[0]).not.toContain('secret')
   })
 
-  test('certificates of clients are not asked for yet, which is refused and not ignored', async () => {
-    const listeners = inListener(`{clientCa: file:missing, ${pair(serverCertificate)}}`)
-    expect(await problemsOf(`${listeners}\n${whole}`)).toEqual([
-      `upstreams.yaml:1:54 listeners[0].tls.clientCa: ${notYet}`,
+  test.each([
+    ['clientCa: none', 'clientCa: expected certificates as PEM text'],
+    [
+      `clientCa: ${JSON.stringify(serverCertificate.cert)}`,
+      'clientCa: expected each certificate with the one that signed it',
+    ],
+    ['clientAuth: optional', 'clientAuth: expected `clientCa` beside it'],
+    [`clientCrl: ${JSON.stringify(teamCrl)}`, 'clientCrl: expected `clientCa` beside it'],
+    [
+      `clientCa: ${JSON.stringify(teamCa)}, clientCrl: ${JSON.stringify(teamCa)}`,
+      'clientCrl: expected lists of revoked certificates as PEM text',
+    ],
+    [
+      `clientCa: ${JSON.stringify(teamCa)}, clientCrl: ${JSON.stringify(teamCrl.replace('\nM', '\nA'))}`,
+      'clientCrl: expected lists of revoked certificates as PEM text',
+    ],
+    ['clientCa: file:missing', 'missing cannot be read: there is no such file'],
+  ])('certificates of clients that cannot be checked: %#', async (keys, problem) => {
+    const problems = await problemsOf(`${inListener(`{${pair(serverCertificate)}, ${keys}}`)}\n${whole}`)
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain('listeners[0].tls.client')
+    expect(problems[0]).toContain(problem)
+    expect(problems[0]).not.toContain('BEGIN')
+  })
+
+  test('a proxy that is no range of addresses', async () => {
+    expect(await problemsOf(`trustedProxies: [10.0.0.1]\n${whole}`)).toEqual([
+      'upstreams.yaml:1:18 trustedProxies[0]: expected an address range; for this one address write 10.0.0.1/32, found "10.0.0.1"',
     ])
   })
 
