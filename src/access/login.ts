@@ -1,4 +1,5 @@
 /** From what a request shows to who sends it (RFC 7617, RFC 6750). */
+import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Caller, LoginRefused } from './caller.ts'
 import type { LoginFailures } from './failures.ts'
@@ -13,7 +14,14 @@ export interface LoginDeps {
   readonly tokens: Tokens
   readonly failures: LoginFailures
   readonly clock: Clock
+  /** Told of each login that was found out. */
+  readonly tell: (method: LoginMethod, result: LoginResult) => void
 }
+
+/** `token`: one of ours. */
+export type LoginMethod = 'password' | 'oidc' | 'token'
+/** `limited`: nothing was looked at. */
+export type LoginResult = 'ok' | 'refused' | 'limited' | 'unavailable'
 
 export interface UserAndPassword {
   readonly user: string
@@ -48,8 +56,10 @@ export class Login {
   async withPassword({ user, password }: UserAndPassword, client: string): Promise<Session> {
     const { passwords, issuers } = this.#deps
     if (issuers.has(user)) return this.#issued(client, () => issuers.verify(password, user))
-    if (!(await passwords.check(user, password, client)))
-      throw new LoginRefused('wrong user or password', { user })
+    await this.#told('password', async () => {
+      if (!(await passwords.check(user, password, client)))
+        throw new LoginRefused('wrong user or password', { user })
+    })
     const caller: Caller = { method: 'password', user, provider: '', claims: {}, certificate: undefined }
     return { caller, until: Number.POSITIVE_INFINITY }
   }
@@ -59,7 +69,7 @@ export class Login {
     if (scheme === 'basic') return this.#shortly(await this.withPassword(userAndPassword(shown), client))
     if (scheme !== 'bearer') throw new LoginRefused('the Authorization header is neither Basic nor Bearer')
     // A token of ours cannot be guessed, and an expired one is no attack.
-    if (tokens.isOurs(shown)) return tokens.verify(shown, audience())
+    if (tokens.isOurs(shown)) return this.#told('token', () => tokens.verify(shown, audience()))
     return this.#shortly(await this.withToken(shown, client))
   }
 
@@ -79,12 +89,29 @@ export class Login {
     const who = { client, user: '' }
     failures.assertMayTry(who)
     try {
-      return await verify()
+      return await this.#told('oidc', verify)
     } catch (error) {
       if (error instanceof LoginRefused) failures.failed(who)
       throw error
     }
   }
+
+  async #told<T>(method: LoginMethod, login: () => Promise<T>): Promise<T> {
+    const { tell } = this.#deps
+    try {
+      const found = await login()
+      tell(method, 'ok')
+      return found
+    } catch (error) {
+      tell(method, resultOf(error))
+      throw error
+    }
+  }
+}
+
+function resultOf(error: unknown): LoginResult {
+  if (error instanceof LoginRefused) return 'refused'
+  return error instanceof RegistryError ? 'limited' : 'unavailable'
 }
 
 interface Asking {

@@ -18,18 +18,26 @@ export class Rates {
   }
 
   /** Counts a request. Returns milliseconds to wait where there were too many: then this one is not counted. */
-  take({ client, user }: Trying): number | undefined {
-    const { perAddress, perUser } = this.#options
-    const address = perAddress > 0 ? networkOf(client) : ''
-    const name = perUser > 0 ? user : ''
-    const wait = Math.max(
-      address === '' ? 0 : this.#addresses.waitMs(address, perAddress),
-      name === '' ? 0 : this.#users.waitMs(name, perUser),
-    )
+  take(who: Trying): number | undefined {
+    const wait = this.waitMs(who)
     if (wait > 0) return wait
-    if (address !== '') this.#addresses.add(address)
-    if (name !== '') this.#users.add(name)
+    this.add(who)
     return undefined
+  }
+
+  /** Milliseconds until there are not too many; 0: there are not. */
+  waitMs({ client, user }: Trying): number {
+    const { perAddress, perUser } = this.#options
+    return Math.max(
+      perAddress === 0 || client === '' ? 0 : this.#addresses.waitMs(networkOf(client), perAddress),
+      perUser === 0 || user === '' ? 0 : this.#users.waitMs(user, perUser),
+    )
+  }
+
+  add({ client, user }: Trying): void {
+    const { perAddress, perUser } = this.#options
+    if (perAddress > 0 && client !== '') this.#addresses.add(networkOf(client))
+    if (perUser > 0 && user !== '') this.#users.add(user)
   }
 
   update(options: RateOptions): void {

@@ -3,9 +3,10 @@ import { Access } from '../access/access.ts'
 import { LoginFailures } from '../access/failures.ts'
 import { Login } from '../access/login.ts'
 import { Issuers } from '../access/oidc/issuers.ts'
-import type { AccessOptions } from '../access/options.ts'
+import type { AccessOptions, RateOptions } from '../access/options.ts'
 import { Passwords } from '../access/passwords/passwords.ts'
 import { Policies } from '../access/policy/policies.ts'
+import { Rates } from '../access/rates.ts'
 import { keysFromSeed, openKeys, type TokenKeys } from '../access/tokens/keys.ts'
 import { keptSeed, sharedSeed } from '../access/tokens/seed.ts'
 import { Tokens } from '../access/tokens/tokens.ts'
@@ -14,6 +15,7 @@ import type { SharedCounts } from '../cluster/counts.ts'
 import type { Config } from '../config/config.ts'
 import type { Desk } from '../edge/token-desk.ts'
 import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import type { Layout } from '../store/layout.ts'
@@ -23,6 +25,7 @@ export interface AccessKeeperDeps {
   readonly config: () => Config
   readonly clock: Clock
   readonly log: Logger
+  readonly metrics: Metrics
   readonly lookup: Lookup
   readonly counts: SharedCounts
   readonly layout: Layout
@@ -46,11 +49,14 @@ export async function openAccess(deps: AccessKeeperDeps): Promise<AccessKeeper> 
 }
 
 export class AccessKeeper {
+  /** Of requests, by address and by user. */
+  readonly rates: Rates
   readonly #deps: AccessKeeperDeps
   #kept: Kept | undefined
 
   constructor(deps: AccessKeeperDeps) {
     this.#deps = deps
+    this.rates = ratesOf(deps)
   }
 
   /** Undefined: none is configured. */
@@ -67,6 +73,7 @@ export class AccessKeeper {
   async renew(): Promise<void> {
     const config = this.#deps.config()
     const before = this.#kept
+    this.rates.update(config.access?.rates ?? noRates)
     if (!config.access) {
       this.#kept = undefined
       return closeAll(before)
@@ -78,6 +85,7 @@ export class AccessKeeper {
   }
 
   close(): void {
+    this.rates.close()
     closeAll(this.#kept)
   }
 
@@ -86,7 +94,7 @@ export class AccessKeeper {
     options: AccessOptions,
     { keys, before }: { keys: TokenKeys; before: Kept | undefined },
   ): Kept {
-    const { clock, log, lookup, counts } = this.#deps
+    const { clock, log, metrics, lookup, counts } = this.#deps
     const failures = before?.failures ?? new LoginFailures(options.logins, { clock, shared: counts })
     const passwords = before?.passwords ?? new Passwords(options.users, { clock, failures })
     failures.update(options.logins)
@@ -99,7 +107,14 @@ export class AccessKeeper {
       hashOf: user => passwords.hashOf(user),
       clock,
     })
-    const login = new Login({ passwords, issuers, tokens, failures, clock })
+    const login = new Login({
+      passwords,
+      issuers,
+      tokens,
+      failures,
+      clock,
+      tell: (method, result) => metrics.auth.inc({ method, result }),
+    })
     const access = new Access({
       clock,
       options,
@@ -121,6 +136,17 @@ function closeAll(kept: Kept | undefined): void {
   kept?.failures.close()
   kept?.issuers.close()
   void kept?.webhook?.close()
+}
+
+export const noRates: RateOptions = { perAddress: 0, perUser: 0 }
+
+/** Counted by the process that has the client, with all others. */
+export function ratesOf({
+  config,
+  clock,
+  counts,
+}: Pick<AccessKeeperDeps, 'config' | 'clock' | 'counts'>): Rates {
+  return new Rates(config().access?.rates ?? noRates, { clock, shared: counts })
 }
 
 /** In a server process: it knows the policies, and whom the primary has let in. */

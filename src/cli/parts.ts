@@ -92,8 +92,13 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
   const { lookup, counts } = given
-  const keeper = await openAccess({ config, clock, log, lookup, counts, layout: store.layout })
-  const gate = new Gate({ access: () => keeper.access, publicUrl: () => config().publicUrl })
+  const keeper = await openAccess({ config, clock, log, metrics, lookup, counts, layout: store.layout })
+  const gate = new Gate({
+    access: () => keeper.access,
+    publicUrl: () => config().publicUrl,
+    rates: keeper.rates,
+    metrics,
+  })
   const hotPath = new HotPath({ answers, clock, metrics, lines, gate })
   const begun = async () => {
     index.renew()

@@ -10,6 +10,8 @@ export interface Witness {
   readonly log: Logger
   readonly metrics: Metrics
   readonly lines: Lines
+  /** Told who asked; undefined: nobody knows. */
+  readonly ended?: (user: string | undefined) => void
 }
 
 /** Tells of the exchange once its response is over, however it ended. */
@@ -18,6 +20,7 @@ export function watch(exchange: Exchange, witness: Witness): void {
   exchange.response.once('close', () => {
     const seconds = (performance.now() - exchange.startedAt) / 1000
     count(exchange, seconds, witness.metrics)
+    witness.ended?.(exchange.facts.user)
     write(exchange, seconds, witness)
   })
 }

@@ -3,8 +3,10 @@ import type { Access, Refusal } from '../access/access.ts'
 import { LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
 import type { Question } from '../access/question.ts'
+import type { Rates } from '../access/rates.ts'
 import type { Session, Shown } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Exchange } from './exchange.ts'
 import { pageQuestions, type Wanted } from './question.ts'
@@ -15,6 +17,9 @@ export interface GateDeps {
   readonly access: () => Access | undefined
   /** Without a trailing slash. */
   readonly publicUrl: () => string | undefined
+  /** Counts what clients of this process ask. */
+  readonly rates: Pick<Rates, 'take' | 'waitMs' | 'add'>
+  readonly metrics: Pick<Metrics, 'auth'>
 }
 
 export class Gate {
@@ -28,6 +33,17 @@ export class Gate {
     return this.#deps.access()
   }
 
+  /** Counts a request by the address that it comes from; an error for one too many. */
+  arrived(client: string | undefined): RegistryError | undefined {
+    const waitMs = this.#deps.rates.take({ client: client ?? '', user: '' })
+    return waitMs === undefined ? undefined : tooMany(waitMs)
+  }
+
+  /** Counts a request by who turned out to have sent it. */
+  ended(user: string | undefined): void {
+    if (user !== undefined) this.#deps.rates.add({ client: '', user })
+  }
+
   /**
    * The exchange with who asks, who may have what is wanted.
    *
@@ -37,6 +53,8 @@ export class Gate {
     const { access } = this
     if (!access || isAdmitted(exchange)) return exchange
     const session = await this.#sessionOf(access, exchange, wanted)
+    const waitMs = this.#waitMs(session)
+    if (waitMs > 0) throw tooMany(waitMs)
     const { question, further = [], scopes } = wanted
     for (const each of [question, ...further]) {
       const decision = await access.decide(session, each, exchange.client ?? '')
@@ -51,7 +69,7 @@ export class Gate {
     if (!access || isAdmitted(exchange)) return exchange
     if (isForUpstream) return undefined
     const session = access.known(shownBy(exchange))
-    if (!session) return undefined
+    if (!session || this.#waitMs(session) > 0) return undefined
     const decision = access.decideNow(session, question, exchange.client ?? '')
     return decision?.kind === 'allowed' ? admitted(exchange, session, question) : undefined
   }
@@ -67,7 +85,7 @@ export class Gate {
     const { access } = this
     if (!access) return { user: undefined }
     const session = question && access.known(shown)
-    if (!session) return undefined
+    if (!session || this.#waitMs(session) > 0) return undefined
     const decision = access.decideNow(session, question, shown.client)
     return decision?.kind === 'allowed' ? { user: nameOf(session.caller) } : undefined
   }
@@ -100,6 +118,11 @@ export class Gate {
     const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
     const decision = await access.decide(session, { ...question, action: 'pull' }, client ?? '')
     return decision.kind === 'allowed'
+  }
+
+  /** Of who asks, wherever the requests come from. */
+  #waitMs({ caller }: Session): number {
+    return this.#deps.rates.waitMs({ client: '', user: nameOf(caller) ?? '' })
   }
 
   async #sessionOf(
@@ -150,6 +173,7 @@ export class Gate {
     const { access } = this
     const { facts, role } = exchange
     facts.user = nameOf(session.caller)
+    this.#deps.metrics.auth.inc({ method: session.caller.method, result: 'denied' })
     const isAnonymous = session.caller.method === 'anonymous'
     const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror'
     if (mayLogIn && refusal.kind === 'out-of-scope')
@@ -176,6 +200,10 @@ export class Gate {
   #realmOf(exchange: Exchange): Realm {
     return realmOf(exchange, { publicUrl: this.#deps.publicUrl() })
   }
+}
+
+function tooMany(retryAfterMs: number): RegistryError {
+  return new RegistryError('TOOMANYREQUESTS', 'too many requests: try again later', { retryAfterMs })
 }
 
 interface Challenged {

@@ -5,7 +5,6 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
 import { certificateOf } from './certificate.ts'
-import { clientOf, type Proxies } from './client-address.ts'
 import type { Exchange } from './exchange.ts'
 import { type Gate, shownBy } from './gate.ts'
 import { fixedHeaders } from './head.ts'
@@ -24,7 +23,7 @@ export interface HotPathDeps {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly lines: Lines
-  readonly gate: Pick<Gate, 'lets'>
+  readonly gate: Pick<Gate, 'lets' | 'ended'>
 }
 
 export class HotPath {
@@ -38,15 +37,17 @@ export class HotPath {
   }
 
   /** Whether the request was answered from memory. */
-  answer(request: IncomingMessage, response: ServerResponse, proxies?: Proxies): boolean {
+  answer(request: IncomingMessage, response: ServerResponse, client: string | undefined): boolean {
     const { answers, clock, lines, gate } = this.#deps
     const target = targetOf(request)
     if (target === undefined) return false
     const now = clock.now()
     const hot = answers.hot.find(target, now)
     if (!hot) return false
-    const client = clientOf(request, proxies) // gone with the connection
-    const admitted = gate.lets(shownBy({ request, certificate: certificateOf(request.socket), client }), hot.question)
+    const admitted = gate.lets(
+      shownBy({ request, certificate: certificateOf(request.socket), client }),
+      hot.question,
+    )
     if (!admitted) return false
     const startedAt = performance.now()
     const requestId = nextRequestId()
@@ -60,6 +61,7 @@ export class HotPath {
     response.on('close', () => {
       const ms = performance.now() - startedAt
       tally.count(ms / 1000, bytes)
+      gate.ended(admitted.user)
       const aborted = !response.writableFinished
       if (lines.wanted)
         lines.write(

@@ -57,7 +57,7 @@ export function originHeaders(exchange: Exchange, to: string, signatures: Signat
 }
 
 /** Whether the request says that a replica passed it on. */
-export function isPassedOn({ request }: Exchange): boolean {
+export function isPassedOn({ request }: Pick<Exchange, 'request'>): boolean {
   return request.headers[replicaOriginHeader] !== undefined
 }
 

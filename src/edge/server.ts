@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
-import type { Proxies } from './client-address.ts'
+import { clientOf, type Proxies } from './client-address.ts'
 import { type Exchange, openExchange } from './exchange.ts'
 import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
@@ -24,7 +24,7 @@ export interface EdgeDeps extends Witness {
   /** Undefined for what is none of the distribution API's: then one of the pages answers. */
   readonly answer: (exchange: Exchange, draining: boolean) => Promise<Answer> | undefined
   readonly pages: Pick<PagesDeps, 'probe' | 'scrape'>
-  readonly gate: Pick<Gate, 'admitPage'>
+  readonly gate: Pick<Gate, 'admitPage' | 'arrived' | 'ended'>
   /** Whose word is taken of whom they pass on; undefined: nobody's. */
   readonly proxies?: () => Proxies | undefined
   /** Others listen on the same addresses, with connections of their own. */
@@ -125,10 +125,14 @@ export function createEdge(deps: EdgeDeps): Edge {
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {
     if (request.socket.destroyed) return
     const proxies = deps.proxies?.()
-    if (!draining && deps.hotPath.answer(request, response, proxies))
+    const isClients = !isPassedOn({ request })
+    const client = clientOf(request, proxies)
+    const tooMany = isClients ? deps.gate.arrived(client) : undefined
+    if (!tooMany && !draining && deps.hotPath.answer(request, response, client))
       return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role, proxies)
-    if (!isPassedOn(exchange)) watch(exchange, deps) // who is asked by a client tells of it
+    if (isClients) watch(exchange, { ...deps, ended: user => deps.gate.ended(user) }) // who is asked by a client tells of it
+    if (tooMany) return void responder.respond(exchange, Promise.reject(tooMany))
     respond(exchange)
   }
 

@@ -63,6 +63,7 @@ function requestMetrics(registry: Registry) {
   )
   const responseBytes = counter('layover_response_bytes_total', 'Body bytes sent to clients', ...names)
   const writes = counter('layover_writes_total', 'Requests that push or delete', 'operation', 'status')
+  const auth = counter('layover_auth_total', 'Logins that were found out, and denials', 'method', 'result')
   /** Counts answers of status 200. */
   const tally = ({ upstream, kind, outcome }: How): Tally =>
     tallies.of(`${upstream} ${kind} ${outcome}`, (seconds, bytes) => {
@@ -71,7 +72,7 @@ function requestMetrics(registry: Registry) {
       responseBytes.inc(how, bytes)
       for (const second of seconds) requestSeconds.observe(how, second)
     })
-  return { requests, requestSeconds, responseBytes, writes, tally }
+  return { requests, requestSeconds, responseBytes, writes, auth, tally }
 }
 
 function upstreamMetrics({ counter, gauge, histogram }: Instruments) {

@@ -12,6 +12,7 @@ import { openExchange } from '../../src/edge/exchange.ts'
 import { realmOf } from '../../src/edge/realm.ts'
 import { createResponder } from '../../src/edge/respond.ts'
 import { answerToken, type TokenDeps } from '../../src/edge/token.ts'
+import { createLogger } from '../../src/observe/log.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
 import { FakeClock } from '../fake/clock.ts'
 import { type Answered, ask, errorOf } from './scene.ts'
@@ -64,9 +65,11 @@ async function start() {
     })
   const service = (exchange: Parameters<typeof realmOf>[0]) =>
     realmOf(exchange, { publicUrl: undefined }).service
-  const lines: object[] = []
-  const log = (line: object) => lines.push(line)
-  const witness = { log: { debug: log, info: log, warn: log }, lines: { info: log }, metrics: {} }
+  const lines: Record<string, unknown>[] = []
+  const log = createLogger('trace', {
+    write: line => void lines.push(JSON.parse(line) as Record<string, unknown>),
+  })
+  const witness = { log, lines: log, metrics: {} }
   const responder = createResponder({ draining: () => false, stalledMs: () => 60_000 })
   const server = createServer((request, response) => {
     const exchange = openExchange(request, response)
@@ -268,11 +271,10 @@ describe('no token is given', () => {
     refused(await post(JSON.stringify(form), 'application/json'), 400, 'UNSUPPORTED')
   })
 
-  test('for another service, or at a host that is none', async () => {
+  test('for another service', async () => {
     const { get, post, host } = await start()
     refused(await get('service=other.example', basic('alice', password)), 400, 'UNSUPPORTED')
     refused(await post({ ...form, service: 'other.example' }), 400, 'UNSUPPORTED')
-    refused(await get('', { host: 'a"b' }), 400, 'UNSUPPORTED')
     bodyOf(await get('service=Registry.Example', { host: 'registry.example' }))
     bodyOf(await get(`service=${host.toUpperCase()}`))
   })
@@ -342,7 +344,7 @@ test('the log has neither passwords nor tokens', async () => {
   await post({ grant_type: 'refresh_token', refresh_token: refresh, service: 'other' })
   await post({ grant_type: 'refresh_token', refresh_token: `${refresh}planted` })
   await get('', basic('github', `${oidcToken}!`))
-  await vi.waitFor(() => expect(lines).toHaveLength(7))
+  await vi.waitFor(() => expect(lines.filter(({ msg }) => msg === 'request')).toHaveLength(7))
   const text = JSON.stringify(lines)
   expect(text).toContain('wrong password')
   for (const secret of [...secrets, token]) expect(text).not.toContain(secret)

@@ -87,7 +87,10 @@ export interface TestLayover extends AsyncDisposable {
 
 interface Setting
   extends Overrides<
-    Omit<Config, 'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'access' | 'policies'>
+    Omit<
+      Config,
+      'upstreams' | 'local' | 'listen' | 'hosts' | 'admin' | 'index' | 'replica' | 'access' | 'policies'
+    >
   > {
   index?: Config['index']
   admin?: Config['admin']

@@ -1,5 +1,6 @@
 /** A server: answers from memory and from what the store holds, and has the primary answer the rest. */
 import type { Access } from '../../access/access.ts'
+import type { Rates } from '../../access/rates.ts'
 import type { SharedCounts } from '../../cluster/counts.ts'
 import type { Config } from '../../config/config.ts'
 import { proxiesOf } from '../../edge/client-address.ts'
@@ -21,7 +22,7 @@ import { createHeldReads } from '../../pull/held.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { openStoreReader, type Store } from '../../store/store.ts'
 import { closedUpstream } from '../../upstream/closed.ts'
-import { accessOfServer } from '../access.ts'
+import { accessOfServer, noRates, ratesOf } from '../access.ts'
 import { resolverOf } from '../resolver.ts'
 import type { Order, Report } from './orders.ts'
 import { Pulse } from './pulse.ts'
@@ -100,7 +101,13 @@ export class ServerProgram {
     })
     for (const key of changing) entries.changing(key)
     const access = { of: accessOfServer(config, clock, log) }
-    const gate = new Gate({ access: () => access.of, publicUrl: () => undefined })
+    const rates = ratesOf({ config: () => config, clock, counts: this.#deps.counts })
+    const gate = new Gate({
+      access: () => access.of,
+      publicUrl: () => undefined,
+      rates,
+      metrics: this.#metrics,
+    })
     const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines, gate })
     const forward = new Forward({
       inlet,
@@ -127,6 +134,7 @@ export class ServerProgram {
       held,
       current: held(config),
       access,
+      rates,
       edge: undefined,
     }
     return this.#listen(this.#running, { hotPath, gate })
@@ -165,6 +173,7 @@ export class ServerProgram {
     running.edge?.renew(config.listen)
     running.config = config
     running.current = running.held(config)
+    running.rates.update(config.access?.rates ?? noRates)
     running.access.of = accessOfServer(config, this.#deps.clock, this.#deps.log)
     running.answers.clear() // names may lead elsewhere now
   }
@@ -174,6 +183,7 @@ export class ServerProgram {
     if (!running) return
     await running.edge?.drain(drainMs)
     await running.forward.close()
+    running.rates.close()
     this.#pulse.stop()
     running.reader.close()
     running.store.close()
@@ -194,6 +204,7 @@ interface Running {
   readonly forward: Forward
   readonly held: (config: Config) => HeldDeps
   readonly access: { of: Access | undefined }
+  readonly rates: Rates
   current: HeldDeps
   edge: Edge | undefined
 }

@@ -1,17 +1,16 @@
 /** Every operation, in every mode, for who shows nothing, something wrong, something right, and something right that may not. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AccessOptions } from '../../../src/access/options.ts'
-import { createPages } from '../../../src/edge/pages.ts'
 import { accessOptions, basic, password } from '../../support/access.ts'
-import { type Issuer, startIssuer } from '../../support/issuer.ts'
-import { type Answered, ask, errorOf, plain, type Scene, scene } from '../scene.ts'
+import { startIssuer, type TestIssuer } from '../../support/issuer.ts'
+import { type Answered, ask, plain, type Scene, scene } from '../scene.ts'
 import { type Sample, samples } from './samples.ts'
 
 const names = ['local/team/app', 'plain.example/team/app']
 const all = names.flatMap(name => samples(name))
 
 interface Mode {
-  readonly access: (issuer: Issuer) => Partial<AccessOptions>
+  readonly access: (issuer: TestIssuer) => Partial<AccessOptions>
   /** The Authorization header of somebody, for one request. */
   readonly shown: (who: 'alice' | 'mallory', at: At) => string | Promise<string>
   readonly wrong: string
@@ -20,12 +19,12 @@ interface Mode {
 
 interface At {
   readonly url: string
-  readonly issuer: Issuer
+  readonly issuer: TestIssuer
   readonly sample: Sample
 }
 
 const audience = 'layover'
-const oidc = ({ url }: Issuer): Partial<AccessOptions> => ({
+const oidc = ({ url }: TestIssuer): Partial<AccessOptions> => ({
   users: [],
   oidc: [
     {
@@ -125,7 +124,7 @@ const isRefusal = ({ status }: Answered) => status === 401 || status === 403
 for (const [name, mode] of Object.entries(modes)) {
   describe(name, () => {
     let at: Scene
-    let issuer: Issuer
+    let issuer: TestIssuer
     beforeAll(async () => {
       issuer = await startIssuer()
       at = await scene({

@@ -12,8 +12,14 @@ import { systemClock as clock } from '../../../src/runtime/clock.ts'
 
 function rig() {
   const lines = new Lines(createLogger('silent'))
-  const gate = { lets: () => ({ user: undefined }) }
-  const path = new HotPath({ answers: new HotAnswers(64 * 2 ** 20), clock, metrics: createMetrics(), lines, gate })
+  const gate = { lets: () => ({ user: undefined }), ended: () => {} }
+  const path = new HotPath({
+    answers: new HotAnswers(64 * 2 ** 20),
+    clock,
+    metrics: createMetrics(),
+    lines,
+    gate,
+  })
   const asks = (url: string, { inward = false } = {}) => {
     const response = new EventEmitter()
     const request = { method: 'GET', url, headers: {} }
