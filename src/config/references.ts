@@ -84,9 +84,13 @@ async function resolveValue(
     const content = await readNamed(sources, text.slice('file:'.length))
     return pemKeys.has(key) ? content : oneLine(content, text)
   }
-  if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return text
-  if (key === 'file') return oneLine(await readNamed(sources, text), text)
-  await readable(sources, text)
+  if (key !== 'file' && key !== 'docker') return text
+  const [holder, outer] = path()
+    .slice(0, -1)
+    .filter(step => typeof step === 'string')
+    .toReversed()
+  if (key === 'file' && holder === 'credentials') return oneLine(await readNamed(sources, text), text)
+  if (holder === 'credentials' || (holder === 'gar' && outer === 'credentials')) await readable(sources, text)
   return text
 }
 
