@@ -98,7 +98,7 @@ export class CloudObject {
   text(key: string): string {
     const value = this.#value[key]
     if (typeof value === 'string' && value !== '') return value
-    throw new CredentialUnavailable(`${this.#host} answered without ${key}`)
+    throw new CredentialUnavailable(`${this.#host} gives no ${key}`)
   }
 
   textOr(key: string, fallback: string): string {
