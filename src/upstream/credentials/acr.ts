@@ -129,7 +129,7 @@ async function machineToken(
     resource,
     ...(clientId === undefined ? {} : { client_id: clientId }),
   })
-  const url = `${host}/metadata/identity/oauth2/token?${query}`
+  const url = `${host}/metadata/identity/oauth2/token?${query.toString()}`
   return tokenIn(await http.askJson({ url, headers: { metadata: 'true' }, near: true }))
 }
 

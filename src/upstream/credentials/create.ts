@@ -39,7 +39,8 @@ export function createCredentials(
       return garCredentials(source, deps)
     case 'acr':
       return acrCredentials(base, source, deps)
-    default:
+    case 'basic':
+    case 'token':
       return staticCredentials(source)
   }
 }

@@ -209,45 +209,6 @@ describe('a mistake in the configuration', () => {
       ],
     ],
     [
-      'a second form of credentials that is none',
-      inUpstream('credentials: [{ecr: {}}, {token: a, gar: {}}]\n    allow: [a]'),
-      [
-        '3:30 upstreams[0].credentials[1]: expected one form: username and password, token, file, docker, exec, ecr, gar, or acr; found token, gar',
-      ],
-    ],
-    [
-      'a list of no credentials',
-      inUpstream('credentials: []\n    allow: [a]'),
-      ['3:18 upstreams[0].credentials: expected a list with a length of at least 1'],
-    ],
-    [
-      'a program that is searched for',
-      inUpstream('credentials: {exec: {command: ecr-login}}\n    allow: [a]'),
-      [
-        '3:35 upstreams[0].credentials.exec.command: expected an absolute path, such as /usr/local/bin/ecr-credential-provider',
-      ],
-    ],
-    [
-      'a region and a role that are none',
-      inUpstream('credentials: {ecr: {region: evil.test/, roleArn: pull}}\n    allow: [a]'),
-      [
-        '3:33 upstreams[0].credentials.ecr.region: expected a region such as eu-central-1',
-        '3:54 upstreams[0].credentials.ecr.roleArn: expected the ARN of a role, such as arn:aws:iam::123456789012:role/pull',
-      ],
-    ],
-    [
-      'a slip of the pen in credentials',
-      inUpstream('credentials: {ecr: {regoin: a}}\n    allow: [a]'),
-      [
-        '3:25 upstreams[0].credentials.ecr.regoin: unknown key "regoin", did you mean region? (allowed: region, roleArn)',
-      ],
-    ],
-    [
-      'several credentials for everybody by accident',
-      inUpstream('credentials: [{ecr: {}}, {token: a}]'),
-      [`3:18 upstreams[0].credentials: ${share}`],
-    ],
-    [
       'credentials for everybody by accident',
       inUpstream('credentials: {token: a}'),
       [`3:18 upstreams[0].credentials: ${share}`],
@@ -563,11 +524,6 @@ describe('a reference that leads nowhere', () => {
       'a missing config.json',
       'credentials: {docker: none.json}\n    allow: [a]',
       '3:27 upstreams[0].credentials.docker: none.json cannot be read: there is no such file',
-    ],
-    [
-      "a missing credential file of Google's, of several credentials",
-      'credentials: [{ecr: {}}, {gar: {file: none.json}}]\n    allow: [a]',
-      '3:43 upstreams[0].credentials[1].gar.file: none.json cannot be read: there is no such file',
     ],
     [
       'an empty secret',

@@ -136,13 +136,33 @@ test('ECR Public gives its passwords in us-east-1, wherever we are', async () =>
 })
 
 test.each([
-  ['123456789012.dkr.ecr.eu-central-1.amazonaws.com', 'https://api.ecr.eu-central-1.amazonaws.com/', 'amazonaws.com'],
-  ['123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com', 'https://ecr-fips.us-gov-west-1.amazonaws.com/', 'amazonaws.com'],
+  [
+    '123456789012.dkr.ecr.eu-central-1.amazonaws.com',
+    'https://api.ecr.eu-central-1.amazonaws.com/',
+    'amazonaws.com',
+  ],
+  [
+    '123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com',
+    'https://ecr-fips.us-gov-west-1.amazonaws.com/',
+    'amazonaws.com',
+  ],
   ['123456789012.dkr-ecr.us-west-2.on.aws', 'https://ecr.us-west-2.api.aws/', 'amazonaws.com'],
   ['123456789012.dkr-ecr-fips.us-west-2.on.aws', 'https://ecr-fips.us-west-2.api.aws/', 'amazonaws.com'],
-  ['123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn', 'https://api.ecr.cn-north-1.amazonaws.com.cn/', 'amazonaws.com.cn'],
-  ['123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn', 'https://ecr.cn-north-1.api.amazonwebservices.com.cn/', 'amazonaws.com.cn'],
-  ['123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu', 'https://api.ecr.eusc-de-east-1.amazonaws.eu/', 'amazonaws.eu'],
+  [
+    '123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn',
+    'https://api.ecr.cn-north-1.amazonaws.com.cn/',
+    'amazonaws.com.cn',
+  ],
+  [
+    '123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn',
+    'https://ecr.cn-north-1.api.amazonwebservices.com.cn/',
+    'amazonaws.com.cn',
+  ],
+  [
+    '123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu',
+    'https://api.ecr.eusc-de-east-1.amazonaws.eu/',
+    'amazonaws.eu',
+  ],
   ['ecr.corp.example', 'https://api.ecr.cn-west-1.amazonaws.com.cn/', 'amazonaws.com.cn'],
   ['public.ecr.aws', 'https://api.ecr-public.us-east-1.amazonaws.com/', 'amazonaws.com'],
 ])('the API of %s is at %s', async (name, url, domain) => {

@@ -20,7 +20,10 @@ const response = (more: object) =>
   })
 
 /** A program that notes what it is asked, and answers with a text. */
-async function program(answer: string, { script = '', ...changes }: Partial<ExecOptions> & { script?: string } = {}) {
+async function program(
+  answer: string,
+  { script = '', ...changes }: Partial<ExecOptions> & { script?: string } = {},
+) {
   const dir = await tempDir()
   const clock = new FakeClock()
   const command = dir.join('provider')
@@ -30,7 +33,12 @@ async function program(answer: string, { script = '', ...changes }: Partial<Exec
   await writeFile(command, lines)
   await chmod(command, 0o755)
   const options = { command, args: [], env: {}, timeoutMs: 15_000, apiVersion: 'v1', ...changes } as const
-  const deps = { clock, log: { warn: () => {} }, upstream: 'registry.test', env: { ...process.env, LAYOVER_TEST_PASSWORD: 'ours' } }
+  const deps = {
+    clock,
+    log: { warn: () => {} },
+    upstream: 'registry.test',
+    env: { ...process.env, LAYOVER_TEST_PASSWORD: 'ours' },
+  }
   return {
     dir,
     clock,
@@ -45,7 +53,8 @@ async function program(answer: string, { script = '', ...changes }: Partial<Exec
 test('a program is asked for an image, and its answer is for the whole registry', async () => {
   await using scene = await program(response({}))
   const all = await Promise.all([scene.provider.get('team/app'), scene.provider.get('team/other')])
-  expect(all).toEqual(Array(2).fill({ kind: 'basic', username: 'robot', password: 'p1' }))
+  const credential = { kind: 'basic', username: 'robot', password: 'p1' }
+  expect(all).toEqual([credential, credential])
   const [first = '', ...more] = await scene.asked()
   expect(JSON.parse(first)).toEqual({
     kind: 'CredentialProviderRequest',
@@ -98,7 +107,12 @@ test('it sees the arguments and the environment of the configuration, and none o
 test.each<[string, string, Parameters<typeof program>[1], string]>([
   ['no JSON', 's3cret', {}, 'did not answer with a CredentialProviderResponse'],
   ['another kind', '{"kind": "s3cret"}', {}, 'did not answer with a CredentialProviderResponse'],
-  ['another version', response({ apiVersion: `${group}/v9` }), {}, 'did not answer with a CredentialProviderResponse'],
+  [
+    'another version',
+    response({ apiVersion: `${group}/v9` }),
+    {},
+    'did not answer with a CredentialProviderResponse',
+  ],
   ['an exit code', 's3cret', { script: 'echo s3cret >&2; exit 3' }, 'failed: exit code 3'],
   ['too much', 's3cret'.repeat(100_000), {}, 'failed: it printed more than 262144 bytes'],
   ['nothing in time', '', { script: 'exec sleep 60', timeoutMs: 50 }, 'failed: no answer within 0.05 s'],

@@ -67,7 +67,11 @@ test('the file of the configuration wins over that of the environment', async ()
 
 test.each([
   ['as text', (secret: string) => secret, undefined],
-  ['in JSON', (secret: string) => JSON.stringify({ id: secret }), { type: 'json', subject_token_field_name: 'id' }],
+  [
+    'in JSON',
+    (secret: string) => JSON.stringify({ id: secret }),
+    { type: 'json', subject_token_field_name: 'id' },
+  ],
 ])('the token of another cluster is exchanged, and a service account impersonated: %s', async (_, written, format) => {
   await using scene = await stage()
   await using dir = await tempDir()
@@ -98,7 +102,7 @@ test.each<[string, object | string, string]>([
   ['no JSON', `{"private_key": "${planted}`, 'FILE is no JSON'],
   [
     'of another type',
-    { type: `${planted}` },
+    { type: planted },
     'FILE is of a type that is not known here: expected service_account or external_account',
   ],
   [
