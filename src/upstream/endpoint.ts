@@ -81,7 +81,7 @@ export class Endpoint {
     const { method, repository, path, kind } = request
     const subject = { upstream: this.upstream, kind, text: `${method} ${repository} ${path}` }
     const { credentials, limits, nth } = this.#deps
-    const credential = await this.#told(subject, () => credentials.get(repository))
+    const credential = await this.#told(subject, abortable(credentials.get(repository), request.signal))
     const budget = limits.of(identityOf(credential, nth))
     const mayBeExpired = credential !== undefined && credentials.renewal?.isDue(repository) === true
     const exchange = { request, subject, credential, mayBeExpired, budget }
@@ -106,13 +106,13 @@ export class Endpoint {
 
   /** Registries say "expired" in many ways, so another one is worth one try; undefined: there is no other. */
   async #renewed({
-    request: { repository },
+    request: { repository, signal },
     subject,
     credential,
   }: Exchange): Promise<Credential | undefined> {
     const { renewal } = this.#deps.credentials
     if (!renewal || !credential) return undefined
-    const renewed = await this.#told(subject, () => renewal.renew(repository, credential))
+    const renewed = await this.#told(subject, abortable(renewal.renew(repository, credential), signal))
     return fingerprint(renewed) === fingerprint(credential) ? undefined : renewed
   }
 
@@ -213,12 +213,9 @@ export class Endpoint {
   }
 
   /** A file, a program or a cloud that gives nothing is an operator's business, said once until it changes. */
-  async #told(
-    subject: Subject,
-    give: () => Promise<Credential | undefined>,
-  ): Promise<Credential | undefined> {
+  async #told(subject: Subject, given: Promise<Credential | undefined>): Promise<Credential | undefined> {
     try {
-      const credential = await give()
+      const credential = await given
       this.#complaint = ''
       return credential
     } catch (error) {

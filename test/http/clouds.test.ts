@@ -145,6 +145,19 @@ test('ECR that says 403 "expired" is asked once more with a new password, also b
   expect(at.cloud.given).toHaveLength(2)
 })
 
+test('a cloud that hangs does not keep a cached tag waiting longer than a check may take', async () => {
+  await using at = await stage('ecr', ecr)
+  await at.warm(manifest)
+  at.clock.advance(13 * 60 * minute)
+  const hang = at.fault({ kind: 'hang' })
+  const answering = at.ask(manifest)
+  await hang.reached
+  at.clock.advance(3_000)
+  const answer = await answering
+  expect([answer.status, answer.headers.warning]).toEqual([200, expect.stringContaining('299')])
+  hang.release()
+})
+
 test('ECR Public gives tokens for a password, and for another when that is no longer good', async () => {
   await using at = await stage('ecrPublic', ecr)
   await at.warm(manifest)

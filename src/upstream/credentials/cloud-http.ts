@@ -32,17 +32,18 @@ export class CloudRefused extends CredentialUnavailable {
 
 /** Neither the guard of addresses applies (metadata servers are link-local) nor the connections of any upstream. */
 export class CloudHttp {
-  readonly #near: Dispatcher
-  readonly #far: Dispatcher
+  readonly #create: (near: boolean) => Dispatcher
+  readonly #agents = new Map<boolean, Dispatcher>()
 
   /** @param proxy of the upstream; undefined: that of the environment */
   constructor({ lookup, proxy }: { lookup: Lookup; proxy: string | undefined }) {
     const connect = { timeout: timeoutMs, lookup: guardedLookup(lookup, 'own', () => true) }
     const bounds = { connections: 4, headersTimeout: timeoutMs, bodyTimeout: timeoutMs, connect }
-    this.#near = new Agent(bounds)
     const behind = { ...bounds, proxyTls: connect }
-    this.#far =
-      proxy === undefined ? new EnvHttpProxyAgent(behind) : new ProxyAgent({ ...behind, uri: proxy })
+    this.#create = near => {
+      if (near) return new Agent(bounds)
+      return proxy === undefined ? new EnvHttpProxyAgent(behind) : new ProxyAgent({ ...behind, uri: proxy })
+    }
   }
 
   /** The answer with status 200. @throws CredentialUnavailable, CloudRefused; redirects are refusals */
@@ -51,7 +52,7 @@ export class CloudHttp {
       throw new CredentialUnavailable('the address of a service of the cloud is no URL')
     const { origin, pathname, search, host } = new URL(url)
     try {
-      const answer = await (near ? this.#near : this.#far).request({
+      const answer = await this.#agent(near).request({
         origin,
         path: `${pathname}${search}`,
         method,
@@ -74,7 +75,14 @@ export class CloudHttp {
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([this.#near.destroy(), this.#far.destroy()])
+    await Promise.all([...this.#agents.values()].map(agent => agent.destroy()))
+  }
+
+  /** Most upstreams need none. */
+  #agent(near: boolean): Dispatcher {
+    const agent = this.#agents.get(near) ?? this.#create(near)
+    this.#agents.set(near, agent)
+    return agent
   }
 }
 

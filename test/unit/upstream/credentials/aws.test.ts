@@ -45,10 +45,13 @@ describe('the identity', () => {
     expect(await provider.get('a')).toMatchObject({ password: scene.cloud.given[0] })
     expect(scene.asked()).toEqual(['POST /sts', 'POST /ecr'])
     expect(scene.requests()[0]?.query.size).toBe(0)
+    const { version } = provider
     scene.cloud.webIdentity = `${planted}-web-identity-2`
     await writeFile(dir.join('token'), scene.cloud.webIdentity)
     scene.clock.advance(13 * 3_600_000)
     expect(await provider.get('a')).toMatchObject({ password: scene.cloud.given[1] })
+    // Who we are is the same, so that nobody is a stranger to what was fetched before.
+    expect(provider.version).toBe(version)
   })
 
   test('is that of a container (Pod Identity), whose token is a file', async () => {
