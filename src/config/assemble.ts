@@ -187,14 +187,29 @@ function urlsOf(
   const written = urls ?? [{ url: url ?? fallback, credentials }]
   return written.map(each => ({
     url: each.url,
-    credentials: each.credentials && sourceOf(each.credentials, resolvePath),
+    credentials: each.credentials && sourcesOf(each.credentials, resolvePath),
   }))
 }
 
+function sourcesOf(
+  written: readonly Credentials[],
+  resolvePath: Context['resolvePath'],
+): UpstreamUrl['credentials'] {
+  const sources = written.map(each => sourceOf(each, resolvePath))
+  return sources.length === 1 ? sources[0] : sources
+}
+
 function sourceOf(
-  { username, password, token, file, docker }: Credentials,
+  { username, password, token, file, docker, exec, ecr, gar, acr }: Credentials,
   resolvePath: Context['resolvePath'],
 ): CredentialSource {
+  if (exec) {
+    const { timeout, ...program } = exec
+    return { kind: 'exec', ...program, timeoutMs: timeout }
+  }
+  if (ecr) return { kind: 'ecr', region: ecr.region, roleArn: ecr.roleArn }
+  if (gar) return { kind: 'gar', file: gar.file === undefined ? undefined : resolvePath(gar.file) }
+  if (acr) return { kind: 'acr', clientId: acr.clientId, tenant: acr.tenant }
   if (token !== undefined) return { kind: 'token', token }
   if (docker !== undefined) return { kind: 'docker', path: resolvePath(docker) }
   return {

@@ -93,6 +93,16 @@ export class ConfigDocument {
     return { line, column: col, key, message }
   }
 
+  /** A list of one may be written without the list: there the index is no step. */
+  asWritten(path: Path): Path {
+    const written: (string | number)[] = []
+    for (const step of path) {
+      if (typeof step === 'number' && isMap(this.#find(written).node)) continue
+      written.push(step)
+    }
+    return written
+  }
+
   /** A problem with the value at a path, or with the nearest thing around it that is there. */
   problemAt(path: Path, message: string): Problem {
     const { node, depth } = this.#find(path)

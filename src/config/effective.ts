@@ -4,6 +4,7 @@ import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
+import type { ExecOptions } from '../upstream/credentials/exec.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
@@ -140,7 +141,7 @@ function effectiveUpstream({
     registry,
     urls: urls.map(({ url, credentials }) => ({
       url,
-      ...(credentials ? { credentials: redact(credentials) } : {}),
+      ...(credentials ? { credentials: redactAll(credentials) } : {}),
     })),
     aliases,
     default: isDefault,
@@ -227,9 +228,29 @@ function formatShare({ bytes, share }: DiskShare): string {
   return share > 0 ? `${Math.round(share * 100)}%` : formatSize(bytes)
 }
 
+function redactAll(sources: CredentialSource | readonly CredentialSource[]): unknown {
+  return 'kind' in sources ? redact(sources) : sources.map(redact)
+}
+
 function redact(source: CredentialSource): unknown {
-  if (source.kind === 'docker') return { docker: source.path }
-  return source.kind === 'token' ? { token: redacted } : { username: source.username, password: redacted }
+  const { kind } = source
+  if (kind === 'basic') return { username: source.username, password: redacted }
+  if (kind === 'token') return { token: redacted }
+  if (kind === 'docker') return { docker: source.path }
+  if (kind === 'exec') return { exec: redactProgram(source) }
+  const { kind: _, ...keys } = source
+  return { [kind]: Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined)) }
+}
+
+/** Arguments are for everybody to see, and still nobody should find a secret here that was put there. */
+function redactProgram({ command, args, env, timeoutMs, apiVersion }: ExecOptions): unknown {
+  return {
+    command,
+    args: args.map(() => redacted),
+    env: Object.fromEntries(Object.keys(env).map(name => [name, redacted])),
+    timeout: formatDuration(timeoutMs),
+    apiVersion,
+  }
 }
 
 function redactUser(proxy: string): string {

@@ -39,12 +39,13 @@ const typeNames: Readonly<Record<string, string>> = {
 export function issueProblems(issues: readonly Issue[], document: ConfigDocument): Problem[] {
   return issues.flatMap(issue => {
     const path = issue.path.map(step => (typeof step === 'symbol' ? String(step) : step))
+    const place = document.asWritten(path)
     if (issue.code === 'unrecognized_keys') {
       return issue.keys
         .slice(0, mostUnknown)
-        .map(key => document.problemAtKey(path, key, unknownKey(key, path)))
+        .map(key => document.problemAtKey(place, key, unknownKey(key, path)))
     }
-    return [document.problemAt(path, messageOf(issue, path) + foundOf(issue, path, document))]
+    return [document.problemAt(place, messageOf(issue, path) + foundOf(issue, path, document))]
   })
 }
 

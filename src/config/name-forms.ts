@@ -1,5 +1,6 @@
 /** The forms in which the configuration writes patterns and secrets. Each parser throws FormInvalid. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { isAbsolute } from 'node:path'
 import type { Pin } from '../collect/pins.ts'
 import { FormInvalid, parseHost } from './address-forms.ts'
 import { refusalOf } from './identity.ts'
@@ -66,6 +67,24 @@ export function parseToken(text: string): string {
 export function parseReplicaSecret(text: string): string {
   if (text.length < 16)
     throw new FormInvalid('a secret of at least 16 characters, such as `openssl rand -hex 32` gives')
+  return text
+}
+
+export function parseAbsolutePath(text: string): string {
+  if (!isAbsolute(text))
+    throw new FormInvalid('an absolute path, such as /usr/local/bin/ecr-credential-provider')
+  return text
+}
+
+/** It becomes a part of a host's name. */
+export function parseRegion(text: string): string {
+  if (!/^[a-z]{2,}(?:-[a-z]+)+-\d+$/.test(text)) throw new FormInvalid('a region such as eu-central-1')
+  return text
+}
+
+export function parseRoleArn(text: string): string {
+  if (!/^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/.test(text))
+    throw new FormInvalid('the ARN of a role, such as arn:aws:iam::123456789012:role/pull')
   return text
 }
 

@@ -132,8 +132,14 @@ async function resolveValue(
     const value = textKeys.has(key) ? content : oneLine(content, text)
     return openKeys.has(key) ? { value } : { value, secretFile: file }
   }
-  if ((key !== 'file' && key !== 'docker') || path().at(-2) !== 'credentials') return { value: text }
-  if (key === 'file') return { value: oneLine(await readNamed(sources, text), text), secretFile: text }
+  if (key !== 'file' && key !== 'docker') return { value: text }
+  const [holder, outer] = path()
+    .slice(0, -1)
+    .filter(step => typeof step === 'string')
+    .toReversed()
+  if (key === 'file' && holder === 'credentials')
+    return { value: oneLine(await readNamed(sources, text), text), secretFile: text }
+  if (holder !== 'credentials' && !(holder === 'gar' && outer === 'credentials')) return { value: text }
   await readable(sources, text)
   return { value: text, secretFile: text }
 }

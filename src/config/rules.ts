@@ -8,7 +8,7 @@ import { type Breach, emptyOverlays, shadowedLocals, unnamedLocals } from './loc
 
 const maybe = <T>(type: z.ZodType<T>) => type.optional().catch(undefined)
 const list = <T>(type: z.ZodType<T>) => z.array(maybe(type)).catch([])
-const mapping = z.record(z.string(), z.unknown())
+const mapping = z.union([z.record(z.string(), z.unknown()), z.array(z.unknown()).min(1)])
 
 const entry = z.object({
   registry: maybe(z.string()),

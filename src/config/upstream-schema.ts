@@ -25,15 +25,16 @@ const addresses = {
       'Where it is asked. A path is kept in front of `/v2/`. The default for docker.io is `https://registry-1.docker.io`.',
   }),
   credentials: credentials.optional().meta({
-    form: 'keys',
-    description: 'For `url`. They go to its origin and its trusted token hosts, and nowhere else.',
+    form: 'keys, or a list of several',
+    description:
+      'For `url`. They go to its origin and its trusted token hosts, and nowhere else. Of several the next is tried where one is refused, gets a 429 or cannot be had.',
   }),
   urls: list(
     z.strictObject({
       url: url.meta({ description: 'As `url` above. **Required.**' }),
       credentials: credentials
         .optional()
-        .meta({ form: 'keys', description: 'As `credentials` above, for this URL.' }),
+        .meta({ form: 'keys, or a list of several', description: 'As `credentials` above, for this URL.' }),
     }),
   )
     .min(1)

@@ -54,12 +54,17 @@ export class Authorizer {
   }
 
   /** @throws UpstreamError denied where nothing of ours answers the demand, or what the token realm says */
-  async grant(demand: Demand, credential: Credential | undefined, subject: Subject): Promise<Grant> {
+  async grant(
+    demand: Demand,
+    credential: Credential | undefined,
+    subject: Subject,
+    { mayBeExpired }: Pick<TokenAsk, 'mayBeExpired'>,
+  ): Promise<Grant> {
     if (credential?.kind === 'bearer') return bearerGrant(credential.token)
     if (demand.scheme === 'basic') return basicGrant(credential, subject)
     const trusted = mayHavePassword(demand.realm, this.#registry, this.#authRealms)
     const { scheme: _, ...audience } = demand
-    const ask: TokenAsk = { ...audience, credential: trusted ? credential : undefined }
+    const ask: TokenAsk = { ...audience, credential: trusted ? credential : undefined, mayBeExpired }
     const hint = credential && !trusted ? this.#distrust(demand.realm, subject) : undefined
     const token = await this.#tokens.get(ask, subject).catch((error: unknown) => {
       throw hint === undefined ? error : withHint(error, subject, hint)

@@ -11,15 +11,16 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { Semaphore } from '../stream/semaphore.ts'
 import { abortable } from './abort.ts'
+import { Accounts } from './accounts.ts'
 import { createAddressRule } from './address.ts'
 import { Agents } from './agent.ts'
 import { Authorizer } from './authorize.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { type BlobHead, headBlob, openBlob } from './blob.ts'
 import { Breaker } from './breaker.ts'
-import type { CredentialProvider } from './credentials/credential.ts'
-import { DockerConfigCredentials } from './credentials/docker-config.ts'
-import { noCredentials, staticCredentials } from './credentials/static.ts'
+import { CloudHttp } from './credentials/cloud-http.ts'
+import { createCredentials } from './credentials/create.ts'
+import type { Environment } from './credentials/environment.ts'
 import { Endpoint } from './endpoint.ts'
 import { Endpoints } from './endpoints.ts'
 import type { Subject } from './failure.ts'
@@ -34,6 +35,7 @@ import type {
   AskOptions,
   BlobAsk,
   BlobBody,
+  CredentialSource,
   FetchedManifest,
   ManifestHead,
   RestingOrigin,
@@ -53,6 +55,8 @@ export interface UpstreamDeps {
   metrics: Metrics
   /** Pauses after a 429 that other replicas heard of. */
   pauses?: SharedPauses | undefined
+  /** Where the tools of clouds look for who we are; undefined: the process's own. */
+  env?: Environment | undefined
 }
 
 export function createUpstream(options: UpstreamOptions, deps: UpstreamDeps): Upstream {
@@ -63,6 +67,7 @@ class Client implements Upstream {
   readonly registry: string
   readonly options: UpstreamOptions
   readonly #agents: Agents
+  readonly #cloud: CloudHttp
   readonly #breaker: Breaker
   readonly #endpoints: Endpoints
   readonly #fills: Semaphore
@@ -80,7 +85,9 @@ class Client implements Upstream {
     this.#breaker = new Breaker(clock)
     const transport = new Transport({ ...deps, agents: this.#agents, breaker: this.#breaker })
     const tokens = new Tokens({ ...deps, transport })
-    const endpoints = options.urls.map(url => createEndpoint(url, { options, deps, transport, tokens }))
+    this.#cloud = new CloudHttp({ lookup: deps.lookup, proxy: options.proxy })
+    const shared = { options, deps, transport, tokens, cloud: this.#cloud }
+    const endpoints = options.urls.map(url => new Accounts(createEndpoints(url, shared), deps))
     this.#endpoints = new Endpoints(endpoints, clock)
     this.#fills = new Semaphore(options.concurrency.fills)
     const { bandwidth } = options.concurrency
@@ -168,12 +175,13 @@ class Client implements Upstream {
     return this.#breaker.resting()
   }
 
-  close(): Promise<void> {
-    return this.#agents.close()
+  async close(): Promise<void> {
+    await this.#agents.close()
+    await this.#cloud.destroy()
   }
 
-  destroy(): Promise<void> {
-    return this.#agents.destroy()
+  async destroy(): Promise<void> {
+    await Promise.all([this.#agents.destroy(), this.#cloud.destroy()])
   }
 
   /** Whoever calls: a name that is kept off this upstream causes no request. */
@@ -182,7 +190,7 @@ class Client implements Upstream {
     ask.signal?.throwIfAborted()
     const subject = { upstream: this.registry, ...about }
     try {
-      return await this.#endpoints.first(ask, subject, task)
+      return await this.#endpoints.first({ ...ask, repository }, subject, task)
     } catch (error) {
       if (error instanceof UpstreamError) {
         this.#metrics.upstreamErrors.inc({ upstream: this.registry, reason: error.failure })
@@ -211,20 +219,28 @@ interface Ask {
   ask: AskOptions & { attempt?: number }
 }
 
-function createEndpoint(
+/** One for each credential of the URL. */
+function createEndpoints(
   { url, credentials: source }: UpstreamUrl,
-  { options, deps, transport, tokens }: Shared,
-): Endpoint {
-  const { clock, log } = deps
+  { options, deps, transport, tokens, cloud }: Shared,
+): Endpoint[] {
+  const { clock, log, env = process.env } = deps
   const base = new URL(url)
   // A user name in the URL would end in logs; credentials have a key of their own.
   base.username = ''
   base.password = ''
   const { authRealms, registry } = options
   const authorizer = new Authorizer({ tokens, registry: base, authRealms, log })
-  const limits = new RateLimits({ upstream: registry, origin: base.origin }, deps)
-  const credentials = createCredentials(source, base.host, clock)
-  return new Endpoint(registry, base, { transport, authorizer, credentials, limits, clock, log })
+  return sourcesOf(source).map((each, nth) => {
+    const limits = new RateLimits({ upstream: registry, origin: base.origin }, deps)
+    const credentials = createCredentials(each, base, { clock, log, env, http: cloud, upstream: registry })
+    return new Endpoint(registry, base, { transport, authorizer, credentials, nth, limits, clock, log })
+  })
+}
+
+/** Without any there is one way to ask: anonymously. */
+function sourcesOf(source: UpstreamUrl['credentials']): readonly (CredentialSource | undefined)[] {
+  return Array.isArray(source) ? source : [source as CredentialSource | undefined]
 }
 
 interface Shared {
@@ -232,17 +248,7 @@ interface Shared {
   deps: UpstreamDeps
   transport: Transport
   tokens: Tokens
-}
-
-function createCredentials(
-  source: UpstreamUrl['credentials'],
-  host: string,
-  clock: Clock,
-): CredentialProvider {
-  if (!source) return noCredentials
-  return source.kind === 'docker'
-    ? new DockerConfigCredentials(source.path, host, clock)
-    : staticCredentials(source)
+  cloud: CloudHttp
 }
 
 /** Tells identities apart; the secrets that went in cannot be read back from so few bits. */

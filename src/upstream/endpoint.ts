@@ -3,14 +3,19 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
-import { type Credential, type CredentialProvider, fingerprint, nameOf } from './credentials/credential.ts'
-import { DockerConfigUnreadable } from './credentials/docker-config.ts'
-import { CredentialHelperFailed } from './credentials/helper.ts'
+import {
+  type Credential,
+  type CredentialProvider,
+  CredentialUnavailable,
+  fingerprint,
+  nameOf,
+} from './credentials/credential.ts'
 import { failureOf, type Subject } from './failure.ts'
 import type { Budget, RateLimits } from './rate-limit.ts'
 import { isRedirect, type RedirectRule, sendFollowing } from './redirects.ts'
 import { discard, type HttpAnswer, headerOf, type Transport } from './transport.ts'
-import { refusalOf } from './verdict.ts'
+import { UpstreamError } from './upstream-error.ts'
+import { mayBeExpiry, refusalOf } from './verdict.ts'
 
 export interface ResourceRequest {
   method: 'GET' | 'HEAD'
@@ -36,6 +41,8 @@ export interface EndpointDeps {
   transport: Transport
   authorizer: Authorizer
   credentials: CredentialProvider
+  /** Which of the URL's credentials it is, from 0 on. */
+  nth: number
   limits: RateLimits
   clock: Clock
   log: { error(fields: object, message: string): void }
@@ -73,13 +80,40 @@ export class Endpoint {
   async ask(request: ResourceRequest): Promise<Reply> {
     const { method, repository, path, kind } = request
     const subject = { upstream: this.upstream, kind, text: `${method} ${repository} ${path}` }
-    const credential = await this.#credential(repository, subject)
-    const budget = this.#deps.limits.of(identityOf(credential))
-    const exchange = { request, subject, credential, budget }
+    const { credentials, limits, nth } = this.#deps
+    const credential = await this.#told(subject, abortable(credentials.get(repository), request.signal))
+    const budget = limits.of(identityOf(credential, nth))
+    const mayBeExpired = credential !== undefined && credentials.renewal?.isDue(repository) === true
+    const exchange = { request, subject, credential, mayBeExpired, budget }
     this.#assertNotPaused(exchange)
+    try {
+      return await this.#askWith(exchange)
+    } catch (error) {
+      if (!mayBeExpired || !(error instanceof UpstreamError) || !mayBeExpiry(error)) throw error
+      const renewed = await this.#renewed(exchange)
+      // A realm's refusal of what cannot be renewed is told and remembered after all.
+      if (!renewed && error.failure !== 'credential-refused') throw error
+      return this.#askWith({ ...exchange, credential: renewed ?? credential, mayBeExpired: false })
+    }
+  }
+
+  async #askWith(exchange: Exchange): Promise<Reply> {
+    const { credential } = exchange
     if (credential?.kind === 'bearer') return this.#send(exchange, bearerGrant(credential.token))
     const reply = await this.#askAsBefore(exchange)
     return reply ?? this.#askAnew(exchange)
+  }
+
+  /** Registries say "expired" in many ways, so another one is worth one try; undefined: there is no other. */
+  async #renewed({
+    request: { repository, signal },
+    subject,
+    credential,
+  }: Exchange): Promise<Credential | undefined> {
+    const { renewal } = this.#deps.credentials
+    if (!renewal || !credential) return undefined
+    const renewed = await this.#told(subject, abortable(renewal.renew(repository, credential), signal))
+    return fingerprint(renewed) === fingerprint(credential) ? undefined : renewed
   }
 
   /** With what the repository wanted last time; undefined when that is no longer good. */
@@ -127,8 +161,12 @@ export class Endpoint {
     return this.#settle(exchange, await this.#exchange(exchange, grant), grant)
   }
 
-  #grant(demand: Demand, { credential, subject }: Exchange, signal: AbortSignal | undefined): Promise<Grant> {
-    return abortable(this.#deps.authorizer.grant(demand, credential, subject), signal)
+  #grant(
+    demand: Demand,
+    { credential, subject, mayBeExpired }: Exchange,
+    signal: AbortSignal | undefined,
+  ): Promise<Grant> {
+    return abortable(this.#deps.authorizer.grant(demand, credential, subject, { mayBeExpired }), signal)
   }
 
   #exchange({ request, subject }: Exchange, grant: Grant | undefined): Promise<HttpAnswer> {
@@ -174,18 +212,18 @@ export class Endpoint {
     throw failureOf(subject, 'rate-limited', message, { retryAfterMs: ms })
   }
 
-  /** A configuration file or helper that gives nothing is an operator's business, said once until it changes. */
-  async #credential(repository: string, subject: Subject): Promise<Credential | undefined> {
+  /** A file, a program or a cloud that gives nothing is an operator's business, said once until it changes. */
+  async #told(subject: Subject, given: Promise<Credential | undefined>): Promise<Credential | undefined> {
     try {
-      const credential = await this.#deps.credentials.get(repository)
+      const credential = await given
       this.#complaint = ''
       return credential
     } catch (error) {
-      if (!(error instanceof DockerConfigUnreadable || error instanceof CredentialHelperFailed)) throw error
+      if (!(error instanceof CredentialUnavailable)) throw error
       const message = `no credential for ${this.upstream}: ${error.message}`
       if (message !== this.#complaint) this.#deps.log.error({ upstream: this.upstream }, message)
       this.#complaint = message
-      throw failureOf(subject, 'credential-refused', `the credential for ${this.upstream} cannot be read`, {
+      throw failureOf(subject, 'credential-refused', `the credential for ${this.upstream} cannot be had`, {
         cause: error,
       })
     }
@@ -196,6 +234,8 @@ interface Exchange {
   request: ResourceRequest
   subject: Subject
   credential: Credential | undefined
+  /** A refusal of it may mean no more than that. */
+  mayBeExpired: boolean
   budget: Budget
 }
 
@@ -203,8 +243,9 @@ function isExpected(status: number): boolean {
   return status === 200 || status === 206 || isRedirect(status)
 }
 
-/** For the gauges: a user name is readable; of two tokens one must be told from the other. */
-function identityOf(credential: Credential | undefined): string {
-  if (!credential || credential.kind === 'basic') return nameOf(credential)
-  return `token-${fingerprint(credential).slice(0, 8)}`
+/** For the gauges: a user name is readable; of two tokens or clouds' accounts one must be told from the other. */
+function identityOf(credential: Credential | undefined, nth: number): string {
+  const isNamed = !credential || credential.kind === 'basic'
+  const name = isNamed ? nameOf(credential) : `token-${fingerprint(credential).slice(0, 8)}`
+  return nth === 0 ? name : `${name} (${nth + 1})`
 }

@@ -1,5 +1,6 @@
 /** The URLs of an upstream in their order: the next is asked where one failed, and an outage never reads as a 404. */
 import type { Clock } from '../runtime/clock.ts'
+import type { Accounts } from './accounts.ts'
 import { Breaker } from './breaker.ts'
 import { Deadline } from './deadline.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -12,27 +13,31 @@ const silent: ReadonlySet<UpstreamFailure> = new Set(['timeout', 'unreachable', 
 
 export class Endpoints {
   readonly all: readonly Endpoint[]
+  readonly #urls: readonly Accounts[]
   readonly #clock: Clock
   /** Opened by requests that ran out of their own time; it stops only requests that have a time of their own. */
   readonly #impatience: Breaker
 
-  constructor(all: readonly Endpoint[], clock: Clock) {
-    this.all = all
+  constructor(urls: readonly Accounts[], clock: Clock) {
+    this.all = urls.flatMap(({ all }) => all)
+    this.#urls = urls
     this.#clock = clock
     this.#impatience = new Breaker(clock, { quickFailures: 1 })
   }
 
   /** The first success, or the first failure that is not "nothing there", or "nothing there" if every URL said so. */
   async first<T>(
-    ask: AskOptions & { attempt?: number },
+    ask: AskOptions & { attempt?: number; repository: string },
     subject: Subject,
     task: (endpoint: Endpoint, signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
     using deadline = new Deadline(ask, this.#clock)
     let kept: UpstreamError | undefined
-    for (const endpoint of rotate(this.all, ask.attempt ?? 0)) {
+    for (const accounts of rotate(this.#urls, ask.attempt ?? 0)) {
       try {
-        return await this.#try({ endpoint, ask, subject, deadline }, task)
+        return await accounts.first(ask.repository, endpoint =>
+          this.#try({ endpoint, ask, subject, deadline }, task),
+        )
       } catch (error) {
         if (!(error instanceof UpstreamError)) throw error
         if (!kept || (kept.absent && !error.absent)) kept = error

@@ -72,7 +72,7 @@ function isUnparsable(code: string): boolean {
 }
 
 /** The code of an error, or of the first of the addresses that were all tried. */
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error'
   if ('code' in error && typeof error.code === 'string' && error.code !== '') return error.code
   if (error instanceof AggregateError) return codeOf(error.errors[0])

@@ -16,6 +16,8 @@ export interface TokenAsk {
   service: string | undefined
   scope: string
   credential: Exclude<Credential, { kind: 'bearer' }> | undefined
+  /** Then a refusal of it is no news: another one is tried. */
+  mayBeExpired: boolean
 }
 
 export interface Token {
@@ -125,13 +127,14 @@ export class Tokens {
     const { upstream } = subject
     const { host } = ask.realm
     const user = nameOf(ask.credential)
+    const message = `${upstream}'s token realm ${host} refused the configured credential of ${user}`
+    const error = failureOf(subject, 'credential-refused', message, { upstreamStatus: status })
+    if (ask.mayBeExpired) return error
     this.#log.error(
       { upstream, realm: host, user, status },
       `${host} refused the credential of ${user} for ${upstream}: correct it in upstreams.yaml; ` +
         `it is not tried again for ${refusedMs / 60_000} minutes`,
     )
-    const message = `${upstream}'s token realm ${host} refused the configured credential of ${user}`
-    const error = failureOf(subject, 'credential-refused', message, { upstreamStatus: status })
     return this.#remember(ask, error, refusedMs)
   }
 

@@ -4,6 +4,10 @@ import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { AcrOptions } from './credentials/acr.ts'
+import type { EcrOptions } from './credentials/ecr.ts'
+import type { ExecOptions } from './credentials/exec.ts'
+import type { GarOptions } from './credentials/gar.ts'
 
 export interface UpstreamOptions {
   /** The name under which clients ask for it, e.g. `docker.io`. */
@@ -31,16 +35,23 @@ export interface UpstreamOptions {
 export interface UpstreamUrl {
   /** Without a trailing slash; a path is kept in front of `/v2/`. */
   url: string
-  credentials: CredentialSource | undefined
+  /** Several: the next is tried where one is refused. */
+  credentials: CredentialSource | readonly CredentialSource[] | undefined
 }
 
-/** Where a URL's credential comes from. Secrets are resolved when the configuration is loaded. */
+/** Where a credential comes from. Secrets are resolved when the configuration is loaded. */
 export type CredentialSource =
   | { kind: 'basic'; username: string; password: string }
   /** A bearer token sent as it is. */
   | { kind: 'token'; token: string }
   /** A Docker `config.json` (or podman `auth.json`), read again when it changes; with credential helpers. */
   | { kind: 'docker'; path: string }
+  /** A credential provider of the kubelet. */
+  | ({ kind: 'exec' } & ExecOptions)
+  /** Who we are in AWS, Google Cloud and Azure; files are read and the machine is asked at each renewal. */
+  | ({ kind: 'ecr' } & EcrOptions)
+  | ({ kind: 'gar' } & GarOptions)
+  | ({ kind: 'acr' } & AcrOptions)
 
 export interface AskOptions {
   signal?: AbortSignal
@@ -102,7 +113,8 @@ export interface RestingOrigin {
 
 /**
  * Every method rejects with an UpstreamError and with nothing else, except for an aborted `signal` (its reason).
- * Nothing is retried here but an expired token, and a further URL of the upstream where one failed:
+ * Nothing is retried here but an expired token or credential, and a further credential or URL of the upstream where one
+ * failed:
  * `not-found` means that every URL said so.
  */
 export interface Upstream {

@@ -44,6 +44,12 @@ function failureFor(status: number, { grant, own }: Circumstances): UpstreamFail
   return status === 412 || status === 451 ? 'denied' : 'server-error'
 }
 
+/** What a registry or its realm may say to a credential that was good once: ECR Public 400, ECR 403, others 401. */
+export function mayBeExpiry({ failure, upstreamStatus }: UpstreamError): boolean {
+  if (failure === 'denied' || failure === 'credential-refused') return true
+  return failure === 'server-error' && upstreamStatus === 400
+}
+
 function isAnonymousToken(grant: Grant | undefined): boolean {
   return grant?.anonymous === true && grant.hint === undefined
 }

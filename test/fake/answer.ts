@@ -30,7 +30,7 @@ export interface Slice {
   readonly end: number
 }
 
-export type Handler = (request: Request) => Answer
+export type Handler = (request: Request) => Answer | Promise<Answer>
 
 export function whole(content: Content): Slice {
   return { content, first: 0, end: content.size }

@@ -56,6 +56,8 @@ export function buildHosts(world: World) {
     acr: acr(world, cdn),
     plain: new Registry(world.pool, world.url('plain.test')),
   }
+  /** What ACR gives for a token of Entra; a test brings the cloud that knows these. */
+  const exchange: { answer: (request: Request) => Answer | undefined } = { answer: () => undefined }
   const at = (registry: Registry) => (request: Request) => registry.handle(request)
   const { hub: dockerHub, ghcr: github, quay: redHat, k8s: kubernetes } = registries
   const handlers: Record<HostName, (request: Request) => Answer> = {
@@ -72,7 +74,7 @@ export function buildHosts(world: World) {
     'ecr.test': at(registries.ecr),
     'nvcr.test': at(registries.nvcr),
     'authn.nvcr.test': () => json(401, { error: 'invalid_client' }),
-    'acr.test': at(registries.acr),
+    'acr.test': request => exchange.answer(request) ?? registries.acr.handle(request),
     'plain.test': at(registries.plain),
     'tls.test': at(registries.plain),
     'mtls.test': at(registries.plain),
@@ -80,7 +82,7 @@ export function buildHosts(world: World) {
     // Whoever asks here has been lured: it grants anything, so that only the request log can tell.
     'evil.test': () => json(200, { token: 'stolen', access_token: 'stolen', expires_in: 300 }),
   }
-  return { ...registries, cdn, handlers }
+  return { ...registries, cdn, handlers, exchange }
 }
 
 type Shape = Partial<BearerOptions> & { realm: string; service: string | undefined }

@@ -117,12 +117,12 @@ export class Listener {
         if (await this.#early(exchange, fault)) return
         continue
       }
-      answer ??= this.handler(request)
+      answer ??= await this.handler(request)
       if (applies(fault.spec, request, answer) && fault.take()) {
         return transmit(exchange, spoil(fault, answer, request))
       }
     }
-    await transmit(exchange, { answer: answer ?? this.handler(request) })
+    await transmit(exchange, { answer: answer ?? (await this.handler(request)) })
   }
 
   /** True when the fault was the answer. */

@@ -9,10 +9,33 @@ export type Credential =
   | { kind: 'bearer'; token: string }
 
 export interface CredentialProvider {
-  /** Changes at the latest when a changed credential is used for the first time. */
+  /**
+   * Who we are, and not with which token: it stays the same when a token is renewed, and is the same for all
+   * processes and replicas. Changes at the latest when a changed account is used for the first time.
+   */
   readonly version: string
-  /** Undefined: none for this repository, ask anonymously. */
+  /**
+   * Undefined: none for this repository, ask anonymously.
+   * @throws CredentialUnavailable
+   */
   get(repository: string): Promise<Credential | undefined>
+  /** Of those that expire. */
+  readonly renewal?: Renewal
+}
+
+export interface Renewal {
+  /** It was fetched long enough ago that a refusal may mean that it has expired. */
+  isDue(repository: string): boolean
+  /**
+   * What to try in place of one that was refused; undefined: there is none.
+   * @throws CredentialUnavailable
+   */
+  renew(repository: string, refused: Credential): Promise<Credential | undefined>
+}
+
+/** Its message is for the log: it names who did not give one and why, and quotes nothing of what was said. */
+export class CredentialUnavailable extends Error {
+  override readonly name: string = 'CredentialUnavailable'
 }
 
 /** Tells credentials apart without keeping them. */

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import type { Clock } from '../../runtime/clock.ts'
-import type { Credential, CredentialProvider } from './credential.ts'
+import { type Credential, type CredentialProvider, CredentialUnavailable } from './credential.ts'
 import { CredentialHelpers } from './helper.ts'
 
-export class DockerConfigUnreadable extends Error {
+export class DockerConfigUnreadable extends CredentialUnavailable {
   override readonly name = 'DockerConfigUnreadable'
 }
 

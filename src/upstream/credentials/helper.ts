@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import type { Clock } from '../../runtime/clock.ts'
 import { Coalescer } from '../../stream/coalesce.ts'
-import type { Credential } from './credential.ts'
+import { type Credential, CredentialUnavailable } from './credential.ts'
 
 const timeoutMs = 15_000
 const maxOutputBytes = 256 * 1024
@@ -12,7 +12,7 @@ const keepMs = 5 * 60_000
 /** No path, no option, nothing a shell would read. */
 const nameGrammar = /^[a-z0-9][a-z0-9._-]{0,63}$/i
 
-export class CredentialHelperFailed extends Error {
+export class CredentialHelperFailed extends CredentialUnavailable {
   override readonly name = 'CredentialHelperFailed'
 }
 

@@ -496,6 +496,62 @@ upstreams: [{registry: a.test}]`,
     expect(plain.config.store.s3).toMatchObject({ pathStyle: false, credentials: undefined, prefix: '' })
   })
 
+  test('credentials of every kind, and none of their secrets is shown', async () => {
+    const { config, redacted, folder } = await load(
+      `upstreams:
+  - registry: a.test
+    shareWithEveryone: true
+    credentials:
+      - ecr: {}
+      - ecr: {region: eu-central-1, roleArn: "arn:aws:iam::123456789012:role/pull"}
+      - gar: {file: secrets/google}
+      - gar: {}
+      - acr: {clientId: client}
+      - exec: {command: /bin/provider, args: ["\${SECRET}"], env: {TOKEN: "\${SECRET}"}}
+      - file: secrets/login
+      - {username: me, password: "file:secrets/google"}`,
+      { env: { SECRET: 's3cret' }, files: { google: 's3cret', login: 'you:s3cret' } },
+    )
+    expect(first(config).options).toMatchObject({ access: 'shared' })
+    expect(first(config).options.urls[0]?.credentials).toEqual([
+      { kind: 'ecr', region: undefined, roleArn: undefined },
+      { kind: 'ecr', region: 'eu-central-1', roleArn: 'arn:aws:iam::123456789012:role/pull' },
+      { kind: 'gar', file: `${folder}/secrets/google` },
+      { kind: 'gar', file: undefined },
+      { kind: 'acr', clientId: 'client', tenant: undefined },
+      {
+        kind: 'exec',
+        command: '/bin/provider',
+        args: ['s3cret'],
+        env: { TOKEN: 's3cret' },
+        timeoutMs: 15_000,
+        apiVersion: 'v1',
+      },
+      { kind: 'basic', username: 'you', password: 's3cret' },
+      { kind: 'basic', username: 'me', password: 's3cret' },
+    ])
+    expect(stringify(redacted)).not.toContain('s3cret')
+    const { upstreams } = parse(stringify(redacted)) as { upstreams: { urls: { credentials: unknown }[] }[] }
+    expect(upstreams[0]?.urls[0]?.credentials).toEqual([
+      { ecr: {} },
+      { ecr: { region: 'eu-central-1', roleArn: 'arn:aws:iam::123456789012:role/pull' } },
+      { gar: { file: `${folder}/secrets/google` } },
+      { gar: {} },
+      { acr: { clientId: 'client' } },
+      {
+        exec: {
+          command: '/bin/provider',
+          args: ['<redacted>'],
+          env: { TOKEN: '<redacted>' },
+          timeout: '15s',
+          apiVersion: 'v1',
+        },
+      },
+      { username: 'you', password: '<redacted>' },
+      { username: 'me', password: '<redacted>' },
+    ])
+  })
+
   test('redirects to a bucket: `true` stands for the defaults', async () => {
     const of = async (redirect: string) => {
       const { config, redacted } = await load(
