@@ -109,10 +109,9 @@ export class Passwords {
       .digest('hex')
   }
 
-  /** Changes with the user's password: for tokens that end with it. Undefined: there is no such user. */
-  fingerprint(user: string): string | undefined {
-    const stored = this.#users.get(user)
-    return stored && hash('sha256', `layover${stored.text}`).slice(0, 16)
+  /** What is stored of the user's password; undefined: there is no such user. */
+  hashOf(user: string): string | undefined {
+    return this.#users.get(user)?.text
   }
 
   close(): void {
