@@ -17,6 +17,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
@@ -42,6 +43,8 @@ export interface PartsDeps {
   readonly replicas: Replicas | undefined
   /** Tells the servers, once there are any. */
   readonly changes: () => Changes | undefined
+  /** Undefined where no namespace has the local repository any more. */
+  readonly namespaceOf: (key: RepositoryKey) => LocalNamespace | undefined
   /** Cached bytes were damaged, and are gone. */
   readonly dropped: Dropped
   /** Nothing that goes on by itself is begun from then on. */
@@ -61,6 +64,8 @@ export interface Parts {
   readonly inventory: RegistryDeps['inventory']
   readonly answers: HotAnswers
   readonly hotPath: HotPath
+  /** Puts into the metrics what is not counted as it happens. */
+  readonly measure: () => void
   /** Undefined: one alone. */
   readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
@@ -70,6 +75,7 @@ export interface Parts {
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
   const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping } = given
+  const { namespaceOf } = given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
@@ -77,7 +83,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     stopping,
   }
   const term: { replica: Replica | undefined } = { replica: undefined }
-  const uploads: { of: Push['uploads'] | undefined } = { of: undefined }
+  const pushing: { of: Push | undefined } = { of: undefined }
   const shared = await openShared(config(), () => term.replica?.assertTerm())
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
@@ -87,9 +93,10 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const begun = async () => {
     index.renew()
     store.shared?.beginTerm()
-    background.run(async () => uploads.of?.recount()) // the last owner may have left some
+    pushing.of?.quotas.forget()
+    background.run(async () => pushing.of?.uploads.recount()) // the last owner may have left some
   }
-  const putAway = async (signal: AbortSignal) => uploads.of?.putAway(signal)
+  const putAway = async (signal: AbortSignal) => pushing.of?.uploads.putAway(signal)
   const replica = await openReplicaOf(given, {
     answers,
     hotPath,
@@ -104,7 +111,11 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     return tagChanged(key)
   }
   const owned = replica ? { owned: replica.owned } : {}
-  const holdings = new Holdings({ index, store, clock, log, changing, changed, ...owned })
+  const countedIn = (key: RepositoryKey) => {
+    const namespace = namespaceOf(key)
+    return namespace?.quota && namespace.name
+  }
+  const holdings = new Holdings({ index, store, clock, log, changing, changed, countedIn, ...owned })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
@@ -116,15 +127,19 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const deps = { ...held, clock, log, metrics, background, replicas }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
-  const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
-  uploads.of = push.uploads
+  const push = createPush({ ...deps, limits, namespaceOf, room: new Room(() => limits.heldBytes) })
+  pushing.of = push
   const inventory = {
     ...deps,
     repositories: new Repositories(deps),
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  return { ...deps, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+  const measure = () => {
+    store.measure()
+    push.quotas.measure(config().local)
+  }
+  return { ...deps, measure, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
 }
 
 /** A change of a repository, told to whoever answers for it from memory. */

@@ -2,7 +2,7 @@
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
-import type { LocalNamespace } from '../pull/target.ts'
+import type { LocalNamespace, Quota } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
@@ -127,9 +127,10 @@ function effectiveUpstream({
   }
 }
 
-function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): unknown {
+function effectiveLocal({ untaggedMs, retention, quota, ...local }: LocalNamespace): unknown {
   return {
     ...local,
+    ...(quota ? { quota: effectiveQuota(quota) } : {}),
     untagged: formatDuration(untaggedMs),
     retention: retention.map(({ match, keep: { last, newerThanMs, pulledWithinMs }, enforce }) => ({
       match,
@@ -140,6 +141,13 @@ function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): un
       },
       enforce,
     })),
+  }
+}
+
+function effectiveQuota({ bytes, tags }: Quota): unknown {
+  return {
+    ...(bytes === undefined ? {} : { bytes: formatSize(bytes) }),
+    ...(tags === undefined ? {} : { tags }),
   }
 }
 

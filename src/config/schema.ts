@@ -19,6 +19,7 @@ import {
   parseTagPattern,
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
+import { quota } from './quota-schema.ts'
 import { s3 } from './s3-schema.ts'
 import { upstream } from './upstream-schema.ts'
 import {
@@ -234,6 +235,12 @@ const local = z.strictObject({
   retention: list(retention).prefault([]).meta({
     form: 'list',
     description: 'Rules on how long tags are kept. A tag that goes leaves its manifest to `untagged`.',
+  }),
+  quota: quota.optional().meta({
+    form: 'keys',
+    fallback: 'what the disk takes',
+    description:
+      'How much the repositories of the namespace may hold together; a push beyond it is answered 403.',
   }),
 })
 

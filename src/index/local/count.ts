@@ -1,0 +1,112 @@
+/** What the repositories of one namespace hold, counted from the names of their records while they are written to. */
+import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { fromDashed } from '../../oci/digest.ts'
+import { isTag } from '../../oci/name.ts'
+import { localRegistry, type RepositoryKey } from '../../store/layout.ts'
+import type { Store } from '../../store/store.ts'
+import { localRepositories } from '../folders.ts'
+import { type Held, idOf, type Link } from './links.ts'
+
+export interface CountDeps {
+  readonly store: Store
+  /** Whether the repository is of the namespace. */
+  readonly isOurs: (key: RepositoryKey) => boolean
+  /** Runs the task while nobody writes the link; it is given its measure. */
+  readonly look: (key: RepositoryKey, link: Link, task: (measure: number) => void) => Promise<void>
+}
+
+/** Looked at together. */
+const atOnce = 16
+
+/**
+ * One walk over the records. Each write that ends meanwhile tells of itself, within its locks: what the walk has passed
+ * changes by the difference, what it has yet to come to it finds as it is then. Of the repository that it is in, a
+ * folder's listing may or may not show what was written since it began: who is written first is counted by its write.
+ */
+export class Count {
+  readonly held: Held = { bytes: 0, tags: 0 }
+  readonly #deps: CountDeps
+  #isListing = true
+  readonly #pending = new Set<string>()
+  #current: string | undefined
+  /** Of the current repository, eight bytes each: there may be very many. */
+  #visited: number[] = []
+  readonly #taken = new Set<string>()
+
+  constructor(deps: CountDeps) {
+    this.#deps = deps
+  }
+
+  async run(signal: AbortSignal): Promise<Held> {
+    for await (const key of localRepositories(this.#deps.store)) {
+      signal.throwIfAborted()
+      if (this.#deps.isOurs(key)) this.#pending.add(key.repository)
+    }
+    this.#isListing = false
+    for (const repository of this.#pending) {
+      this.#pending.delete(repository)
+      this.#current = repository
+      await this.#walk({ registry: localRegistry, repository } as RepositoryKey, signal)
+      this.#current = undefined
+      this.#visited = []
+      this.#taken.clear()
+    }
+    return this.held
+  }
+
+  /** A write has ended. One that was there before the walk, and one that came since, are told apart by where the walk is. */
+  wrote(
+    { repository }: RepositoryKey,
+    link: Link,
+    { before, after }: { before: number; after: number },
+  ): void {
+    if (this.#isListing) return void this.#pending.add(repository)
+    if (this.#pending.has(repository)) return
+    if (repository !== this.#current) return this.#add(link, after - before)
+    const id = idOf(link)
+    if (this.#taken.has(id) || this.#visited.includes(shortOf(id))) return this.#add(link, after - before)
+    this.#taken.add(id)
+    this.#add(link, after)
+  }
+
+  async #walk(key: RepositoryKey, signal: AbortSignal): Promise<void> {
+    const { layout, names: recordNames } = this.#deps.store
+    const folders = [
+      [layout.tags(key), (name: string) => (isTag(name) ? ({ kind: 'tag', name } as const) : undefined)],
+      [layout.manifests(key), (name: string) => digestLink('manifest', name)],
+      [layout.blobs(key), (name: string) => digestLink('blob', name)],
+    ] as const
+    for (const [folder, linkOf] of folders) {
+      for await (const names of recordNames.in(folder, atOnce)) {
+        signal.throwIfAborted()
+        await Promise.all(names.map(name => this.#visit(key, linkOf(name))))
+        await setImmediate() // requests go first
+      }
+    }
+  }
+
+  async #visit(key: RepositoryKey, link: Link | undefined): Promise<void> {
+    if (!link) return
+    const id = idOf(link)
+    await this.#deps.look(key, link, measure => {
+      if (this.#taken.has(id)) return
+      this.#visited.push(shortOf(id))
+      this.#add(link, measure)
+    })
+  }
+
+  #add({ kind }: Link, difference: number): void {
+    this.held[kind === 'tag' ? 'tags' : 'bytes'] += difference
+  }
+}
+
+function digestLink(kind: 'manifest' | 'blob', name: string): Link | undefined {
+  const digest = fromDashed(name)
+  return digest && { kind, name: digest }
+}
+
+/** 48 bits of its hash. */
+function shortOf(id: string): number {
+  return createHash('sha256').update(id).digest().readUIntBE(0, 6)
+}
