@@ -14,24 +14,27 @@ export interface CountDeps {
   readonly isOurs: (key: RepositoryKey) => boolean
   /** Runs the task while nobody writes the link; it is given its measure. */
   readonly look: (key: RepositoryKey, link: Link, task: (measure: number) => void) => Promise<void>
+  /** Runs the task when every write that has begun in the repository has told of itself. */
+  readonly settled: (key: RepositoryKey, task: () => void) => Promise<void>
 }
 
 /** Looked at together. */
 const atOnce = 16
 
 /**
- * One walk over the records. Each write that ends meanwhile tells of itself, within its locks: what the walk has passed
- * changes by the difference, what it has yet to come to it finds as it is then. Of the repository that it is in, a
- * folder's listing may or may not show what was written since it began: who is written first is counted by its write.
+ * One walk over the records. Each write tells of its beginning and, within its locks, of its end: of a repository that
+ * the walk has passed the sum changes by the difference; one that it has yet to come to it finds as it is then. Of the
+ * one that it is in, a folder's listing may or may not show what is written: who is written first is counted by its
+ * write, and the walk goes on when those that have begun have ended.
  */
 export class Count {
   readonly held: Held = { bytes: 0, tags: 0 }
   readonly #deps: CountDeps
-  #isListing = true
   readonly #pending = new Set<string>()
+  readonly #done = new Set<string>()
   #current: string | undefined
-  /** Of the current repository, eight bytes each: there may be very many. */
-  #visited: number[] = []
+  /** Of the current repository, in short: there may be very many. */
+  readonly #visited = new Set<number>()
   readonly #taken = new Set<string>()
 
   constructor(deps: CountDeps) {
@@ -43,31 +46,40 @@ export class Count {
       signal.throwIfAborted()
       if (this.#deps.isOurs(key)) this.#pending.add(key.repository)
     }
-    this.#isListing = false
     for (const repository of this.#pending) {
+      const key = { registry: localRegistry, repository } as RepositoryKey
       this.#pending.delete(repository)
       this.#current = repository
-      await this.#walk({ registry: localRegistry, repository } as RepositoryKey, signal)
-      this.#current = undefined
-      this.#visited = []
-      this.#taken.clear()
+      await this.#walk(key, signal)
+      await this.#deps.settled(key, () => this.#leave(repository))
     }
     return this.held
   }
 
-  /** A write has ended. One that was there before the walk, and one that came since, are told apart by where the walk is. */
+  /** A write is about to begin, or was under way before the count. */
+  began(repository: string): void {
+    if (repository !== this.#current && !this.#done.has(repository)) this.#pending.add(repository)
+  }
+
+  /** A write has ended. */
   wrote(
     { repository }: RepositoryKey,
     link: Link,
     { before, after }: { before: number; after: number },
   ): void {
-    if (this.#isListing) return void this.#pending.add(repository)
-    if (this.#pending.has(repository)) return
-    if (repository !== this.#current) return this.#add(link, after - before)
+    if (this.#done.has(repository)) return this.#add(link, after - before)
+    if (repository !== this.#current) return
     const id = idOf(link)
-    if (this.#taken.has(id) || this.#visited.includes(shortOf(id))) return this.#add(link, after - before)
+    if (this.#taken.has(id) || this.#visited.has(shortOf(id))) return this.#add(link, after - before)
     this.#taken.add(id)
     this.#add(link, after)
+  }
+
+  #leave(repository: string): void {
+    this.#done.add(repository)
+    this.#current = undefined
+    this.#visited.clear()
+    this.#taken.clear()
   }
 
   async #walk(key: RepositoryKey, signal: AbortSignal): Promise<void> {
@@ -90,8 +102,9 @@ export class Count {
     if (!link) return
     const id = idOf(link)
     await this.#deps.look(key, link, measure => {
-      if (this.#taken.has(id)) return
-      this.#visited.push(shortOf(id))
+      const short = shortOf(id)
+      if (this.#taken.has(id) || this.#visited.has(short)) return // a name may be listed twice while it is replaced
+      this.#visited.add(short)
       this.#add(link, measure)
     })
   }

@@ -5,9 +5,9 @@ import type { Store } from '../../store/store.ts'
 import type { Locks } from '../../stream/locks.ts'
 import { settle } from '../answer.ts'
 import type { Index } from '../index.ts'
-import { Count } from './count.ts'
+import { Count, type CountDeps } from './count.ts'
 import type { Held, Link } from './links.ts'
-import { contentLock, tagLock } from './locks.ts'
+import { contentLock, repositoryLock, tagLock } from './locks.ts'
 import type { LocalRecords } from './records.ts'
 
 /** The name of the namespace that the repository is counted in; undefined: in none. */
@@ -34,9 +34,16 @@ interface Tally {
   isDoubtful: boolean
 }
 
+/** A write under way. */
+interface Writing {
+  readonly namespace: string
+  readonly repository: string
+}
+
 export class Usage {
   readonly #deps: UsageDeps
   readonly #tallies = new Map<string, Tally>()
+  readonly #writing = new Set<Writing>()
   readonly #listeners = new Set<Gained>()
   #ending = new AbortController()
   #isStopped = false
@@ -90,14 +97,21 @@ export class Usage {
   async noting(key: RepositoryKey, links: readonly Link[], write: () => Promise<void>): Promise<void> {
     const namespace = this.#deps.countedIn(key)
     if (namespace === undefined) return write()
-    const before = await this.#measureAll(key, links)
+    const under: Writing = { namespace, repository: key.repository }
+    this.#writing.add(under)
+    this.#tallies.get(namespace)?.count?.began(key.repository)
     try {
-      await write()
+      const before = await this.#measureAll(key, links)
+      try {
+        await write()
+      } finally {
+        await this.#measureAll(key, links).then(
+          after => this.#wrote(namespace, key, { links, before, after }),
+          () => this.#doubt(namespace), // the next count finds out
+        )
+      }
     } finally {
-      await this.#measureAll(key, links).then(
-        after => this.#wrote(namespace, key, { links, before, after }),
-        () => this.#doubt(namespace), // the next count finds out
-      )
+      this.#writing.delete(under)
     }
   }
 
@@ -123,7 +137,12 @@ export class Usage {
   async #count(namespace: string, tally: Tally): Promise<void> {
     const { store, countedIn } = this.#deps
     const isOurs = (key: RepositoryKey) => countedIn(key) === namespace
-    const count = new Count({ store, isOurs, look: (...asked) => this.#look(...asked) })
+    const look: CountDeps['look'] = (...asked) => this.#look(...asked)
+    const settled: CountDeps['settled'] = (key, task) =>
+      this.#deps.locks.hold({ exclusive: [repositoryLock(key)] }, async () => task())
+    const count = new Count({ store, isOurs, look, settled })
+    for (const { namespace: name, repository } of this.#writing)
+      if (name === namespace) count.began(repository)
     tally.count = count
     tally.isDoubtful = false
     try {
