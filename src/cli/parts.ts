@@ -74,8 +74,8 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping } = given
-  const { namespaceOf } = given
+  const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping, namespaceOf } =
+    given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
@@ -111,11 +111,16 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     return tagChanged(key)
   }
   const owned = replica ? { owned: replica.owned } : {}
-  const countedIn = (key: RepositoryKey) => {
-    const namespace = namespaceOf(key)
-    return namespace?.quota && namespace.name
-  }
-  const holdings = new Holdings({ index, store, clock, log, changing, changed, countedIn, ...owned })
+  const holdings = new Holdings({
+    index,
+    store,
+    clock,
+    log,
+    changing,
+    changed,
+    ...owned,
+    countedIn: limitedBy(namespaceOf),
+  })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
@@ -129,17 +134,31 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
   const push = createPush({ ...deps, limits, namespaceOf, room: new Room(() => limits.heldBytes) })
   pushing.of = push
-  const inventory = {
+  const inventory = inventoryOf(deps, push)
+  const measure = () => measureParts({ store, push }, config())
+  return { ...deps, measure, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+function inventoryOf<T extends Pick<Parts, 'index' | 'holdings' | 'catalog'>>(deps: T, push: Push) {
+  return {
     ...deps,
     repositories: new Repositories(deps),
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  const measure = () => {
-    store.measure()
-    push.quotas.measure(config().local)
+}
+
+/** The names of namespaces that have to know how much they hold. */
+function limitedBy(namespaceOf: PartsDeps['namespaceOf']) {
+  return (key: RepositoryKey): string | undefined => {
+    const namespace = namespaceOf(key)
+    return namespace?.quota && namespace.name
   }
-  return { ...deps, measure, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+function measureParts({ store, push }: Pick<Parts, 'store' | 'push'>, { local }: Config): void {
+  store.measure()
+  push.quotas.measure(local)
 }
 
 /** A change of a repository, told to whoever answers for it from memory. */

@@ -98,7 +98,7 @@ export class Quotas {
 
   /** Forgets the sessions that are not open any more. */
   keepSessions(isOpen: (id: string) => boolean): void {
-    for (const id of [...this.#sessions.keys()]) if (!isOpen(id)) this.endSession(id)
+    for (const id of this.#sessions.keys()) if (!isOpen(id)) this.endSession(id)
   }
 
   /** What the reservation is for is about to be written; whatever gets there first makes it smaller. */

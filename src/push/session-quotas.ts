@@ -23,7 +23,7 @@ export class SessionQuotas {
   async write(
     { namespace }: Local,
     session: Session,
-    { chunk, isFree }: { chunk: Chunk; isFree: boolean },
+    { chunk, isFree }: { chunk: Chunk; isFree?: boolean | undefined },
   ): Promise<void> {
     const { quotas, limits } = this.#deps
     const reserved = quotas.session(namespace, session.id)

@@ -79,7 +79,7 @@ export class Uploads {
   async append(local: Local, id: string, chunk: Chunk): Promise<Progress> {
     await this.#deps.quotas.ready(local.namespace)
     return this.#hold(local, id, chunk, async session => {
-      await this.#quotas.write(local, session, { chunk, isFree: false })
+      await this.#quotas.write(local, session, { chunk })
       return { id, offset: session.offset }
     })
   }
@@ -96,8 +96,7 @@ export class Uploads {
   ): Promise<void> {
     const { quotas, holdings } = this.#deps
     await quotas.ready(local.namespace)
-    const isFree =
-      local.namespace.quota !== undefined && (await holdings.blob(localKey(local), digest)) !== undefined
+    const isFree = local.namespace.quota && (await holdings.blob(localKey(local), digest)) !== undefined
     return this.#hold(local, id, chunk, async session => {
       session.expect(digest)
       await this.#quotas.write(local, session, { chunk, isFree })

@@ -67,12 +67,12 @@ export class Count {
     link: Link,
     { before, after }: { before: number; after: number },
   ): void {
-    if (this.#done.has(repository)) return this.#add(link, after - before)
-    if (repository !== this.#current) return
+    const isDone = this.#done.has(repository)
+    if (!isDone && repository !== this.#current) return
     const id = idOf(link)
-    if (this.#taken.has(id) || this.#visited.has(shortOf(id))) return this.#add(link, after - before)
-    this.#taken.add(id)
-    this.#add(link, after)
+    const isCounted = isDone || this.#taken.has(id) || this.#visited.has(shortOf(id))
+    if (!isCounted) this.#taken.add(id)
+    this.#add(link, isCounted ? after - before : after)
   }
 
   #leave(repository: string): void {
