@@ -74,8 +74,7 @@ export interface Parts {
 
 /** @throws StoreUnusable */
 export async function openParts(given: PartsDeps): Promise<Parts> {
-  const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping, namespaceOf } =
-    given
+  const { config, log, lines, clock, metrics, redis, replicas, changes, dropped, stopping } = given
   const capacity = {
     limits: () => capacityLimits(config()),
     isPinned: (digest: Digest) => pins.has(digest),
@@ -97,41 +96,27 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     background.run(async () => pushing.of?.uploads.recount()) // the last owner may have left some
   }
   const putAway = async (signal: AbortSignal) => pushing.of?.uploads.putAway(signal)
-  const replica = await openReplicaOf(given, {
-    answers,
-    hotPath,
-    begun,
-    putAway,
-    objects: shared?.objects,
-  })
+  const objects = shared?.objects
+  const replica = await openReplicaOf(given, { answers, hotPath, begun, putAway, objects })
   term.replica = replica
   const { changing, changed, tagChanged } = tellers({ answers, replica, changes })
   const cachedChanged = (key: RepositoryKey) => {
     pins.changed(key)
     return tagChanged(key)
   }
-  const owned = replica ? { owned: replica.owned } : {}
-  const holdings = new Holdings({
-    index,
-    store,
-    clock,
-    log,
-    changing,
-    changed,
-    ...owned,
-    countedIn: limitedBy(namespaceOf),
-  })
+  const told = { changing, changed, ...(replica ? { owned: replica.owned } : {}) }
+  const holdings = new Holdings({ index, store, clock, log, ...told, countedIn: limitedBy(given) })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
     failed: error => log.error({ err: error }, 'a pull time could not be kept'),
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
-  const { completion } = holdings
-  const held = { store, index, life, catalog, holdings, completion }
+  const held = { store, index, life, catalog, holdings, completion: holdings.completion }
   const deps = { ...held, clock, log, metrics, background, replicas }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
+  const { namespaceOf } = given
   const push = createPush({ ...deps, limits, namespaceOf, room: new Room(() => limits.heldBytes) })
   pushing.of = push
   const inventory = inventoryOf(deps, push)
@@ -149,7 +134,7 @@ function inventoryOf<T extends Pick<Parts, 'index' | 'holdings' | 'catalog'>>(de
 }
 
 /** The names of namespaces that have to know how much they hold. */
-function limitedBy(namespaceOf: PartsDeps['namespaceOf']) {
+function limitedBy({ namespaceOf }: PartsDeps) {
   return (key: RepositoryKey): string | undefined => {
     const namespace = namespaceOf(key)
     return namespace?.quota && namespace.name
