@@ -221,7 +221,7 @@ function sourceOf(
 
 /** A namespace under a registry's alias is one under the registry. */
 function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]): LocalNamespace {
-  const { match, overlay, immutableTags, missingReferences, untagged, retention } = entry
+  const { match, overlay, immutableTags, missingReferences, quota, untagged, retention } = entry
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
   return {
@@ -231,6 +231,7 @@ function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]):
     immutableTags,
     delete: entry.delete,
     missingReferences,
+    ...(quota ? { quota } : {}),
     untaggedMs: untagged,
     retention: retention.map(({ match: tags, keep, enforce }) => ({
       match: tags,
