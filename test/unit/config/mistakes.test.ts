@@ -31,7 +31,7 @@ const pair = ({ cert, key }: { cert: string; key: string }) =>
   `cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)}`
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
 const allowedAtTop =
-  'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, upstreams, local'
+  'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, access, upstreams, local'
 const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
