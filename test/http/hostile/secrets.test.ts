@@ -2,8 +2,7 @@
  * Secrets planted wherever the configuration, clients and upstreams have them, and everything that comes out looked
  * through for them. A new kind of secret is one line in `planted`, and its place in the configuration.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { effective } from '../../../src/config/effective.ts'
 import { ConfigError } from '../../../src/config/problem.ts'
@@ -16,6 +15,7 @@ import { startTestLayover, upstream } from '../../support/layover.ts'
 import { startInternet } from '../../fake/internet.ts'
 import { askSocket } from '../admin/client.ts'
 import { type Answered, ask } from '../scene.ts'
+import { filesIn, formsOf, leaksOf } from './leaks.ts'
 
 const planted = {
   password: 'planted/upstream+password',
@@ -32,33 +32,13 @@ const planted = {
   clientCookie: 'planted-client-cookie',
   urlUser: 'planted-user-in-a-url',
   signature: 'planted-signature-of-a-url',
+  userHash: '$2b$04$plantedplantedplantedpuabcdefghijklmnopqrstuvwxyzabcd',
+  webhookToken: 'planted-webhook-token',
+  execArgument: 'planted-argument-of-a-program',
+  execVariable: 'planted-variable-of-a-program',
 } as const
 
-/** As it is, as headers carry it, and as URLs do. */
-function formsOf(secret: string): string[] {
-  const base64 = Buffer.from(secret).toString('base64')
-  const asPassword = ['bob', 'layover', ''].map(user => Buffer.from(`${user}:${secret}`).toString('base64'))
-  return [
-    secret,
-    base64,
-    base64.replace(/=+$/, ''),
-    Buffer.from(secret).toString('base64url'),
-    encodeURIComponent(secret),
-    ...asPassword,
-  ]
-}
-
-/** Names of the secrets that the text tells, and how. */
-function leaksIn(text: string): string[] {
-  return Object.entries(planted).flatMap(([name, secret]) =>
-    formsOf(secret)
-      .filter(form => text.includes(form))
-      .map(
-        form =>
-          `${name} as ${form} in …${text.slice(Math.max(0, text.indexOf(form) - 150), text.indexOf(form))}`,
-      ),
-  )
-}
+const leaksIn = (text: string) => leaksOf(planted, text)
 
 test('what is planted would be found', () => {
   for (const [name, secret] of Object.entries(planted))
@@ -208,17 +188,18 @@ test('none comes out: not in answers, headers, logs, metrics, the admin API, the
   expect([...new Set(said.flatMap(leaksIn))]).toEqual([])
 })
 
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.filter(entry => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
-}
-
 /** Every place of the configuration that takes a secret, each with one of its own. */
 const configuration = `
 index: {url: "redis+sentinel://layover:${encodeURIComponent(planted.redisPassword)}@redis.test:26379/main", sentinelPassword: "${planted.sentinelPassword}"}
 replica: {advertise: "http://10.0.0.3:8080", secret: "${planted.replicaSecret}"}
 store: {s3: {bucket: layover, region: eu-west-1, accessKeyId: AKID, secretAccessKey: "${planted.s3Secret}"}}
+access:
+  users: [{name: alice, password: "${planted.userHash}"}]
+  webhook: {url: "https://opa.test/v1/data/layover", token: "${planted.webhookToken}"}
 upstreams:
+  - registry: exec.example
+    credentials: {exec: {command: /usr/bin/provider, args: ["${planted.execArgument}"], env: {KEY: "${planted.execVariable}"}}}
+    shareWithEveryone: true
   - registry: basic.example
     credentials: {username: bob, password: "${planted.password}"}
     shareWithEveryone: true
