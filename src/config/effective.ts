@@ -119,6 +119,10 @@ function effectiveUpstream({
     maxStale: formatDuration(policy.maxStaleMs),
     onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
     notFoundFor: formatDuration(policy.notFoundForMs),
+    passthrough: {
+      verdict: formatDuration(policy.passthrough.verdictMs),
+      outage: formatDuration(policy.passthrough.outageMs),
+    },
     rateLimited: policy.rateLimited,
     ...(keeping.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(keeping.maxBytes) }),
     unused: formatDuration(keeping.unusedMs),

@@ -1,8 +1,7 @@
 /** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
 import type { Page } from '../index/index.ts'
-import { keysOf } from '../resolve/resolve.ts'
 import { type Answer, json } from './answer.ts'
-import type { InventoryCall, InventoryDeps } from './inventory.ts'
+import { type InventoryCall, type InventoryDeps, shownKeysOf } from './inventory.ts'
 import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
 
 /** So many pages' worth of names that the configuration no longer gives to anyone are passed over in one request. */
@@ -31,7 +30,7 @@ async function servedNames({ repositories, resolver }: InventoryDeps, page: Page
   for (let round = 0; round < maxRounds; round += 1) {
     const batch = await repositories.page({ last, limit: page.limit })
     for (const name of batch) {
-      if (keysOf(resolver.find(name)).some(key => resolver.fullName(key) === name)) names.push(name)
+      if (shownKeysOf(resolver.find(name)).some(key => resolver.fullName(key) === name)) names.push(name)
       last = name
       if (names.length === page.limit) return { names, next: undefined }
     }

@@ -10,6 +10,7 @@ import { type Exchange, isReading } from './exchange.ts'
 import type { Forward } from './forward.ts'
 import type { HotPath } from './hot-path.ts'
 import { resolveName } from './names.ts'
+import { isDecidedEachTime } from './passthrough.ts'
 import { isPassedOn } from './replica-origin.ts'
 import { parseRoute } from './route.ts'
 
@@ -40,6 +41,7 @@ async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefi
     const { operation } = route ?? {}
     if (!route || (operation?.kind !== 'manifest' && operation?.kind !== 'blob')) return undefined
     const resolved = resolveName(exchange, route, operation, resolver)
+    if (isDecidedEachTime(resolved)) return undefined
     if (resolved.local && deps.sharesLocalNames) return undefined
     return await answerContent({ exchange, resolved, pull: reads }, operation, hotPath)
   } catch (error) {

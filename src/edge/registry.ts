@@ -24,6 +24,7 @@ import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
+import { asCaller, forAsker, forOneCaller, isDecidedEachTime, pingHeaders } from './passthrough.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { answerReferrers } from './referrers.ts'
 import { parseRoute, type Route } from './route.ts'
@@ -64,22 +65,31 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   const isRead = isReading(exchange)
   if (exchange.role === 'mirror' && (!isRead || operation.kind === 'uploads'))
     return refusePush(exchange, 'only pulls are taken at this address')
-  if (operation.kind === 'ping') return isRead ? json({}) : refuseMethod(readMethods)
+  if (operation.kind === 'ping') return isRead ? answerPing(exchange, deps) : refuseMethod(readMethods)
   if (operation.kind === 'catalog' || operation.kind === 'extension' || operation.kind === 'discover') {
     if (!isRead) return refuseMethod(readMethods)
     const here = () => answerInventory(inventoryCall(exchange, route, deps), operation)
     return deps.resolver.locals.length === 0 ? here() : deps.localNames.answer(exchange, { here })
   }
-  const resolved = resolveName(exchange, route, operation, deps.resolver)
+  const resolved = asCaller(
+    exchange,
+    resolveName(exchange, route, operation, deps.resolver),
+    deps.pull.verdicts,
+  )
   const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
-  const keys = isContent ? keysOf(resolved) : undefined
+  const keys = isContent && !isDecidedEachTime(resolved) ? keysOf(resolved) : undefined
   const left =
     operation.kind === 'blob'
       ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
       : undefined
   return deps.localNames.answer(exchange, { here, keys, left })
+}
+
+function answerPing(exchange: Exchange, { resolver }: RegistryDeps): Answer {
+  const answer = json({})
+  return { ...answer, headers: { ...answer.headers, ...pingHeaders(exchange, resolver) } }
 }
 
 /** Of a blob whose owner may leave its bytes to us. */
@@ -115,18 +125,23 @@ function answerNamed(
 
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
   try {
-    switch (operation.kind) {
-      case 'manifest':
-      case 'blob':
-        return await answerContent(call, operation, hotPath)
-      case 'tags':
-        return await answerTags(call)
-      case 'referrers':
-        return await answerReferrers(call, operation.subject)
-    }
+    const answer = await answerOperation(call, operation, hotPath)
+    return isDecidedEachTime(call.resolved) ? forOneCaller(answer) : answer
   } catch (error) {
     const { upstream } = call.resolved
-    throw upstream ? forClient(error, upstream.policy) : error
+    throw upstream ? forClient(forAsker(error, call.exchange, call.resolved), upstream.policy) : error
+  }
+}
+
+function answerOperation(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
+  switch (operation.kind) {
+    case 'manifest':
+    case 'blob':
+      return answerContent(call, operation, hotPath)
+    case 'tags':
+      return answerTags(call)
+    case 'referrers':
+      return answerReferrers(call, operation.subject)
   }
 }
 

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
-import { type Credential, type CredentialProvider, fingerprint, nameOf } from './credentials/credential.ts'
+import { type Credential, type CredentialProvider, fingerprint, isCallers, nameOf } from './credentials/credential.ts'
 import { DockerConfigUnreadable } from './credentials/docker-config.ts'
 import { CredentialHelperFailed } from './credentials/helper.ts'
 import { failureOf, type Subject } from './failure.ts'
@@ -43,22 +43,48 @@ export interface EndpointDeps {
 
 const maxDemands = 10_000
 
+interface Learned {
+  refusesHead: boolean
+  /** Per repository, since the scope is: what to bring along without being asked. */
+  readonly demands: LRUCache<string, Demand>
+}
+
+function nothingLearned(): Learned {
+  return { refusesHead: false, demands: new LRUCache({ max: maxDemands }) }
+}
+
 export class Endpoint {
   readonly upstream: string
   readonly origin: string
-  /** Learned: HEAD of a blob is answered with a refusal where GET works. */
-  refusesHead = false
   readonly #base: URL
   readonly #deps: EndpointDeps
-  /** Per repository, since the scope is: what to bring along without being asked. */
-  readonly #demands = new LRUCache<string, Demand>({ max: maxDemands })
+  readonly #learned: Learned
   #complaint = ''
 
-  constructor(upstream: string, base: URL, deps: EndpointDeps) {
+  constructor(upstream: string, base: URL, deps: EndpointDeps, learned: Learned = nothingLearned()) {
     this.origin = base.origin
     this.upstream = upstream
     this.#base = base
     this.#deps = deps
+    this.#learned = learned
+  }
+
+  /** The same URL, asked with another credential; what one learns of it the other knows. */
+  as(credentials: CredentialProvider): Endpoint {
+    return new Endpoint(this.upstream, this.#base, { ...this.#deps, credentials }, this.#learned)
+  }
+
+  /** HEAD of a blob is answered with a refusal where GET works. */
+  get refusesHead(): boolean {
+    return this.#learned.refusesHead
+  }
+
+  set refusesHead(refuses: boolean) {
+    this.#learned.refusesHead = refuses
+  }
+
+  get #demands(): Learned['demands'] {
+    return this.#learned.demands
   }
 
   get credentialVersion(): string {
@@ -74,7 +100,7 @@ export class Endpoint {
     const { method, repository, path, kind } = request
     const subject = { upstream: this.upstream, kind, text: `${method} ${repository} ${path}` }
     const credential = await this.#credential(repository, subject)
-    const budget = this.#deps.limits.of(identityOf(credential))
+    const budget = this.#deps.limits.of(identityOf(credential), isCallers(credential) ? 'caller' : undefined)
     const exchange = { request, subject, credential, budget }
     this.#assertNotPaused(exchange)
     if (credential?.kind === 'bearer') return this.#send(exchange, bearerGrant(credential.token))
@@ -94,9 +120,10 @@ export class Endpoint {
     const answer = await this.#exchange(exchange, grant)
     const doubtful = grant.reused || demand.scheme === 'basic'
     if (!doubtful || !this.#isRefusal(answer)) return this.#settle(exchange, answer, grant)
+    this.#demands.delete(repository)
+    if (grant.isCallersPassword) return this.#settle(exchange, answer, grant) // it is not tried twice
     discard(answer)
     grant.drop()
-    this.#demands.delete(repository)
     return undefined
   }
 
@@ -205,6 +232,7 @@ function isExpected(status: number): boolean {
 
 /** For the gauges: a user name is readable; of two tokens one must be told from the other. */
 function identityOf(credential: Credential | undefined): string {
-  if (!credential || credential.kind === 'basic') return nameOf(credential)
+  if (!credential || (credential.kind === 'basic' && !credential.isCallers)) return nameOf(credential)
+  if (credential.kind === 'basic') return `caller-${fingerprint(credential)}`
   return `token-${fingerprint(credential).slice(0, 8)}`
 }

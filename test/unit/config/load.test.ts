@@ -86,6 +86,7 @@ describe('the configuration in force', () => {
             onNotFound: { serveForMs: 3_600_000 },
             rateLimited: 'unavailable',
             notFoundForMs: 10_000,
+            passthrough: { verdictMs: 60_000, outageMs: 600_000 },
           },
           keeping: {
             maxBytes: Number.POSITIVE_INFINITY,

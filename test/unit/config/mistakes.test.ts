@@ -394,7 +394,6 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
-    ['access: passthrough', '3:13 upstreams[0].access'],
     ['credentials: {ecr: {}}\n    allow: [a]', '3:24 upstreams[0].credentials.ecr'],
     ['credentials: {exec: {command: x}}\n    allow: [a]', '3:25 upstreams[0].credentials.exec'],
   ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {

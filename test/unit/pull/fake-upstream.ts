@@ -72,6 +72,10 @@ export class FakeUpstream implements Upstream {
     return { digest, body }
   }
 
+  as(): Upstream {
+    return this
+  }
+
   assertAllowed(): void {
     if (this.failure === 'not-allowed') throw this.#failed('not-allowed')
   }
@@ -176,6 +180,7 @@ export function targetOf(
       onNotFound: { serveForMs: 60 * minute },
       rateLimited: 'unavailable',
       notFoundForMs: 10_000,
+      passthrough: { verdictMs: minute, outageMs: 10 * minute },
       ...policy,
     },
   }
