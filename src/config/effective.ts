@@ -2,7 +2,7 @@
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { ListenAddress } from '../edge/listener.ts'
-import type { LocalNamespace } from '../pull/target.ts'
+import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
@@ -119,16 +119,17 @@ function effectiveUpstream({
     maxStale: formatDuration(policy.maxStaleMs),
     onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
     notFoundFor: formatDuration(policy.notFoundForMs),
-    passthrough: {
-      verdict: formatDuration(policy.passthrough.verdictMs),
-      outage: formatDuration(policy.passthrough.outageMs),
-    },
+    ...(access === 'passthrough' ? { passthrough: effectiveVerdicts(policy.passthrough) } : {}),
     rateLimited: policy.rateLimited,
     ...(keeping.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(keeping.maxBytes) }),
     unused: formatDuration(keeping.unusedMs),
     pin: keeping.pins.map(({ match, tags }) => (tags === undefined ? match : `${match}:${tags}`)),
     ...connection(options),
   }
+}
+
+function effectiveVerdicts({ verdictMs, outageMs }: CachePolicy['passthrough']): unknown {
+  return { verdict: formatDuration(verdictMs), outage: formatDuration(outageMs) }
 }
 
 function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): unknown {

@@ -233,7 +233,26 @@ describe('a login', () => {
   })
 })
 
-test('servers of several processes leave it to the primary', async () => {
+test('a registry that takes passwords itself is sent each wrong one once', async () => {
+  await using at = await scene({
+    upstreams: net => [
+      plain(net, { registry: 'ecr.example', url: net.url('ecr.test'), options: { access: 'passthrough' } }),
+    ],
+  })
+  const { ecr } = at.net
+  ecr.put(name, 'v1', app)
+  ecr.addUser('ann', passwordOf('ann'))
+  const askAs = (password: string, path: string) =>
+    at.ask(path, { headers: { authorization: basic('ann', password) } })
+  expect((await askAs(passwordOf('ann'), tagPath)).status).toBe(200)
+  at.net.clearRequests()
+  for (const path of [blobPath, tagPath, blobPath]) expect((await askAs('wrong', path)).status).toBe(403)
+  expect(at.net.requests().filter(({ headers }) => headers.authorization)).toHaveLength(1)
+  expect((await askAs(passwordOf('ann'), tagPath)).status).toBe(200)
+  expect((await at.ask(tagPath)).status).toBe(401)
+})
+
+test('whoever asks first, each next one is decided anew', async () => {
   await using at = await world()
   await at.pulled(...objects)
   for (const path of objects) {

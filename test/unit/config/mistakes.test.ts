@@ -394,6 +394,20 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
+    [
+      'access: passthrough\n    credentials: {token: secret}',
+      '4:18 upstreams[0].credentials: with `access: passthrough` callers bring their own: leave these out, or write `access: shared`',
+    ],
+    [
+      'access: passthrough\n    shareWithEveryone: true',
+      '4:24 upstreams[0].shareWithEveryone: with `access: passthrough` the upstream decides for each caller: leave it out',
+    ],
+    ['passthrough: {verdict: 5m}', '3:18 upstreams[0].passthrough: expected `access: passthrough` beside it'],
+  ])('an upstream has credentials of ours or of its callers: %s', async (lines, problem) => {
+    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${problem}`])
+  })
+
+  test.each([
     ['credentials: {ecr: {}}\n    allow: [a]', '3:24 upstreams[0].credentials.ecr'],
     ['credentials: {exec: {command: x}}\n    allow: [a]', '3:25 upstreams[0].credentials.exec'],
   ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {

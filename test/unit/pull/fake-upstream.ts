@@ -39,7 +39,7 @@ export class FakeUpstream implements Upstream {
   constructor({
     access = 'public',
     identity = 'anonymous',
-  }: { access?: 'public' | 'shared'; identity?: string } = {}) {
+  }: { access?: 'public' | 'shared' | 'passthrough'; identity?: string } = {}) {
     this.identity = identity
     this.options = {
       registry: this.registry,
