@@ -150,7 +150,8 @@ function mixedAccess(at: number, upstream: Entry): Breach[] {
     return [{ path: [...path, passthrough], message: 'expected `access: passthrough` beside it' }]
   }
   const credentials = credentialsIn(at, upstream)
-  const ours = 'with `access: passthrough` callers bring their own: leave these out, or write `access: shared`'
+  const ours =
+    'with `access: passthrough` callers bring their own: leave these out, or write `access: shared`'
   const everyone = 'with `access: passthrough` the upstream decides for each caller: leave it out'
   return [
     ...(credentials ? [{ path: credentials, message: ours }] : []),

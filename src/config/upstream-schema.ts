@@ -52,13 +52,11 @@ const addresses = {
 }
 
 const sharing = {
-  access: choice(['public', 'shared', 'passthrough'])
-    .optional()
-    .meta({
-      fallback: '`public` without credentials, `shared` with',
-      description:
-        'Who may have what was fetched. `public`: everybody, wherever a manifest of this upstream lists it; `shared`: everybody, from the repository it was fetched from; `passthrough`: whom the upstream itself lets, asked with the user and password that the client sends for these names.',
-    }),
+  access: choice(['public', 'shared', 'passthrough']).optional().meta({
+    fallback: '`public` without credentials, `shared` with',
+    description:
+      'Who may have what was fetched. `public`: everybody, wherever a manifest of this upstream lists it; `shared`: everybody, from the repository it was fetched from; `passthrough`: whom the upstream itself lets, asked with the user and password that the client sends for these names.',
+  }),
   allow: repositories.prefault([]).meta({
     description:
       'Repositories that may be asked for, without the registry; empty: all. `*` stays within a component, `**` crosses.',

@@ -24,6 +24,7 @@ export async function answerContent(
   const answer = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)
     : answerBlob(call, operation.digest, hotPath.worthBytes(call.exchange, begun)))
-  if (isKept) hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
+  if (isKept)
+    hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
   return answer
 }

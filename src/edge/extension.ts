@@ -10,7 +10,14 @@ import { keyText, localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { type Answer, json } from './answer.ts'
 import { answerCatalog } from './catalog.ts'
 import { answerDiscover } from './discover.ts'
-import { countNamespaces, groupsOf, type InventoryCall, type Namespace, namespaces, shownKeysOf } from './inventory.ts'
+import {
+  countNamespaces,
+  groupsOf,
+  type InventoryCall,
+  type Namespace,
+  namespaces,
+  shownKeysOf,
+} from './inventory.ts'
 import { cut, linkTo, type PageAsked, pageAfter, pageAsked } from './paging.ts'
 import type { ExtensionOperation, InventoryOperation } from './route.ts'
 

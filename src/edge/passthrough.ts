@@ -56,7 +56,7 @@ function loginIn({ request, client = '' }: Exchange): Login | undefined {
   const [, encoded] = /^Basic +([A-Za-z0-9+/_=-]{1,16384})$/i.exec(request.headers.authorization ?? '') ?? []
   if (encoded === undefined) return undefined
   const text = Buffer.from(encoded, 'base64').toString()
-  const [, username, password] = /^([^:]+):([^]+)$/.exec(text) ?? []
-  if (username === undefined || password === undefined || /\p{Cc}/u.test(text)) return undefined
-  return { username, password, client }
+  const colon = text.indexOf(':')
+  if (colon <= 0 || colon === text.length - 1 || /\p{Cc}/u.test(text)) return undefined
+  return { username: text.slice(0, colon), password: text.slice(colon + 1), client }
 }

@@ -30,7 +30,9 @@ export interface Pull {
   stop(): Promise<void>
 }
 
-export function createPull(given: Omit<PullDeps, 'absences' | 'verdicts'> & { readonly holdings: Holdings }): Pull {
+export function createPull(
+  given: Omit<PullDeps, 'absences' | 'verdicts'> & { readonly holdings: Holdings },
+): Pull {
   const verdicts = new Verdicts(given.clock)
   const deps: PullDeps = { ...given, absences: new Absences(given.clock), verdicts }
   const flights = new Flights(deps)

@@ -73,8 +73,11 @@ export class Verdicts {
     const { upstream } = target
     const { registry, options, identity } = upstream
     const scope = scopeOf(target)
-    const told = <T>(repository: RepositoryName, ask: () => Promise<T>, isTelling?: (answer: T) => boolean) =>
-      repository === target.repository ? this.#told(target, scope, ask, isTelling) : ask()
+    const told = <T>(
+      repository: RepositoryName,
+      ask: () => Promise<T>,
+      isTelling?: (answer: T) => boolean,
+    ) => (repository === target.repository ? this.#told(target, scope, ask, isTelling) : ask())
     return {
       registry,
       options,

@@ -65,7 +65,11 @@ class Client implements Upstream {
     const { username, password } = login
     const credential = { kind: 'basic', username, password, isCallers: true } as const
     const applicant = applicantOf(login)
-    const credentials = { version: applicant.fingerprint, get: async () => credential }
+    const credentials = {
+      version: applicant.fingerprint,
+      get: async () => credential,
+      taken: () => this.#core.logins.took(applicant),
+    }
     return new Client(this.#core, { applicant, credentials })
   }
 

@@ -3,7 +3,13 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
-import { type Credential, type CredentialProvider, fingerprint, isCallers, nameOf } from './credentials/credential.ts'
+import {
+  type Credential,
+  type CredentialProvider,
+  fingerprint,
+  isCallers,
+  nameOf,
+} from './credentials/credential.ts'
 import { DockerConfigUnreadable } from './credentials/docker-config.ts'
 import { CredentialHelperFailed } from './credentials/helper.ts'
 import { failureOf, type Subject } from './failure.ts'
@@ -188,6 +194,7 @@ export class Endpoint {
       )
     }
     if (status < 400 ? isExpected(status) : request.accept?.includes(status)) {
+      if (grant && !grant.anonymous) this.#deps.credentials.taken?.()
       return { ...answer, subject, anonymous: grant?.anonymous ?? true }
     }
     const counted = request.kind === 'manifest' && request.method === 'GET'

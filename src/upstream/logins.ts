@@ -35,9 +35,7 @@ export class Logins {
     const tries = this.#taken.has(fingerprint) ? undefined : this.#triesOf(applicant)
     if (tries && !tries.has(fingerprint)) this.#begin(tries, applicant, subject)
     try {
-      const result = await task()
-      this.#taken.set(fingerprint, true)
-      return result
+      return await task()
     } catch (error) {
       if (isWrongPassword(error)) this.#refuse(applicant)
       throw error
@@ -46,10 +44,16 @@ export class Logins {
     }
   }
 
+  /** Upstream gave something for it: what anybody is given proves nothing. */
+  took({ fingerprint }: Applicant): void {
+    this.#taken.set(fingerprint, true)
+  }
+
   #begin(tries: Tries, { fingerprint }: Applicant, subject: Subject): void {
     const now = this.#clock.monotonic()
     for (const [other, until] of tries) if (until !== undefined && until <= now) tries.delete(other)
-    if (tries.size >= mostRefused) throw [...tries.values()].includes(undefined) ? wait(subject) : spent(subject)
+    if (tries.size >= mostRefused)
+      throw [...tries.values()].includes(undefined) ? wait(subject) : spent(subject)
     tries.set(fingerprint, undefined)
   }
 

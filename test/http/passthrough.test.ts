@@ -73,7 +73,9 @@ describe('what is cached', () => {
     expect(asked(at.net)).toEqual([])
   })
 
-  test.each(objects.slice(0, 2))('is given to another whom upstream lets have it, after one HEAD: %s', async path => {
+  test.each(
+    objects.slice(0, 2),
+  )('is given to another whom upstream lets have it, after one HEAD: %s', async path => {
     await using at = await world()
     await at.pulled(...objects)
     for (let times = 0; times < 2; times += 1) {
@@ -90,7 +92,9 @@ describe('what is cached', () => {
     const { status, body } = await at.askAs('ben', blobPath)
     expect([status, body.equals(readContent(layerOf(app).content))]).toEqual([200, true])
     expect(at.net.requests({ host: registry, method: 'HEAD' })).toHaveLength(1)
-    expect(at.net.requests({ method: 'GET', path: /blobs/ }).every(({ headers }) => headers.range === 'bytes=0-0')).toBe(true)
+    expect(
+      at.net.requests({ method: 'GET', path: /blobs/ }).every(({ headers }) => headers.range === 'bytes=0-0'),
+    ).toBe(true)
   })
 
   test.each(['GET', 'HEAD'])('is nobody else’s: %s', async method => {
@@ -104,7 +108,10 @@ describe('what is cached', () => {
       const token = await at.ask(path, { method, headers: { authorization: 'Bearer of-somebody' } })
       expect([path, token.status]).toEqual([path, 401])
     }
-    expect(errorOf(await at.askAs('eve', tagPath)).detail).toMatchObject({ upstream: 'docker.io', failure: 'caller-refused' })
+    expect(errorOf(await at.askAs('eve', tagPath)).detail).toMatchObject({
+      upstream: 'docker.io',
+      failure: 'caller-refused',
+    })
     expect(errorOf(await at.ask(tagPath)).code).toBe('UNAUTHORIZED')
     expect((await at.askAs('ann', tagPath)).headers['cache-status']).toBe('layover; hit') // what he was refused is still here
   })
@@ -182,16 +189,31 @@ describe('a verdict', () => {
 describe('a login', () => {
   test('that is wrong is tried once, and few of one user', async () => {
     await using at = await world()
-    const tryWith = (password: string) => at.ask(tagPath, { headers: { authorization: basic('ann', password) } })
+    const tryWith = (password: string) =>
+      at.ask(tagPath, { headers: { authorization: basic('ann', password) } })
     for (let nth = 0; nth < 6; nth += 1)
       for (let times = 0; times < 2; times += 1) expect((await tryWith(`wrong-${nth}`)).status).toBe(403)
-    const tried = () => at.net.requests({ host: 'auth.hub.test' }).filter(({ headers }) => headers.authorization)
+    const tried = () =>
+      at.net.requests({ host: 'auth.hub.test' }).filter(({ headers }) => headers.authorization)
     expect(tried()).toHaveLength(3)
     expect((await tryWith(passwordOf('ann'))).status).toBe(403) // of this user, from here, none is tried for a while
     expect((await at.askAs('ben', tagPath)).status).toBe(200)
     at.clock.advance(10 * minute)
     expect((await tryWith(passwordOf('ann'))).status).toBe(200)
     expect(at.layover.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
+  })
+
+  test('that was shown where nobody needs one counts as untried', async () => {
+    await using at = await world()
+    at.net.bearer(at.net.hub).open = true
+    at.net.hub.put('library/app', 'v1', app)
+    for (let nth = 0; nth < 5; nth += 1) {
+      const headers = { authorization: basic('ann', `wrong-${nth}`) }
+      await at.ask('/v2/library/app/manifests/v1', { headers })
+      expect((await at.ask(tagPath, { headers })).status).toBe(403)
+    }
+    const tried = at.net.requests({ host: 'auth.hub.test' }).filter(({ headers }) => headers.authorization)
+    expect(tried).toHaveLength(3)
   })
 
   test('is in nothing that comes out, and goes to its upstream’s own realm alone', async () => {
@@ -201,13 +223,18 @@ describe('a login', () => {
     at.net.fault({ host: registry, kind: 'status', status: 502 })
     at.clock.advance(2 * minute)
     for (const user of ['ann', 'eve']) await at.askAs(user, tagPath)
-    const secrets = ['ann', 'ben', 'eve', 'zoe'].flatMap(user => [passwordOf(user), basic(user).slice('Basic '.length)])
+    const secrets = ['ann', 'ben', 'eve', 'zoe'].flatMap(user => [
+      passwordOf(user),
+      basic(user).slice('Basic '.length),
+    ])
     const metrics = (await at.ask('/metrics')).body.toString()
     const told = [JSON.stringify(at.layover.lines), metrics, ...(await filesIn(at.layover.storePath))]
     for (const secret of secrets) expect(told.filter(text => text.includes(secret))).toEqual([])
-    const carrying = at.net.requests().filter(({ headers, query, path }) =>
-      secrets.some(secret => JSON.stringify([headers, [...query], path]).includes(secret)),
-    )
+    const carrying = at.net
+      .requests()
+      .filter(({ headers, query, path }) =>
+        secrets.some(secret => JSON.stringify([headers, [...query], path]).includes(secret)),
+      )
     expect(new Set(carrying.map(({ host }) => host))).toEqual(new Set(['auth.hub.test']))
   })
 
@@ -267,8 +294,12 @@ test('beneath a local name upstream is asked as by nobody: logins there are ours
   await pushBundle({ url: at.layover.url, name }, artifact('ours'), 'ours')
   expect((await at.askAs('ann', `/v2/${name}/manifests/ours`)).status).toBe(200)
   expect((await at.askAs('ann', tagPath)).status).toBe(404)
-  expect(JSON.parse((await at.askAs('ann', `/v2/${name}/tags/list`)).body.toString())).toMatchObject({ tags: ['ours'] })
-  expect(at.net.requests({ host: 'auth.hub.test' }).filter(({ headers }) => headers.authorization)).toEqual([])
+  expect(JSON.parse((await at.askAs('ann', `/v2/${name}/tags/list`)).body.toString())).toMatchObject({
+    tags: ['ours'],
+  })
+  expect(at.net.requests({ host: 'auth.hub.test' }).filter(({ headers }) => headers.authorization)).toEqual(
+    [],
+  )
 })
 
 async function filesIn(folder: string): Promise<string[]> {

@@ -15,6 +15,8 @@ export interface CredentialProvider {
   readonly version: string
   /** Undefined: none for this repository, ask anonymously. */
   get(repository: string): Promise<Credential | undefined>
+  /** The registry, or its realm, took it: the answer was given for it. */
+  taken?(): void
 }
 
 /** Tells credentials apart without keeping them. */

@@ -44,38 +44,43 @@ describe('a verdict', () => {
     expect(at.verdicts.heldLately(at.ann.target)).toBe(false)
   })
 
-  test.each<UpstreamFailure>(['caller-refused', 'denied', 'hidden', 'credential-refused'])(
-    'is ended by %s, which is repeated for some seconds without asking',
-    async failure => {
-      await using at = await open()
-      at.ann.upstream.holdManifest('latest', {})
-      await head(at.ann.target)
-      at.ann.upstream.failure = failure
-      await head(at.ann.target)
-      expect(at.verdicts.heldLately(at.ann.target)).toBe(false)
-      at.ann.upstream.failure = undefined
-      await head(at.ann.target)
-      expect(at.ann.upstream.asked).toHaveLength(2)
-      at.clock.advance(5_000)
-      await head(at.ann.target)
-      expect(at.verdicts.holds(at.ann.target)).toBe(true)
-    },
-  )
+  test.each<UpstreamFailure>([
+    'caller-refused',
+    'denied',
+    'hidden',
+    'credential-refused',
+  ])('is ended by %s, which is repeated for some seconds without asking', async failure => {
+    await using at = await open()
+    at.ann.upstream.holdManifest('latest', {})
+    await head(at.ann.target)
+    at.ann.upstream.failure = failure
+    await head(at.ann.target)
+    expect(at.verdicts.heldLately(at.ann.target)).toBe(false)
+    at.ann.upstream.failure = undefined
+    await head(at.ann.target)
+    expect(at.ann.upstream.asked).toHaveLength(2)
+    at.clock.advance(5_000)
+    await head(at.ann.target)
+    expect(at.verdicts.holds(at.ann.target)).toBe(true)
+  })
 
-  test.each<UpstreamFailure>(['unreachable', 'timeout', 'server-error', 'rate-limited', 'resting'])(
-    'outlasts %s',
-    async failure => {
-      await using at = await open()
-      at.ann.upstream.holdManifest('latest', {})
-      await at.manifests.get(at.ann.target, tag, { head: false })
-      at.clock.advance(5 * minute)
-      at.ann.upstream.failure = failure
-      const found = await at.manifests.get(at.ann.target, tag, { head: false })
-      expect(found.provenance.outcome).toBe('stale')
-      at.eve.upstream.failure = failure
-      await expect(at.manifests.get(at.eve.target, tag, { head: false })).rejects.toMatchObject({ failure })
-    },
-  )
+  test.each<UpstreamFailure>([
+    'unreachable',
+    'timeout',
+    'server-error',
+    'rate-limited',
+    'resting',
+  ])('outlasts %s', async failure => {
+    await using at = await open()
+    at.ann.upstream.holdManifest('latest', {})
+    await at.manifests.get(at.ann.target, tag, { head: false })
+    at.clock.advance(5 * minute)
+    at.ann.upstream.failure = failure
+    const found = await at.manifests.get(at.ann.target, tag, { head: false })
+    expect(found.provenance.outcome).toBe('stale')
+    at.eve.upstream.failure = failure
+    await expect(at.manifests.get(at.eve.target, tag, { head: false })).rejects.toMatchObject({ failure })
+  })
 
   test('is not given by an empty list, which is not kept for others either', async () => {
     await using at = await open()
@@ -100,6 +105,10 @@ test('what another’s fetch has just brought is not given to who did not ask up
   at.ann.upstream.holdManifest('latest', {})
   await at.manifests.get(at.ann.target, tag, { head: false })
   at.eve.upstream.failure = 'caller-refused'
-  await expect(at.manifests.questions.lend(at.eve.target, tag)).rejects.toMatchObject({ failure: 'caller-refused' })
-  await expect(at.manifests.questions.lendHead(at.eve.target, tag)).rejects.toMatchObject({ failure: 'caller-refused' })
+  await expect(at.manifests.questions.lend(at.eve.target, tag)).rejects.toMatchObject({
+    failure: 'caller-refused',
+  })
+  await expect(at.manifests.questions.lendHead(at.eve.target, tag)).rejects.toMatchObject({
+    failure: 'caller-refused',
+  })
 })
