@@ -53,12 +53,15 @@ export class Visibility {
     const { revalidateMs } = upstream.options.timeouts
     const ask = this.#deps.verdicts.heldLately(target) ? { totalMs: revalidateMs } : {}
     const asked = this.guard(target, digest, () => upstream.headBlob(repository, digest, ask))
-    const known = await asked.catch((failure: unknown) => this.#despite(failure, target, digest))
-    if ('isPublic' in known) return known
-    const { size, anonymous } = known
+    const found = await asked.catch((failure: unknown) => this.#despite(failure, target, digest))
+    if ('isPublic' in found) return found
+    const { size, anonymous } = found
     await this.#assertSize(target, digest, size)
     const entry = { size, isPublic: anonymous && upstream.options.access === 'public' }
-    this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
+    const { catalog, background } = this.#deps
+    const known = isGuarded(target) ? await catalog.blob(keyOf(target), digest) : undefined
+    if (known && known.size === (size ?? known.size)) return known // upstream spoke of the caller
+    background.run(() => catalog.putBlob(keyOf(target), digest, entry))
     return entry
   }
 

@@ -289,6 +289,17 @@ test('whoever asks first, each next one is decided anew', async () => {
   }
 })
 
+test('what is cached is not mounted into a local name', async () => {
+  await using at = await world()
+  await at.pulled(...objects)
+  const { digest } = layerOf(app)
+  const mount = await at.askAs('ann', `/v2/local/own/blobs/uploads/?mount=${digest}&from=${name}`, {
+    method: 'POST',
+  })
+  expect(mount.status).toBe(202)
+  expect((await at.ask(`/v2/local/own/blobs/${digest}`)).status).toBe(404)
+})
+
 test('beneath a local name upstream is asked as by nobody: logins there are ours', async () => {
   await using at = await world({ local: [{ name: 'team', match: 'team/**', overlay: true }] })
   await pushBundle({ url: at.layover.url, name }, artifact('ours'), 'ours')
