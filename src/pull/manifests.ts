@@ -102,7 +102,9 @@ export class Manifests {
     const { revalidateMs } = target.upstream.options.timeouts
     const totalMs = verdicts.heldLately(target) ? revalidateMs : undefined
     try {
-      await this.#questions.head(target, { kind: 'digest', digest: held.digest }, totalMs)
+      const reference: Reference = { kind: 'digest', digest: held.digest }
+      const head = await this.#questions.head(target, reference, totalMs)
+      if (head.digest !== held.digest) await this.#questions.fetch(target, reference).result
       return { ...held, provenance: revalidated }
     } catch (failure) {
       if (verdicts.outlasts(target, failure)) return held

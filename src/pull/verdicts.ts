@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { TagPage, Upstream } from '../upstream/upstream.ts'
+import type { ManifestHead, TagPage, Upstream } from '../upstream/upstream.ts'
 import { UpstreamError, type UpstreamFailure } from '../upstream/upstream-error.ts'
 import { scopeOf, type Target } from './target.ts'
 
@@ -85,11 +85,16 @@ export class Verdicts {
       as: login => upstream.as(login),
       assertAllowed: repository => upstream.assertAllowed(repository),
       headManifest: (repository, ...asked) =>
-        told(repository, () => upstream.headManifest(repository, ...asked)),
+        told(repository, () => upstream.headManifest(repository, ...asked), namesDigest),
       getManifest: (repository, ...asked) =>
         told(repository, () => upstream.getManifest(repository, ...asked)),
       headBlob: (repository, ...asked) => told(repository, () => upstream.headBlob(repository, ...asked)),
-      openBlob: (repository, ...asked) => told(repository, () => upstream.openBlob(repository, ...asked)),
+      openBlob: (repository, ...asked) =>
+        told(
+          repository,
+          () => upstream.openBlob(repository, ...asked),
+          () => false,
+        ), // it may be any bytes yet
       listTags: (repository, ...asked) =>
         told(repository, () => upstream.listTags(repository, ...asked), namesAny),
       listReferrers: (repository, ...asked) =>
@@ -133,6 +138,11 @@ export class Verdicts {
 /** Upstream decides for each caller. */
 export function isGuarded({ upstream }: Target): boolean {
   return upstream.options.access === 'passthrough'
+}
+
+/** A page to log in at does not. */
+function namesDigest({ digest }: ManifestHead): boolean {
+  return digest !== undefined
 }
 
 /** Registries list nothing, and not an error, of what is hidden or not there. */

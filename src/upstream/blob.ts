@@ -34,6 +34,7 @@ export async function headBlob(endpoint: Endpoint, ask: BlobRequest): Promise<Bl
   }
   const { status, anonymous } = reply
   discard(reply)
+  if (isPage(reply)) throw refusalFor(reply)
   if (status === 200) return { size: lengthOf(reply), anonymous }
   if (!isRedirect(status)) throw refusalFor(reply)
   try {

@@ -38,12 +38,14 @@ async function world(setting: SceneSetting = {}, policy: UpstreamSetting['policy
   return {
     ...at,
     askAs,
-    /** As Ann pulled it. */
+    /** As Ann pulled it; kept, and the flights over. */
     async pulled(...paths: string[]) {
       for (const path of paths) {
         await vi.waitFor(async () => {
           const { status, headers } = await askAs('ann', path)
           expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
+          const { body } = await at.ask('/metrics')
+          expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
         })
       }
       net.clearRequests()

@@ -112,3 +112,15 @@ test('what another’s fetch has just brought is not given to who did not ask up
     failure: 'caller-refused',
   })
 })
+
+test('a HEAD that names no digest is no word: the manifest itself has to come', async () => {
+  await using at = await open()
+  const { digest } = at.ann.upstream.holdManifest('latest', {})
+  at.eve.upstream.holdManifest('latest', {})
+  const byDigest = parseReference(digest)
+  await at.manifests.get(at.ann.target, byDigest, { head: false })
+  at.eve.upstream.headsAreBare = true
+  await at.manifests.get(at.eve.target, byDigest, { head: false })
+  expect(at.eve.upstream.asked).toEqual([`HEAD ${digest}`, `GET ${digest}`])
+  expect(at.verdicts.holds(at.eve.target)).toBe(true)
+})
