@@ -3,7 +3,7 @@ import type { PolicyOptions } from '../access/options.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
-import type { LocalNamespace } from '../pull/target.ts'
+import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { ExecOptions } from '../upstream/credentials/exec.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
@@ -154,12 +154,17 @@ function effectiveUpstream({
     maxStale: formatDuration(policy.maxStaleMs),
     onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
     notFoundFor: formatDuration(policy.notFoundForMs),
+    ...(access === 'passthrough' ? { passthrough: effectiveVerdicts(policy.passthrough) } : {}),
     rateLimited: policy.rateLimited,
     ...(keeping.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(keeping.maxBytes) }),
     unused: formatDuration(keeping.unusedMs),
     pin: keeping.pins.map(({ match, tags }) => (tags === undefined ? match : `${match}:${tags}`)),
     ...connection(options),
   }
+}
+
+function effectiveVerdicts({ verdictMs, outageMs }: CachePolicy['passthrough']): object {
+  return { verdict: formatDuration(verdictMs), outage: formatDuration(outageMs) }
 }
 
 function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): object {

@@ -89,6 +89,7 @@ describe('the configuration in force', () => {
             onNotFound: { serveForMs: 3_600_000 },
             rateLimited: 'unavailable',
             notFoundForMs: 10_000,
+            passthrough: { verdictMs: 60_000, outageMs: 600_000 },
           },
           keeping: {
             maxBytes: Number.POSITIVE_INFINITY,
@@ -441,6 +442,22 @@ upstreams: [{registry: docker.io, maxSize: 10GiB, unused: 90d, pin: ["library/de
         { match: 'library/debian', tags: 'bookworm*' },
         { match: 'acme/**', tags: undefined },
       ],
+    })
+    await writeFile(path, stringify(redacted))
+    expect((await loadConfig(path)).config).toEqual(config)
+  })
+
+  test('prints how an upstream lets its own users in so that it means the same', async () => {
+    await using dir = await tempDir()
+    const path = dir.join('upstreams.yaml')
+    await writeFile(
+      path,
+      'upstreams: [{registry: a.test, access: passthrough, passthrough: {verdict: 0s, outage: 1h}}]',
+    )
+    const { config, redacted } = await loadConfig(path)
+    expect(config.upstreams[0]).toMatchObject({
+      options: { access: 'passthrough' },
+      policy: { passthrough: { verdictMs: 0, outageMs: 3_600_000 } },
     })
     await writeFile(path, stringify(redacted))
     expect((await loadConfig(path)).config).toEqual(config)

@@ -32,7 +32,6 @@ const pair = ({ cert, key }: { cert: string; key: string }) =>
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
 const allowedAtTop =
   'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, upstreams, local'
-const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
 
@@ -419,9 +418,17 @@ describe('a mistake in the configuration', () => {
   })
 
   test.each([
-    ['access: passthrough', '3:13 upstreams[0].access'],
-  ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {
-    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${where}: ${notYet}`])
+    [
+      'access: passthrough\n    credentials: {token: secret}',
+      '4:18 upstreams[0].credentials: with `access: passthrough` callers bring their own: leave these out, or write `access: shared`',
+    ],
+    [
+      'access: passthrough\n    shareWithEveryone: true',
+      '4:24 upstreams[0].shareWithEveryone: with `access: passthrough` the upstream decides for each caller: leave it out',
+    ],
+    ['passthrough: {verdict: 5m}', '3:18 upstreams[0].passthrough: expected `access: passthrough` beside it'],
+  ])('an upstream has credentials of ours or of its callers: %s', async (lines, problem) => {
+    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${problem}`])
   })
 
   test.each([
