@@ -6,10 +6,10 @@ import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
 import type { ExecOptions } from '../upstream/credentials/exec.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
+import { effectiveAccess, writtenPolicy } from './access/effective-access.ts'
 import type { Config, DiskShare, ReplicaConfig, S3Config, UpstreamConfig } from './config.ts'
 import { formatDuration, formatSize } from './quantity.ts'
-
-const redacted = '<redacted>'
+import { countCertificates, redacted } from './redacted.ts'
 
 export function effective(config: Config): unknown {
   const { publicUrl, trustedProxies, admin, store, index, collection, capacity, scrub, limits } = config
@@ -51,6 +51,7 @@ export function effective(config: Config): unknown {
       memory: formatSize(limits.memory),
       page: limits.page,
     },
+    ...(config.access ? { access: effectiveAccess(config.access) } : {}),
     upstreams: config.upstreams.map(upstream => ({
       ...effectiveUpstream(upstream),
       ...effectivePolicy(policies.upstreams.get(upstream.options.registry)),
@@ -64,12 +65,6 @@ export function effective(config: Config): unknown {
 
 function effectivePolicy(options: PolicyOptions | undefined): { policy?: unknown } {
   return options ? { policy: writtenPolicy(options) } : {}
-}
-
-/** As it may be written; a preset with its rules. */
-export function writtenPolicy(options: PolicyOptions): unknown {
-  const rules = options.rules.map(({ name, when }) => (name === undefined ? when : { name, when }))
-  return { default: options.default, rules }
 }
 
 function effectiveRedis({ address, prefix, tls = {}, ...users }: RedisOptions): unknown {
@@ -263,10 +258,6 @@ function redactUser(proxy: string): string {
   return url.username === '' && url.password === ''
     ? proxy
     : `${url.protocol}//${redacted}@${url.host}${url.pathname}`
-}
-
-function countCertificates(pem: string): string {
-  return count(pem, 'certificate')
 }
 
 function count(pem: string, what: string): string {

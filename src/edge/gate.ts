@@ -69,9 +69,16 @@ export class Gate {
     if (!access || isAdmitted(exchange)) return exchange
     if (isForUpstream) return undefined
     const session = access.known(shownBy(exchange))
-    if (!session || this.#waitMs(session) > 0) return undefined
+    if (!session) return undefined
     const decision = access.decideNow(session, question, exchange.client ?? '')
     return decision?.kind === 'allowed' ? admitted(exchange, session, question) : undefined
+  }
+
+  /** The process that has the client counts what its user asks. @throws RegistryError TOOMANYREQUESTS (429) */
+  assertNotTooMany(exchange: Exchange): void {
+    const session = this.access?.known(shownBy(exchange))
+    const waitMs = session ? this.#waitMs(session) : 0
+    if (waitMs > 0) throw tooMany(waitMs)
   }
 
   /** What another process of ours has found out about who asks, it need not be asked again. */

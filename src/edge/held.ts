@@ -20,7 +20,7 @@ export interface HeldDeps {
   readonly resolver: Resolver
   /** Rejects with NotKnown, or an error for the client, where the primary may know better. */
   readonly reads: Reads
-  readonly gate: Pick<Gate, 'admitNow' | 'learn'>
+  readonly gate: Pick<Gate, 'admitNow' | 'learn' | 'assertNotTooMany'>
   readonly hotPath: HotPath
   readonly forward: Pick<Forward, 'answer'>
   /** Whether local names are another replica's, of which the primary knows. */
@@ -29,6 +29,7 @@ export interface HeldDeps {
 }
 
 export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<Answer> {
+  deps.gate.assertNotTooMany(exchange)
   const answer = await held(exchange, deps)
   if (answer) return answer
   exchange.facts.provenance = undefined // of what is not given

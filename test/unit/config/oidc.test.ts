@@ -65,7 +65,7 @@ describe('an entry', () => {
     await writeFile(dir.join('keys.json'), `${keySet}\n`)
     const document = new ConfigDocument('oidc: [{jwks: "file:keys.json"}]')
     const sources = new Sources(dir.join('upstreams.yaml'))
-    expect(await resolveReferences(document, { sources, env: {} })).toEqual([])
+    expect((await resolveReferences(document, { sources, env: {} })).problems).toEqual([])
     expect(document.toJS()).toEqual({ oidc: [{ jwks: `${keySet}\n` }] })
   })
 })

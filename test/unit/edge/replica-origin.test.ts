@@ -26,3 +26,12 @@ test.each(['10.0.0.9', undefined])('is the client of the replica that was asked:
   const exchange = asItsClients(passedOn, ours)
   expect([exchange.fromReplica, exchange.client]).toEqual([true, client])
 })
+
+test('comes as it came to the replica that was asked: over TLS, and through a proxy', () => {
+  const clock = new FakeClock()
+  const theirs = new Signatures({ secret, advertise: there, clock })
+  const ours = new Signatures({ secret, advertise: here, clock })
+  const first = { ...asked('10.0.0.9'), proxied: true, secure: true }
+  const { proxied, secure } = asItsClients(asked('127.0.0.1', originHeaders(first, here, theirs)), ours)
+  expect([proxied, secure]).toEqual([true, true])
+})

@@ -90,17 +90,15 @@ describe('passwords', () => {
     const check = () =>
       Promise.all([passwords.check('alice', 'alice-password'), passwords.check('bob', 'bob-password')])
     expect(await check()).toEqual([true, true])
-    const before = passwords.hashOf('alice')
+    expect(passwords.hashOf('alice')).toBe(alice.hash)
     passwords.update([user('alice', 'new'), bob])
-    expect(passwords.hashOf('alice')).not.toBe(before)
+    expect(passwords.hashOf('alice')).not.toBe(alice.hash)
     expect(passwords.hashOf('carol')).toBeUndefined()
     expect(await check()).toEqual([false, true])
     expect(await passwords.check('alice', 'new')).toBe(true)
     expect(computed).toHaveLength(4)
     passwords.update([bob])
     expect(await passwords.check('alice', 'new')).toBe(false)
-    passwords.update([alice, bob])
-    expect(passwords.hashOf('alice')).toBe(before)
   })
 
   test('are judged by the hash that is configured when the answer is given', async () => {

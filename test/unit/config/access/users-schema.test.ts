@@ -81,7 +81,7 @@ describe('users', () => {
     await writeFile(dir.join('users.htpasswd'), `# us\nalice:${hash}\nbob:${hash}\n`)
     const sources = new Sources(dir.join('upstreams.yaml'))
     const document = new ConfigDocument('htpasswd: file:users.htpasswd\n')
-    expect(await resolveReferences(document, { sources, env: {} })).toEqual([])
+    expect((await resolveReferences(document, { sources, env: {} })).problems).toEqual([])
     expect(userOptions(access.parse(document.toJS())).map(({ name }) => name)).toEqual(['alice', 'bob'])
     expect(sources.files).toEqual([dir.join('users.htpasswd')])
   })
