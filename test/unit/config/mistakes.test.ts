@@ -31,7 +31,7 @@ const pair = ({ cert, key }: { cert: string; key: string }) =>
   `cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)}`
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
 const allowedAtTop =
-  'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, upstreams, local'
+  'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, access, upstreams, local'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
 
@@ -415,20 +415,6 @@ describe('a mistake in the configuration', () => {
     expect(await problemsOf(`trustedProxies: [10.0.0.1]\n${whole}`)).toEqual([
       'upstreams.yaml:1:18 trustedProxies[0]: expected an address range; for this one address write 10.0.0.1/32, found "10.0.0.1"',
     ])
-  })
-
-  test.each([
-    [
-      'access: passthrough\n    credentials: {token: secret}',
-      '4:18 upstreams[0].credentials: with `access: passthrough` callers bring their own: leave these out, or write `access: shared`',
-    ],
-    [
-      'access: passthrough\n    shareWithEveryone: true',
-      '4:24 upstreams[0].shareWithEveryone: with `access: passthrough` the upstream decides for each caller: leave it out',
-    ],
-    ['passthrough: {verdict: 5m}', '3:18 upstreams[0].passthrough: expected `access: passthrough` beside it'],
-  ])('an upstream has credentials of ours or of its callers: %s', async (lines, problem) => {
-    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${problem}`])
   })
 
   test.each([
