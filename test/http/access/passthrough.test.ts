@@ -61,7 +61,9 @@ test('a policy that denies is not asked of upstream, and no login is asked for',
     expect(errorOf(refused).code).toBe('DENIED')
   }
   expect(at.net.requests()).toEqual([])
-  expect(at.audits()).toMatchObject(Array(3).fill({ audit: 'denied', repository: name, status: 403 }))
+  expect(at.audits()).toMatchObject(
+    Array.from({ length: 3 }, () => ({ audit: 'denied', repository: name, status: 403 })),
+  )
 })
 
 test('a policy that allows leaves the rest to upstream', async () => {
