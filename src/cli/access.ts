@@ -13,6 +13,7 @@ import { Tokens } from '../access/tokens/tokens.ts'
 import { Webhook } from '../access/webhook.ts'
 import type { SharedCounts } from '../cluster/counts.ts'
 import type { Config } from '../config/config.ts'
+import { Gate } from '../edge/gate.ts'
 import type { Desk } from '../edge/token-desk.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -42,10 +43,16 @@ interface Kept {
 }
 
 /** @throws what keeps the signing key from being read or made */
-export async function openAccess(deps: AccessKeeperDeps): Promise<AccessKeeper> {
+export async function openGate(deps: AccessKeeperDeps): Promise<{ keeper: AccessKeeper; gate: Gate }> {
   const keeper = new AccessKeeper(deps)
   await keeper.renew()
-  return keeper
+  const gate = new Gate({
+    access: () => keeper.access,
+    publicUrl: () => deps.config().publicUrl,
+    rates: keeper.rates,
+    metrics: deps.metrics,
+  })
+  return { keeper, gate }
 }
 
 export class AccessKeeper {

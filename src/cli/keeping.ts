@@ -25,3 +25,11 @@ export function capacityLimits({ capacity, upstreams }: Config): CapacityLimits 
 export function pinsOf({ upstreams }: Config): ReadonlyMap<string, readonly Pin[]> {
   return new Map(upstreams.map(({ options, keeping }) => [options.registry, keeping.pins]))
 }
+
+/** What it depends on which repositories are counted together; where it changes, all is counted anew. */
+export function quotaScopes({ local, upstreams }: Config): string {
+  return JSON.stringify([
+    local.map(({ name, match, quota }) => [name, match, quota !== undefined]),
+    upstreams.map(({ options, aliases, isDefault }) => [options.registry, aliases, isDefault]),
+  ])
+}

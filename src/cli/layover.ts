@@ -19,6 +19,7 @@ import { type Clock, systemClock } from '../runtime/clock.ts'
 import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { openAdmin } from './admin.ts'
 import { fixedChanges, takenOver } from './fixed-changes.ts'
+import { quotaScopes } from './keeping.ts'
 import { openParts, type Parts } from './parts.ts'
 import { answerReplicas, openReplicas } from './replicas.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
@@ -131,6 +132,7 @@ class Program implements Layover {
       counts: this.#counts,
       replicas: this.#replicas,
       changes: () => this.#changes,
+      namespaceOf: key => this.#registry && namespaceOf(key, this.#registry.resolver),
       dropped: (digest, isGone) => this.#servers?.send({ kind: 'dropped', digest, isGone }),
       stopping: this.#stopping.signal,
     })
@@ -160,11 +162,13 @@ class Program implements Layover {
     const waiting = fixedChanges(this.#config, config)
     if (waiting.length > 0) this.#log.warn({ keys: waiting }, 'these settings take effect at the next start')
     this.#waiting = waiting
+    const isCountedAnew = quotaScopes(this.#config) !== quotaScopes(config)
     this.#config = takenOver(this.#config, config)
     this.#started?.edge.renew(config.listen)
     await this.#started?.keeper.renew()
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
+    if (isCountedAnew) this.#started?.push.quotas.forget()
     await this.#servers?.reload({ kind: 'reload', config: this.#configOfServers() })
     this.#upstreams.keepOnly(config.upstreams)
     await this.#started?.pins.refresh()
@@ -244,7 +248,7 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, index, hotPath, gate, keeper, replica }: Parts): Edge {
+  #edge({ store, index, hotPath, gate, keeper, replica, measure }: Parts): Edge {
     const metrics = this.#metrics
     return createEdge({
       hotPath,
@@ -269,7 +273,7 @@ class Program implements Layover {
         answerRegistry(exchange, this.#current()),
       pages: {
         probe: () => store.probe(),
-        scrape: () => scrape({ metrics, store, index, servers: this.#servers }),
+        scrape: () => scrape({ metrics, measure, index, servers: this.#servers }),
       },
     })
   }

@@ -4,7 +4,7 @@ import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import { Pins } from '../collect/pins.ts'
 import type { Config } from '../config/config.ts'
-import { Gate } from '../edge/gate.ts'
+import type { Gate } from '../edge/gate.ts'
 import { HotAnswers } from '../edge/hot-answers.ts'
 import { HotPath } from '../edge/hot-path.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
@@ -19,13 +19,14 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { createPull, type Pull } from '../pull/pull.ts'
 import { createPush, type Push } from '../push/push.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import { type Dropped, openStore, type Store } from '../store/store.ts'
 import { Background } from '../stream/background.ts'
 import { Room } from '../stream/room.ts'
-import { type AccessKeeper, openAccess } from './access.ts'
+import { type AccessKeeper, openGate } from './access.ts'
 import { type Life, openIndex } from './index-place.ts'
 import { capacityLimits, pinsOf } from './keeping.ts'
 import { openReplica, type Replica, type ReplicaDeps } from './replica.ts'
@@ -48,6 +49,8 @@ export interface PartsDeps {
   readonly replicas: Replicas | undefined
   /** Tells the servers, once there are any. */
   readonly changes: () => Changes | undefined
+  /** Undefined where no namespace has the local repository any more. */
+  readonly namespaceOf: (key: RepositoryKey) => LocalNamespace | undefined
   /** Cached bytes were damaged, and are gone. */
   readonly dropped: Dropped
   /** Nothing that goes on by itself is begun from then on. */
@@ -69,6 +72,8 @@ export interface Parts {
   readonly hotPath: HotPath
   readonly keeper: AccessKeeper
   readonly gate: Gate
+  /** Puts into the metrics what is not counted as it happens. */
+  readonly measure: () => void
   /** Undefined: one alone. */
   readonly replica: Replica | undefined
   /** Something that an upstream gave is not what it was: resolves when no server answers it from memory any more. */
@@ -85,62 +90,82 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
     stopping,
   }
   const term: { replica: Replica | undefined } = { replica: undefined }
-  const uploads: { of: Push['uploads'] | undefined } = { of: undefined }
+  const pushing: { of: Push | undefined } = { of: undefined }
   const shared = await openShared(config(), () => term.replica?.assertTerm())
   const store = await openStore(config().store.path, { log, metrics, clock, dropped, capacity, shared })
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const { lookup, counts } = given
-  const keeper = await openAccess({ config, clock, log, metrics, lookup, counts, layout: store.layout })
-  const gate = new Gate({
-    access: () => keeper.access,
-    publicUrl: () => config().publicUrl,
-    rates: keeper.rates,
-    metrics,
-  })
+  const { keeper, gate } = await openGate({ ...given, layout: store.layout })
   const hotPath = new HotPath({ answers, clock, metrics, lines, gate })
   const begun = async () => {
     index.renew()
     store.shared?.beginTerm()
-    background.run(async () => uploads.of?.recount()) // the last owner may have left some
+    pushing.of?.quotas.forget()
+    background.run(async () => pushing.of?.uploads.recount()) // the last owner may have left some
   }
-  const putAway = async (signal: AbortSignal) => uploads.of?.putAway(signal)
-  const replica = await openReplicaOf(given, {
-    answers,
-    hotPath,
-    begun,
-    putAway,
-    objects: shared?.objects,
-  })
+  const putAway = async (signal: AbortSignal) => pushing.of?.uploads.putAway(signal)
+  const objects = shared?.objects
+  const replica = await openReplicaOf(given, { answers, hotPath, begun, putAway, objects })
   term.replica = replica
   const { changing, changed, tagChanged } = tellers({ answers, replica, changes })
   const cachedChanged = (key: RepositoryKey) => {
     pins.changed(key)
     return tagChanged(key)
   }
-  const owned = replica ? { owned: replica.owned } : {}
-  const holdings = new Holdings({ index, store, clock, log, changing, changed, ...owned })
+  const told = { changing, changed, ...(replica ? { owned: replica.owned } : {}) }
+  const holdings = new Holdings({ index, store, clock, log, ...told, countedIn: limitedBy(given) })
   const catalog = new Catalog(index, store, clock, {
     changed: tagChanged,
     recorded: key => pins.changed(key),
     failed: error => log.error({ err: error }, 'a pull time could not be kept'),
   })
   const pins = new Pins({ store, catalog, configured: () => pinsOf(config()), log })
-  const { completion } = holdings
-  const held = { store, index, life, catalog, holdings, completion }
+  const held = { store, index, life, catalog, holdings, completion: holdings.completion }
   const deps = { ...held, clock, log, metrics, background, replicas }
   const limits = limitsOf(config)
   const pull = createPull({ ...deps, limits, kept: (key, digest) => pins.kept(key, digest) })
-  const push = createPush({ ...deps, limits, room: new Room(() => limits.heldBytes) })
-  uploads.of = push.uploads
-  const inventory = {
+  const { namespaceOf } = given
+  const push = createPush({ ...deps, limits, namespaceOf, room: new Room(() => limits.heldBytes) })
+  pushing.of = push
+  const inventory = inventoryOf(deps, push)
+  const measure = () => measureParts({ store, push }, config())
+  return {
+    ...deps,
+    measure,
+    keeper,
+    gate,
+    replica,
+    pins,
+    pull,
+    push,
+    inventory,
+    answers,
+    hotPath,
+    cachedChanged,
+  }
+}
+
+function inventoryOf<T extends Pick<Parts, 'index' | 'holdings' | 'catalog'>>(deps: T, push: Push) {
+  return {
     ...deps,
     repositories: new Repositories(deps),
     revisions: new Revisions(deps),
     openUploads: (key?: RepositoryKey) => push.uploads.list(key),
   }
-  return { ...deps, keeper, gate, replica, pins, pull, push, inventory, answers, hotPath, cachedChanged }
+}
+
+/** The names of namespaces that have to know how much they hold. */
+function limitedBy({ namespaceOf }: PartsDeps) {
+  return (key: RepositoryKey): string | undefined => {
+    const namespace = namespaceOf(key)
+    return namespace?.quota && namespace.name
+  }
+}
+
+function measureParts({ store, push }: Pick<Parts, 'store' | 'push'>, { local }: Config): void {
+  store.measure()
+  push.quotas.measure(local)
 }
 
 /** A change of a repository, told to whoever answers for it from memory. */

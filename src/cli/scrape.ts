@@ -3,18 +3,18 @@ import type { Scrape } from '../edge/pages.ts'
 import type { Index } from '../index/index.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { countedBy, sum } from '../observe/sum.ts'
-import type { Store } from '../store/store.ts'
 import type { Servers } from './workers/servers.ts'
 
 export interface Scraped {
   readonly metrics: Metrics
-  readonly store: Pick<Store, 'measure'>
+  /** Puts into them what is not counted as it happens. */
+  readonly measure: () => void
   readonly index: Pick<Index, 'up'>
   readonly servers: Pick<Servers, 'metrics'> | undefined
 }
 
-export async function scrape({ metrics, store, index, servers }: Scraped): Promise<Scrape> {
-  store.measure()
+export async function scrape({ metrics, measure, index, servers }: Scraped): Promise<Scrape> {
+  measure()
   metrics.indexUp.set(index.up ? 1 : 0)
   const { registry } = metrics
   const { contentType } = registry

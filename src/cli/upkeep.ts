@@ -58,7 +58,9 @@ export class Upkeep {
       name: 'garbage collection',
       task: async (options, watching) => {
         if (!deps.mayCollect()) throw notOurs()
-        return collection.collect({ ...options, ...watching })
+        const report = await collection.collect({ ...options, ...watching })
+        if (!options.dryRun) deps.background.run(() => deps.push.quotas.recount())
+        return report
       },
     })
     this.scrubs = new Job({

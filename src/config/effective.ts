@@ -3,7 +3,7 @@ import type { PolicyOptions } from '../access/options.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
-import type { CachePolicy, LocalNamespace } from '../pull/target.ts'
+import type { CachePolicy, LocalNamespace, Quota } from '../pull/target.ts'
 import type { ExecOptions } from '../upstream/credentials/exec.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import { effectiveAccess, writtenPolicy } from './access/effective-access.ts'
@@ -162,9 +162,10 @@ function effectiveVerdicts({ verdictMs, outageMs }: CachePolicy['passthrough']):
   return { verdict: formatDuration(verdictMs), outage: formatDuration(outageMs) }
 }
 
-function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): object {
+function effectiveLocal({ untaggedMs, retention, quota, ...local }: LocalNamespace): object {
   return {
     ...local,
+    ...(quota ? { quota: effectiveQuota(quota) } : {}),
     untagged: formatDuration(untaggedMs),
     retention: retention.map(({ match, keep: { last, newerThanMs, pulledWithinMs }, enforce }) => ({
       match,
@@ -175,6 +176,13 @@ function effectiveLocal({ untaggedMs, retention, ...local }: LocalNamespace): ob
       },
       enforce,
     })),
+  }
+}
+
+function effectiveQuota({ bytes, tags }: Quota): unknown {
+  return {
+    ...(bytes === undefined ? {} : { bytes: formatSize(bytes) }),
+    ...(tags === undefined ? {} : { tags }),
   }
 }
 

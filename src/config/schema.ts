@@ -22,6 +22,7 @@ import {
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
 import { listener } from './listener-schema.ts'
+import { quota } from './quota-schema.ts'
 import { s3 } from './s3-schema.ts'
 import { upstream } from './upstream-schema.ts'
 import { amount, choice, count, flag, lifetime, list, positiveLifetime, size, text, timer } from './values.ts'
@@ -201,6 +202,12 @@ const local = z.strictObject({
   retention: list(retention).prefault([]).meta({
     form: 'list',
     description: 'Rules on how long tags are kept. A tag that goes leaves its manifest to `untagged`.',
+  }),
+  quota: quota.optional().meta({
+    form: 'keys',
+    fallback: 'what the disk takes',
+    description:
+      'How much the repositories of the namespace may hold together; a push beyond it is answered 403.',
   }),
 })
 

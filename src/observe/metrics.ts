@@ -120,6 +120,14 @@ function storeMetrics({ gauge, counter }: Instruments) {
     flights: gauge('layover_flights', 'Blobs being fetched', 'upstream'),
     flightWaiters: gauge('layover_flight_waiters', 'Readers of blobs being fetched'),
     uploads: gauge('layover_uploads', 'Upload sessions open'),
+    quotaBytes: gauge('layover_quota_bytes', 'Bytes that a local namespace may hold', 'namespace'),
+    quotaBytesUsed: gauge(
+      'layover_quota_used_bytes',
+      'Bytes that a local namespace with a quota holds, uploads under way included',
+      'namespace',
+    ),
+    quotaTags: gauge('layover_quota_tags', 'Tags that a local namespace may hold', 'namespace'),
+    quotaTagsUsed: gauge('layover_quota_used_tags', 'Tags of a local namespace with a quota', 'namespace'),
     evictions: counter('layover_evictions_total', 'Cached blobs that were evicted', 'upstream', 'reason'),
     evictedBytes: counter(
       'layover_evicted_bytes_total',

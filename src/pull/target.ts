@@ -45,6 +45,15 @@ export interface LocalNamespace {
   readonly untaggedMs: number
   /** How long tags are kept: the first rule that matches one decides. */
   readonly retention: readonly RetentionRule[]
+  /** Undefined: it may hold as much as the disk does. */
+  readonly quota?: Quota | undefined
+}
+
+/** How much the repositories of a namespace may hold in all; undefined: any. */
+export interface Quota {
+  /** Of blobs and manifests, each once for each repository that holds it, and of uploads under way. */
+  readonly bytes?: number | undefined
+  readonly tags?: number | undefined
 }
 
 /** A tag goes when none of the conditions holds. */

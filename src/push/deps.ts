@@ -3,10 +3,13 @@ import type { Catalog } from '../index/catalog.ts'
 import type { Holdings } from '../index/local/holdings.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { LocalNamespace } from '../pull/target.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Background } from '../stream/background.ts'
 import type { Room } from '../stream/room.ts'
+import type { Quotas } from './quotas.ts'
 
 export interface PushLimits {
   /** Bytes of the largest blob. */
@@ -29,4 +32,11 @@ export interface PushDeps {
   readonly limits: PushLimits
   /** For bodies that are held whole. */
   readonly room: Room
+  /** The namespace of a local repository; undefined where none has it any more. */
+  readonly namespaceOf: (key: RepositoryKey) => LocalNamespace | undefined
+}
+
+/** What the parts of a push share. */
+export interface PushParts extends PushDeps {
+  readonly quotas: Quotas
 }

@@ -1,5 +1,6 @@
 /** Pushing manifests: kept byte for byte, under their digest and any number of tags (distribution-spec, "Pushing Manifests"). */
 import type { TagEntry } from '../index/index.ts'
+import type { Link } from '../index/local/links.ts'
 import type { Found } from '../index/local/pushed-manifest.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -10,7 +11,8 @@ import type { Reference } from '../oci/reference.ts'
 import { type Local, localKey, type Target } from '../pull/target.ts'
 import { checkManifest } from './check.ts'
 import { storeClaimed } from './claimed.ts'
-import type { PushDeps } from './deps.ts'
+import type { PushParts } from './deps.ts'
+import type { Reservation } from './reservation.ts'
 import { TakeOver } from './take-over.ts'
 
 export interface ManifestPush {
@@ -31,10 +33,10 @@ export interface PushedManifest {
 }
 
 export class Manifests {
-  readonly #deps: PushDeps
+  readonly #deps: PushParts
   readonly #takeOver: TakeOver
 
-  constructor(deps: PushDeps) {
+  constructor(deps: PushParts) {
     this.#deps = deps
     this.#takeOver = new TakeOver(deps)
   }
@@ -42,7 +44,7 @@ export class Manifests {
   /**
    * Durable when it resolves. Either every tag points at it afterwards, or none was touched.
    *
-   * @throws RegistryError MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN (400), TAG_IMMUTABLE (409), STORAGE_FULL
+   * @throws RegistryError MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN (400), DENIED (403), TAG_IMMUTABLE (409), STORAGE_FULL
    */
   async put(local: Local, push: ManifestPush): Promise<PushedManifest> {
     const { reference, tags, body, beneath } = push
@@ -51,22 +53,29 @@ export class Manifests {
     const { namespace } = local
     const requires = namespace.missingReferences === 'refuse' ? view.required : []
     if (beneath) await this.#takeOver.take(local, beneath, view)
-    const { store, holdings } = this.#deps
-    const named = {
+    const { store, holdings, quotas } = this.#deps
+    const key = localKey(local)
+    const named = reference.kind === 'tag' ? [reference.tag] : tags
+    using reserved = await this.#reserve(local, digest, { size: body.length, tags: named })
+    const pushed = {
       mediaType,
       size: body.length,
       view,
-      tags: reference.kind === 'tag' ? [reference.tag] : tags,
+      tags: named,
       requires,
-      allow: ({ current, missing }: Found) => {
+      allow: ({ current, missing, isHeld }: Found) => {
         if (missing.length > 0) throw missingReferences(missing)
         assertMovable(local, current, digest)
+        const added = { bytes: isHeld ? 0 : body.length, tags: named.length - current.size }
+        quotas.resize(namespace, reserved, added)
       },
     }
-    await storeClaimed(store, digest, {
-      put: () => store.pushed.put(digest, body),
-      name: stored => holdings.putManifest(localKey(local), digest, { ...named, stored }),
-    })
+    await quotas.becoming(reserved, { key, links: linksOf(digest, named) }, () =>
+      storeClaimed(store, digest, {
+        put: () => store.pushed.put(digest, body),
+        name: stored => holdings.putManifest(key, digest, { ...pushed, stored }),
+      }),
+    )
     return { digest, subject: view.subject?.digest }
   }
 
@@ -88,6 +97,26 @@ export class Manifests {
     if (!(await holdings.dropManifest(key, reference.digest, allow)))
       throw unknownManifest(local, reference.digest)
   }
+
+  /** Before any byte is stored; what is here already is asked once more when nothing of it can change. */
+  async #reserve(
+    { namespace, ...local }: Local,
+    digest: Digest,
+    { size, tags }: { size: number; tags: readonly Tag[] },
+  ): Promise<Reservation> {
+    const { holdings, quotas } = this.#deps
+    if (!namespace.quota) return quotas.reserve(namespace, { bytes: 0, tags: 0 })
+    await quotas.ready(namespace)
+    const key = localKey({ namespace, ...local })
+    const isHeld = (await holdings.manifest(key, digest)) !== undefined
+    const current = await Promise.all(tags.map(tag => holdings.tag(key, tag)))
+    const added = current.filter(tag => tag === undefined).length
+    return quotas.reserve(namespace, { bytes: isHeld ? 0 : size, tags: added })
+  }
+}
+
+function linksOf(digest: Digest, tags: readonly Tag[]): readonly Link[] {
+  return [{ kind: 'manifest', name: digest }, ...tags.map(name => ({ kind: 'tag', name }) as const)]
 }
 
 /** A tag stands for the sha256 of what it is given. */

@@ -4,7 +4,7 @@ import { disagree } from '../pull/sound.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
 import { isGuarded } from '../pull/verdicts.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import type { PushDeps } from './deps.ts'
+import type { PushParts } from './deps.ts'
 
 /** A repository to mount from: ours, an upstream's, or one over the other. */
 export interface MountSource {
@@ -16,9 +16,9 @@ export interface MountSource {
 export type MayRead = (key: RepositoryKey) => Promise<boolean>
 
 export class Mounts {
-  readonly #deps: PushDeps
+  readonly #deps: PushParts
 
-  constructor(deps: PushDeps) {
+  constructor(deps: PushParts) {
     this.#deps = deps
   }
 
@@ -27,20 +27,21 @@ export class Mounts {
    * a repository holds a blob by its link, and not because a manifest lists it.
    *
    * @param from a function: a local repository that holds it, and that it allows
+   * @throws RegistryError DENIED (403) where the quota leaves no room
    */
   async mount(local: Local, digest: Digest, from: MountSource | MayRead): Promise<boolean> {
-    const { holdings, store } = this.#deps
-    const held = await holdings.blob(localKey(local), digest)
-    if (
-      held &&
-      (await holdings.renew(localKey(local), digest)) &&
-      (await store.pushed.size(digest)) === held.size
-    )
+    const { holdings, store, quotas } = this.#deps
+    const key = localKey(local)
+    const held = await holdings.blob(key, digest)
+    if (held && (await holdings.renew(key, digest)) && (await store.pushed.size(digest)) === held.size)
       return true
+    await quotas.ready(local.namespace)
     return store.pushed.claim(digest, async () => {
       const size = await this.#sizeIn(digest, from)
       if (size === undefined) return false
-      await holdings.putBlob(localKey(local), digest, { size })
+      using reserved = quotas.reserve(local.namespace, { bytes: held ? 0 : size, tags: 0 })
+      const becomes = { key, links: [{ kind: 'blob', name: digest }] } as const
+      await quotas.becoming(reserved, becomes, () => holdings.putBlob(key, digest, { size }))
       return true
     })
   }

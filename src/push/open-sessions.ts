@@ -13,6 +13,10 @@ export class OpenSessions {
     return this.#ids.size + this.#beginning.size
   }
 
+  has(id: string): boolean {
+    return this.#ids.has(id) || this.#beginning.has(id)
+  }
+
   /** Counts from now on; rejects, and counts no more, when `create` does. */
   async begin(id: string, create: () => Promise<void>): Promise<void> {
     this.#beginning.add(id)

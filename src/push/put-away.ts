@@ -23,6 +23,17 @@ export async function* storedUploads({
   if (uploadsAway) yield* uploadsAway.list()
 }
 
+/** The same, which are in the list when they have been gone through. */
+export async function* collected(
+  sessions: AsyncIterable<StoredUpload>,
+  list: StoredUpload[],
+): AsyncIterable<StoredUpload> {
+  for await (const session of sessions) {
+    list.push(session)
+    yield session
+  }
+}
+
 /** Ends at the first failure, or at the signal: what is left then stays where it is. Never rejects. */
 export async function putAllAway(
   sessions: AsyncIterable<StoredUpload>,

@@ -8,13 +8,15 @@ import type { UploadsAway } from '../store/shared/uploads-away.ts'
 import type { StoredUpload } from '../store/upload.ts'
 import { type Body, type Chunk, readOut, takeWhole } from './body.ts'
 import { storeClaimed } from './claimed.ts'
-import type { PushDeps } from './deps.ts'
+import type { PushParts } from './deps.ts'
 import { OpenSessions } from './open-sessions.ts'
 import { assertNext, type Progress, UploadConflict } from './progress.ts'
-import { putAllAway, storedUploads } from './put-away.ts'
+import { collected, putAllAway, storedUploads } from './put-away.ts'
 import { Session } from './session.ts'
+import { SessionQuotas } from './session-quotas.ts'
 import { leaving, mismatch, tooManyOpen, unknownUpload } from './upload-errors.ts'
 import { WarmSessions } from './warm-sessions.ts'
+import { storeWhole } from './whole-blob.ts'
 
 /** A body up to this size is stored without a session of its own. */
 const wholeBytes = 1024 * 1024
@@ -38,19 +40,21 @@ interface Writer {
 
 /** Every method rejects with RegistryError BLOB_UPLOAD_UNKNOWN (404) for a session that this repository does not have. */
 export class Uploads {
-  readonly #deps: PushDeps
+  readonly #deps: PushParts
   readonly #ages: Ages
   readonly #writers = new Map<string, Writer>()
   readonly #warm = new WarmSessions()
   readonly #open = new OpenSessions()
+  readonly #quotas: SessionQuotas
   /** Over, with files that are still being removed. */
   readonly #ending = new Set<string>()
   /** Sessions go to another process: none is begun or gone on with here any more. */
   #isLeaving = false
 
-  constructor(deps: PushDeps) {
+  constructor(deps: PushParts) {
     this.#deps = deps
     this.#ages = new Ages(deps.clock)
+    this.#quotas = new SessionQuotas(deps)
   }
 
   /** @throws RegistryError TOOMANYREQUESTS (429) */
@@ -71,10 +75,11 @@ export class Uploads {
     return { id, offset: session.offset }
   }
 
-  /** @throws UploadConflict, RegistryError SIZE_INVALID, BLOB_UPLOAD_INVALID (413), STORAGE_FULL */
-  append(local: Local, id: string, chunk: Chunk): Promise<Progress> {
+  /** @throws UploadConflict, RegistryError SIZE_INVALID, BLOB_UPLOAD_INVALID (413), DENIED (403), STORAGE_FULL */
+  async append(local: Local, id: string, chunk: Chunk): Promise<Progress> {
+    await this.#deps.quotas.ready(local.namespace)
     return this.#hold(local, id, chunk, async session => {
-      await session.write(chunk, this.#deps.limits.uploadBytes)
+      await this.#quotas.write(local, session, { chunk })
       return { id, offset: session.offset }
     })
   }
@@ -84,11 +89,18 @@ export class Uploads {
    *
    * @throws as `append`, and RegistryError DIGEST_INVALID (400) when they are not what the digest says: the session is over then
    */
-  complete(local: Local, id: string, { digest, chunk }: { digest: Digest; chunk: Chunk }): Promise<void> {
+  async complete(
+    local: Local,
+    id: string,
+    { digest, chunk }: { digest: Digest; chunk: Chunk },
+  ): Promise<void> {
+    const { quotas, holdings } = this.#deps
+    await quotas.ready(local.namespace)
+    const isFree = local.namespace.quota && (await holdings.blob(localKey(local), digest)) !== undefined
     return this.#hold(local, id, chunk, async session => {
       session.expect(digest)
-      await session.write(chunk, this.#deps.limits.uploadBytes)
-      await this.#finish(session, digest)
+      await this.#quotas.write(local, session, { chunk, isFree })
+      await this.#quotas.finish(local, session, { digest, store: () => this.#finish(session, digest) })
     })
   }
 
@@ -106,23 +118,19 @@ export class Uploads {
    * @throws as `complete`
    */
   async push(local: Local, digest: Digest, body: Body): Promise<Progress | undefined> {
-    const { store, holdings, limits, room } = this.#deps
+    const { holdings, limits, room, store, quotas } = this.#deps
     const key = localKey(local)
     const held = await holdings.blob(key, digest)
     if (held && (await holdings.renew(key, digest)) && (await store.pushed.size(digest)) === held.size)
       return readOut(body)
+    await quotas.ready(local.namespace)
+    if (!held) quotas.assertRoom(local.namespace, body.length ?? 0)
     const taken = await takeWhole(body, Math.min(wholeBytes, limits.uploadBytes), room)
     try {
       const { content, rest } = taken
       if (content === undefined) return await this.#pushLong(local, digest, { ...body, chunks: rest })
-      if (digestOf(content, algorithmOf(digest)) === digest) {
-        const size = content.length
-        await storeClaimed(store, digest, {
-          put: () => store.pushed.put(digest, content),
-          name: stored => holdings.putBlob(key, digest, { size, stored }),
-        })
-        return undefined
-      }
+      if (digestOf(content, algorithmOf(digest)) === digest)
+        return await storeWhole(this.#deps, local, { digest, content, isHeld: held !== undefined })
       if (content.length === 0) return await this.start(local, algorithmOf(digest))
       throw mismatch(digest)
     } finally {
@@ -157,7 +165,9 @@ export class Uploads {
 
   /** Of sessions that another process left, too. */
   async recount(): Promise<void> {
-    await this.#open.recount(() => storedUploads(this.#deps.store))
+    const found: StoredUpload[] = []
+    await this.#open.recount(() => collected(storedUploads(this.#deps.store), found))
+    this.#quotas.recounted(found, id => this.#open.has(id))
     this.#tellCount()
   }
 
@@ -197,6 +207,7 @@ export class Uploads {
     if (!(await away.put({ ...stored, size: session?.offset ?? stored.size }, signal))) return false
     if (session) this.#warm.forget(session)
     this.#open.end(id)
+    this.#deps.quotas.endSession(id)
     return true
   }
 
@@ -211,6 +222,7 @@ export class Uploads {
       put: () => session.store(digest), // nobody else gets the session while its file is on the move
       name: stored => holdings.putBlob(session.key, digest, { size: session.offset, stored }),
     })
+    this.#deps.quotas.endSession(session.id)
     this.#endBehind(session)
   }
 
@@ -226,6 +238,7 @@ export class Uploads {
   /** What was acknowledged stays so: files that cannot be removed are left to the reaper. */
   async #end(session: Session): Promise<void> {
     this.#open.end(session.id)
+    this.#deps.quotas.endSession(session.id)
     this.#tellCount()
     try {
       await session.remove()

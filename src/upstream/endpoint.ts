@@ -169,7 +169,8 @@ export class Endpoint {
   async #askAnew(exchange: Exchange): Promise<Reply> {
     const { repository, signal } = exchange.request
     const probe = await this.#exchange(exchange, undefined)
-    const challenge = probe.status === 401 ? probe.headers['www-authenticate'] : undefined
+    const isAsked = probe.status === 401 && probe.url.origin === this.origin // a CDN has no say in whom we ask
+    const challenge = isAsked ? probe.headers['www-authenticate'] : undefined
     const demand = demandOf(challenge, this.#base, repository)
     if (!demand) return this.#settle(exchange, probe, undefined)
     discard(probe)

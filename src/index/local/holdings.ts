@@ -19,6 +19,7 @@ import type { Found, PushedManifest } from './pushed-manifest.ts'
 import { LocalRecords } from './records.ts'
 import { Renewals } from './renewals.ts'
 import { Taking } from './taking.ts'
+import { type CountedIn, Usage } from './usage.ts'
 import { Watch } from './watch.ts'
 import { LocalWrites } from './writes.ts'
 
@@ -31,6 +32,8 @@ export interface HoldingsDeps {
   readonly changed?: Changed
   /** Default: nobody else writes. */
   readonly owned?: Owned
+  /** Default: nobody has to know how much there is. */
+  readonly countedIn?: CountedIn
 }
 
 export type { Found, PushedManifest }
@@ -49,6 +52,7 @@ export class Holdings {
   /** Tells a collection what is written meanwhile. */
   readonly watch = new Watch()
   readonly taking: Taking
+  readonly usage: Usage
   readonly #renewals: Renewals
   readonly #deps: HoldingsDeps
   readonly #locks = new Locks()
@@ -61,6 +65,8 @@ export class Holdings {
     this.#records = new LocalRecords(deps)
     this.completion = new Completion(deps)
     this.listings = new Listings({ ...deps, completion: this.completion, filler: this })
+    const shared = { ...deps, locks: this.#locks, records: this.#records }
+    this.usage = new Usage({ countedIn: () => undefined, ...shared })
     this.#writes = new LocalWrites({
       changing: () => {},
       changed: () => {},
@@ -69,20 +75,10 @@ export class Holdings {
       completion: this.completion,
       records: this.#records,
       watch: this.watch,
+      usage: this.usage,
     })
-    this.taking = new Taking({
-      locks: this.#locks,
-      records: this.#records,
-      writes: this.#writes,
-      left: key => this.#leave(key),
-    })
-    this.#renewals = new Renewals({
-      owned: () => always,
-      ...deps,
-      locks: this.#locks,
-      records: this.#records,
-      watch: this.watch,
-    })
+    this.taking = new Taking({ ...shared, writes: this.#writes, left: key => this.#leave(key) })
+    this.#renewals = new Renewals({ owned: () => always, ...shared, watch: this.watch })
     this.#pulls = new PullNotes({
       clock: deps.clock,
       write: ({ key, digest, at }) =>
@@ -262,6 +258,7 @@ export class Holdings {
   /** Ends what runs behind; resolves when no write is under way. */
   async stop(): Promise<void> {
     await this.completion.stop()
+    await this.usage.stop()
     await this.#pulls.stop()
     await this.#locks.settled()
   }

@@ -24,6 +24,8 @@ export interface Found {
   readonly current: ReadonlyMap<Tag, TagEntry>
   /** Those of `requires` that the repository lacks. */
   readonly missing: readonly Descriptor[]
+  /** The repository holds the manifest already. */
+  readonly isHeld: boolean
 }
 
 export function manifestOf(

@@ -4,11 +4,14 @@ import type { Tag } from '../../oci/name.ts'
 import type { RepositoryKey } from '../../store/layout.ts'
 import type { Completion } from '../completion.ts'
 import type { Index, Whole } from '../index.ts'
+import type { Link } from './links.ts'
 import type { LocalRecords } from './records.ts'
 
 /** A record, and the index's entry of it. */
 export interface Touched {
   readonly what: Whole
+  /** Undefined: it is not counted. */
+  readonly link: Link | undefined
   /** Puts the index right again. */
   readonly read: () => Promise<unknown>
   readonly drop: () => Promise<void>
@@ -29,26 +32,29 @@ export class Touching {
 
   tag(key: RepositoryKey, tag: Tag): Touched {
     const { index, records } = this.#deps
-    return { what: 'tags', read: () => records.readTag(key, tag), drop: () => index.dropTag(key, tag) }
+    const read = () => records.readTag(key, tag)
+    return { what: 'tags', link: { kind: 'tag', name: tag }, read, drop: () => index.dropTag(key, tag) }
   }
 
   manifest(key: RepositoryKey, digest: Digest): Touched {
     const { index, records } = this.#deps
     const read = () => records.readManifest(key, digest)
-    return { what: 'manifests', read, drop: () => index.dropManifest(key, digest) }
+    const link = { kind: 'manifest', name: digest } as const
+    return { what: 'manifests', link, read, drop: () => index.dropManifest(key, digest) }
   }
 
   blob(key: RepositoryKey, digest: Digest): Touched {
     const { index, records } = this.#deps
     const read = () => records.readBlob(key, digest)
-    return { what: 'blobs', read, drop: () => index.dropBlob(key, digest) }
+    const link = { kind: 'blob', name: digest } as const
+    return { what: 'blobs', link, read, drop: () => index.dropBlob(key, digest) }
   }
 
   referrer(key: RepositoryKey, subject: Digest, digest: Digest): Touched {
     const { index, records } = this.#deps
     const read = () => records.readReferrer(key, subject, digest)
     const drop = () => index.dropReferrer(key, subject, digest)
-    return { what: { referrersOf: subject }, read, drop }
+    return { what: { referrersOf: subject }, link: undefined, read, drop }
   }
 
   /** With its tags, and its entry among its subject's referrers. */

@@ -18,6 +18,7 @@ import { childrenOf } from '../records.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
 import type { LocalRecords } from './records.ts'
 import { type Touched, Touching } from './touched.ts'
+import type { Usage } from './usage.ts'
 import type { Watch } from './watch.ts'
 
 export interface LocalWritesDeps {
@@ -28,6 +29,7 @@ export interface LocalWritesDeps {
   readonly completion: Completion
   readonly records: LocalRecords
   readonly watch: Watch
+  readonly usage: Pick<Usage, 'noting'>
   readonly changing: Changing
   readonly changed: Changed
   readonly owned: Owned
@@ -88,8 +90,8 @@ export class LocalWrites {
     const { index, records, clock } = this.#deps
     const { view, requires, allow } = pushed
     const current = await this.#current(key, pushed.tags)
-    allow({ current, missing: await this.#missing(key, requires) })
     const before = await this.#manifestOf(key, digest)
+    allow({ current, missing: await this.#missing(key, requires), isHeld: before !== undefined })
     const entry = manifestOf(pushed, clock.now(), before?.pulledAt)
     const referrer = view.subject && {
       subject: view.subject.digest,
@@ -177,12 +179,13 @@ export class LocalWrites {
 
   /** A write that readers see: told before and after. */
   async #change(key: RepositoryKey, touched: readonly Touched[], task: () => Promise<void>): Promise<void> {
-    const { changing, changed, owned } = this.#deps
+    const { changing, changed, owned, usage } = this.#deps
     const standing = owned()
     await changing(key)
+    const links = touched.map(({ link }) => link).filter(link => link !== undefined)
     const write = async () => {
       assertHolds(standing) // others may have been waited for
-      await this.#touching.write(key, touched, task)
+      await usage.noting(key, links, () => this.#touching.write(key, touched, task))
     }
     const [written] = await Promise.allSettled([write()])
     const [told] = await Promise.allSettled([changed(key)])

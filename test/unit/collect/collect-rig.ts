@@ -34,21 +34,24 @@ export async function openCollected(setting: Partial<LocalSetting> = {}) {
     throw error
   })
   const assemble = () => {
-    const { holdings, catalog, index } = rig.assemble()
+    const namespaceOf = () => namespace
+    const { holdings, catalog, index } = rig.assemble({ countedIn: () => namespace.quota && namespace.name })
     const { store } = rig
     const limits = { uploadBytes: 2 ** 30, uploadIdleMs: longMs, uploads: 100 }
     const room = new Room(() => 2 ** 26)
-    const push = createPush({ store, holdings, catalog, clock, log, metrics, background, limits, room })
+    const deps = { store, holdings, catalog, clock, log, metrics }
+    const push = createPush({ ...deps, background, limits, room, namespaceOf })
     const pull = new LocalPull({ store, holdings, log })
     const policyOf = (): Policy => namespace
-    const deps: CollectionDeps = { store, holdings, clock, log, metrics, policyOf, graceMs: () => graceMs }
+    const collected: CollectionDeps = { ...deps, policyOf, graceMs: () => graceMs }
     return {
       index,
       holdings,
       push,
       pull,
       /** @param step called before and after everything that a collection does with the store */
-      collection: (step?: Step) => new Collection(step ? { ...deps, ...stepped(deps, step) } : deps),
+      collection: (step?: Step) =>
+        new Collection(step ? { ...collected, ...stepped(collected, step) } : collected),
     }
   }
   const at = (name: string): Local => ({ namespace, repository: parseRepositoryName(`local/${name}`) })

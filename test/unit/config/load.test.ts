@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { runCheck } from '../../../src/cli/check.ts'
 import type { Config, UpstreamConfig } from '../../../src/config/config.ts'
+import { effective } from '../../../src/config/effective.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { caCertificate, clientCertificate, serverCertificate } from '../../fake/certificates.ts'
 import { teamCa, teamCrl } from '../../fake/client-certificates.ts'
@@ -276,6 +277,16 @@ local:
         retention: [],
       },
     ])
+  })
+
+  test('quotas are told in sizes and numbers, and are in what is in force', async () => {
+    const quotas =
+      'local: [{match: a/**, quota: {bytes: 100GiB, tags: 10000}}, {match: b/**, quota: {tags: 1}}]'
+    const { config } = await load(`upstreams: [{registry: docker.io}]\n${quotas}\n`)
+    const told = [{ bytes: 100 * 2 ** 30, tags: 10_000 }, { tags: 1 }]
+    expect(config.local.map(({ quota }) => quota)).toEqual(told)
+    const shown = effective(config) as { local: { quota: unknown }[] }
+    expect(shown.local.map(({ quota }) => quota)).toEqual([{ bytes: '100GiB', tags: 10_000 }, { tags: 1 }])
   })
 
   test('rules on tags are told in durations and numbers, and only told of unless they are enforced', async () => {

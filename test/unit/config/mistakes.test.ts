@@ -314,6 +314,11 @@ describe('a mistake in the configuration', () => {
       ],
     ],
     [
+      'a quota that limits nothing',
+      `${whole}local: [{match: a/**, quota: {}}]\n`,
+      ['2:30 local[0].quota: expected at least one of bytes and tags, found keys'],
+    ],
+    [
       'uploads that may not wait',
       `limits: {uploadIdle: 0s}\n${whole}`,
       [

@@ -1,7 +1,7 @@
 /** Holdings over a real store and a real index, which can crash. */
 import { copyFileSync, rmSync } from 'node:fs'
 import { Catalog } from '../../../src/index/catalog.ts'
-import { Holdings, type PushedManifest } from '../../../src/index/local/holdings.ts'
+import { Holdings, type HoldingsDeps, type PushedManifest } from '../../../src/index/local/holdings.ts'
 import { Repositories } from '../../../src/index/repositories.ts'
 import { Revisions } from '../../../src/index/revisions.ts'
 import type { RowIndex } from '../../../src/index/rows/row-index.ts'
@@ -65,8 +65,8 @@ export async function openHoldings({ clock = systemClock }: { clock?: Clock } = 
   const options = { clock: systemClock, log: createLogger('silent'), flushMs: 2 ** 30 }
   let path = store.layout.index
   let index = await openSqliteIndex({ ...options, path })
-  const assemble = () => {
-    const holdings = new Holdings({ index, store, clock, log })
+  const assemble = (more: Pick<HoldingsDeps, 'countedIn'> = {}) => {
+    const holdings = new Holdings({ index, store, clock, log, ...more })
     const catalog = new Catalog(index, store, clock)
     return {
       index,

@@ -1,0 +1,161 @@
+/** The running count of what a namespace holds is what its records say, whatever happens at the same time. */
+import { once } from 'node:events'
+import { stat } from 'node:fs/promises'
+import fc from 'fast-check'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { Digest } from '../../../src/oci/digest.ts'
+import type { Tag } from '../../../src/oci/name.ts'
+import {
+  bodyOf,
+  imageOf,
+  longMs,
+  openCollected,
+  putManifest,
+  pushedOf,
+  type Rig,
+} from '../collect/collect-rig.ts'
+
+const names = ['one', 'two'] as const
+const layers = [10, 200, 3_000].map(size => pushedOf(Buffer.alloc(size, size)))
+const images = layers.map((layer, nth) => imageOf(`image ${nth}`, [layer]))
+const roomy = { quota: { bytes: 2 ** 40, tags: 2 ** 30 } }
+
+const number = fc.nat(2)
+const place = fc.record({ name: fc.constantFrom(...names), number })
+const step = fc.oneof(
+  fc.record({ kind: fc.constantFrom('push', 'session', 'mount', 'delete blob', 'delete manifest'), place }),
+  fc.record({
+    kind: fc.constant('manifest'),
+    place,
+    tags: fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 }),
+  }),
+  fc.record({ kind: fc.constant('delete tag'), place, tags: fc.constantFrom(['a'], ['b'], ['c']) }),
+  fc.record({ kind: fc.constantFrom('recount', 'collect', 'later'), place }),
+)
+interface Step {
+  readonly kind: string
+  readonly place: { readonly name: string; readonly number: number }
+  readonly tags?: readonly string[]
+}
+
+async function take(rig: Rig, { kind, place: { name, number: nth }, tags = [] }: Step): Promise<unknown> {
+  const { push, holdings, clock } = rig
+  const [layer, image] = [layers[nth], images[nth]]
+  if (!layer || !image) throw new Error('there is no such layer')
+  const local = rig.at(name)
+  const reference = (digest: Digest) => ({ kind: 'digest', digest }) as const
+  switch (kind) {
+    case 'push':
+      return push.uploads.push(local, layer.digest, bodyOf(layer))
+    case 'session': {
+      const { id } = await push.uploads.start(local)
+      const chunk = { ...bodyOf(layer), range: undefined }
+      return push.uploads.complete(local, id, { digest: layer.digest, chunk })
+    }
+    case 'mount':
+      return push.mounts.mount(local, layer.digest, { local: rig.at(name === 'one' ? 'two' : 'one') })
+    case 'manifest':
+      return putManifest(rig, name, image, ...new Set(tags))
+    case 'delete blob':
+      return push.blobs.delete(local, layer.digest)
+    case 'delete manifest':
+      return push.manifests.delete(local, reference(image.digest))
+    case 'delete tag':
+      return push.manifests.delete(local, { kind: 'tag', tag: tags[0] as Tag })
+    case 'recount':
+      return holdings.usage.count('local')
+    case 'collect':
+      return rig.collection().collect()
+    default:
+      return clock.advance(longMs)
+  }
+}
+
+/** As the records' files say. */
+async function recordsOf(rig: Rig) {
+  const held = { bytes: 0, tags: 0 }
+  for (const name of names) {
+    const { tags, manifests, blobs } = await rig.held(name)
+    held.tags += tags.length
+    for (const digest of [...manifests, ...blobs])
+      held.bytes += (await stat(rig.store.layout.pushed(digest))).size
+  }
+  return held
+}
+
+test('the running count equals the records after any pushes, mounts, deletes and collections, also during a recount', {
+  timeout: 60_000,
+}, async () => {
+  const history = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { maxLength: 8 })
+  await fc.assert(
+    fc.asyncProperty(history, async batches => {
+      await using rig = await openCollected({ ...roomy, untaggedMs: 1 })
+      await rig.push.quotas.ready(rig.at('one').namespace)
+      for (const batch of batches) await Promise.allSettled(batch.map(one => take(rig, one)))
+      expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+      await rig.push.quotas.recount()
+      expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+      rig.push.quotas.measure([rig.at('one').namespace])
+      const [used] = (await rig.metrics.quotaBytesUsed.get()).values
+      expect(used?.value).toBe((await recordsOf(rig)).bytes) // nothing stays reserved
+    }),
+    { numRuns: Number(process.env.LAYOVER_RUNS ?? 12), endOnFailure: true },
+  )
+})
+
+afterEach(() => void vi.restoreAllMocks())
+
+describe('while it is not known how much a namespace holds', () => {
+  /** A store whose records cannot be listed before `go`. */
+  async function slow() {
+    const rig = await openCollected(roomy)
+    const [layer] = layers
+    if (!layer) throw new Error('there is no layer')
+    await rig.push.uploads.push(rig.at('one'), layer.digest, bodyOf(layer))
+    await take(rig, { kind: 'manifest', place: { name: 'one', number: 0 }, tags: ['a'] })
+    rig.push.quotas.forget()
+    const gate = new AbortController()
+    const { names: recordNames } = rig.store
+    const listed = recordNames.in.bind(recordNames)
+    vi.spyOn(recordNames, 'in').mockImplementation(async function* gated(folder, count) {
+      if (!gate.signal.aborted) await once(gate.signal, 'abort')
+      yield* listed(folder, count)
+    })
+    return { rig, go: () => gate.abort() }
+  }
+
+  test('a push waits for it', async () => {
+    const { rig, go } = await slow()
+    await using _ = rig
+    const pushing = take(rig, { kind: 'push', place: { name: 'two', number: 1 } })
+    await rig.clock.untilSleeping()
+    go()
+    await pushing
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+
+  test('a push waits no longer than five seconds, and is told to try again', async () => {
+    const { rig, go } = await slow()
+    await using _ = rig
+    const pushing = take(rig, { kind: 'manifest', place: { name: 'two', number: 1 } })
+    const refused = expect(pushing).rejects.toMatchObject({ code: 'UNAVAILABLE', retryAfterMs: 5_000 })
+    await rig.clock.untilSleeping()
+    rig.clock.advance(5_000)
+    await refused
+    const again = take(rig, { kind: 'manifest', place: { name: 'two', number: 1 } })
+    go()
+    await again
+    expect(await recordsOf(rig)).toEqual(rig.holdings.usage.known('local'))
+  })
+
+  test('other work goes on, and is counted', async () => {
+    const { rig, go } = await slow()
+    await using _ = rig
+    const counting = rig.push.quotas.ready(rig.at('one').namespace)
+    const deleting = take(rig, { kind: 'delete tag', place: { name: 'one', number: 0 }, tags: ['a'] })
+    await vi.waitFor(async () => expect((await rig.held('one')).tags).toEqual([]))
+    go()
+    await Promise.all([counting, deleting])
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+})
