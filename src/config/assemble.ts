@@ -222,7 +222,7 @@ function sourceOf(
 
 /** A namespace under a registry's alias is one under the registry. */
 function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]): LocalNamespace {
-  const { match, overlay, immutableTags, missingReferences, untagged, retention } = entry
+  const { match, overlay, immutableTags, missingReferences, untagged, retention, quota } = entry
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
   return {
@@ -238,5 +238,6 @@ function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]):
       keep: { last: keep.last, newerThanMs: keep.newerThan, pulledWithinMs: keep.pulledWithin },
       enforce,
     })),
+    quota,
   }
 }

@@ -31,7 +31,8 @@ async function servedNames({ deps, shows }: InventoryCall, page: Page): Promise<
   const { repositories, resolver } = deps
   const names: string[] = []
   let { last } = page
-  for (let round = 0; shows || round < maxRounds; round += 1) {
+  const rounds = shows ? Number.POSITIVE_INFINITY : maxRounds
+  for (let round = 0; round < rounds; round += 1) {
     const batch = await repositories.page({ last, limit: page.limit })
     for (const name of batch) {
       const key = shownKeysOf(resolver.find(name)).find(each => resolver.fullName(each) === name)
