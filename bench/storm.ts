@@ -13,6 +13,7 @@ interface Storm {
 
 interface Blown {
   refused: number
+  /** Nothing was looked at: too many failures (429), or too many waiting (503). */
   limited: number
   /** Any other answer, or none. */
   other: number
@@ -57,6 +58,6 @@ async function attempt(
     asking.once('error', () => resolve(0)).end()
   })
   if (status === 401) blown.refused += 1
-  else if (status === 429) blown.limited += 1
+  else if (status === 429 || status === 503) blown.limited += 1
   else blown.other += 1
 }

@@ -30,9 +30,16 @@ export const anonymous: Caller = {
   certificate: undefined,
 }
 
-/** For logs: `alice`, `github-actions:repo:org/app`; undefined for nobody. */
-export function nameOf({ user, provider }: Caller): string | undefined {
+/** In front of the name of who showed a certificate. No issuer is called so. */
+export const certificatePrefix = 'certificate'
+
+/**
+ * For policies, logs and counts: `alice`, `github:org/app`, `certificate:node-1`; undefined for nobody. Whom one way of
+ * logging in calls alice is never the alice of another: no user of a password has a colon in the name.
+ */
+export function nameOf({ method, user, provider }: Caller): string | undefined {
   if (user === '') return undefined
+  if (method === 'certificate') return `${certificatePrefix}:${user}`
   return provider === '' ? user : `${provider}:${user}`
 }
 

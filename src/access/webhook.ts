@@ -10,7 +10,7 @@ import type { Lookup } from '../runtime/lookup.ts'
 import { version } from '../runtime/version.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import { assertLiteral, createAddressRule, guardedLookup } from '../upstream/address.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, nameOf } from './caller.ts'
 import type { WebhookOptions } from './options.ts'
 import type { Asked, Verdict } from './question.ts'
 import { NoAnswer, readVerdict } from './webhook-answer.ts'
@@ -165,8 +165,9 @@ function inputOf({ caller, ...question }: Asked) {
   return { action, repository, upstream, namespace, object, tag, digest, client, ...whoOf(caller) }
 }
 
-function whoOf({ user, provider, method, claims, certificate }: Caller) {
-  return { user, provider, method, claims, certificate: certificate ?? null }
+function whoOf(caller: Caller) {
+  const { provider, method, claims, certificate } = caller
+  return { user: nameOf(caller) ?? '', provider, method, claims, certificate: certificate ?? null }
 }
 
 /** No connection came about, whatever was to be asked. */

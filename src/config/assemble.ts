@@ -222,7 +222,7 @@ function sourceOf(
 
 /** A namespace under a registry's alias is one under the registry. */
 function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]): LocalNamespace {
-  const { match, overlay, immutableTags, missingReferences, untagged, retention, quota } = entry
+  const { match, overlay, immutableTags, missingReferences, quota, untagged, retention } = entry
   const [first = '', ...rest] = match.split('/')
   const known = upstreams.find(({ aliases }) => aliases.includes(first))
   return {
@@ -232,12 +232,12 @@ function assembleLocal(entry: LocalEntry, upstreams: readonly UpstreamConfig[]):
     immutableTags,
     delete: entry.delete,
     missingReferences,
+    ...(quota ? { quota } : {}),
     untaggedMs: untagged,
     retention: retention.map(({ match: tags, keep, enforce }) => ({
       match: tags,
       keep: { last: keep.last, newerThanMs: keep.newerThan, pulledWithinMs: keep.pulledWithin },
       enforce,
     })),
-    quota,
   }
 }

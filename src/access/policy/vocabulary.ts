@@ -1,7 +1,7 @@
 /** What rules may speak of: the variables and functions of CEL that they have, and the limits on how much they say. */
 import { Environment } from '@marcbachmann/cel-js'
 import { matchesPattern } from '../../oci/pattern.ts'
-import type { CertificateNames } from '../caller.ts'
+import { type CertificateNames, nameOf } from '../caller.ts'
 import type { Asked } from '../question.ts'
 import { isInside } from './ranges.ts'
 
@@ -101,7 +101,7 @@ export function valuesOf(asked: Asked): Values {
     digest,
     reference: tag === '' ? digest : tag,
     client,
-    user: caller.user,
+    user: nameOf(caller) ?? '',
     provider: caller.provider,
     method: caller.method,
     authenticated: caller.method !== 'anonymous',

@@ -1,5 +1,6 @@
 /** The schema of one entry of `access.oidc`. */
 import { z } from 'zod'
+import { certificatePrefix } from '../../access/caller.ts'
 import { holdsSecrets, KeySetInvalid, parseKeySet, signatureAlgorithms } from '../../access/oidc/key-set.ts'
 import type { OidcOptions } from '../../access/options.ts'
 import { isLoopback } from '../../edge/access.ts'
@@ -88,6 +89,8 @@ function parseFilled(given: string): string {
 }
 
 function parseProviderName(given: string): string {
+  if (given === certificatePrefix)
+    throw new FormInvalid(`a name other than ${certificatePrefix}, which stands in front of who showed one`)
   if (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(given)) return given
   throw new FormInvalid('a name such as github-actions: at most 64 lower-case letters, digits and . _ -')
 }

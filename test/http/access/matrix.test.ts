@@ -40,7 +40,7 @@ const oidc = ({ url }: TestIssuer): Partial<AccessOptions> => ({
       ca: undefined,
     },
   ],
-  policy: { default: 'deny', rules: [{ name: 'alice', when: 'user == "alice" && provider == "ci"' }] },
+  policy: { default: 'deny', rules: [{ name: 'alice', when: 'user == "ci:alice"' }] },
 })
 
 const modes: Record<string, Mode> = {

@@ -86,7 +86,7 @@ describe('the webhook', () => {
       tag: '3.20',
       digest: '',
       client: '10.1.2.3',
-      user: 'job-1',
+      user: 'ci:job-1',
       provider: 'ci',
       method: 'oidc',
       claims: { groups: ['a'] },
