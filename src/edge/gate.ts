@@ -55,10 +55,10 @@ export class Gate {
     const session = await this.#sessionOf(access, exchange, wanted)
     const waitMs = this.#waitMs(session)
     if (waitMs > 0) throw tooMany(waitMs)
-    const { question, further = [], scopes } = wanted
+    const { question, further = [], ...asked } = wanted
     for (const each of [question, ...further]) {
       const decision = await access.decide(session, each, exchange.client ?? '')
-      if (decision.kind !== 'allowed') throw this.#refusal(exchange, { session, scopes, refusal: decision })
+      if (decision.kind !== 'allowed') throw this.#refusal(exchange, { ...asked, session, refusal: decision })
     }
     return admitted(exchange, session, question)
   }
@@ -172,17 +172,17 @@ export class Gate {
     }
   }
 
-  /** A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. */
-  #refusal(
-    exchange: Exchange,
-    { session, scopes, refusal }: { session: Session; scopes: readonly Scope[]; refusal: Refusal },
-  ): RegistryError {
+  /**
+   * A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. Nor is anyone challenged whose
+   * login would be that of an upstream: it changes nothing of what is allowed here.
+   */
+  #refusal(exchange: Exchange, { session, scopes, isForUpstream = false, refusal }: Refused): RegistryError {
     const { access } = this
     const { facts, role } = exchange
     facts.user = nameOf(session.caller)
     this.#deps.metrics.auth.inc({ method: session.caller.method, result: 'denied' })
     const isAnonymous = session.caller.method === 'anonymous'
-    const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror'
+    const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror' && !isForUpstream
     if (mayLogIn && refusal.kind === 'out-of-scope')
       return this.#challenged(exchange, { message: refusal.reason, scopes, error: 'insufficient_scope' })
     if (!isAnonymous || exchange.request.headers.authorization !== undefined || !mayLogIn)
@@ -211,6 +211,11 @@ export class Gate {
 
 function tooMany(retryAfterMs: number): RegistryError {
   return new RegistryError('TOOMANYREQUESTS', 'too many requests: try again later', { retryAfterMs })
+}
+
+interface Refused extends Pick<Wanted, 'scopes' | 'isForUpstream'> {
+  readonly session: Session
+  readonly refusal: Refusal
 }
 
 interface Challenged {

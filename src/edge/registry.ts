@@ -26,6 +26,7 @@ import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
+import { asCaller, forAsker, forOneCaller, isDecidedEachTime, pingHeaders } from './passthrough.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { repositoryIn, wantedOf, wantedOfInventory } from './question.ts'
 import { answerReferrers } from './referrers.ts'
@@ -78,9 +79,12 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   return answerRepository(exchange, { ...route, operation }, deps)
 }
 
-async function answerPing(exchange: Exchange, { gate }: RegistryDeps): Promise<Answer> {
+async function answerPing(exchange: Exchange, { gate, resolver }: RegistryDeps): Promise<Answer> {
   await gate.ping(exchange)
-  return json({})
+  const answer = json({})
+  return gate.access
+    ? answer
+    : { ...answer, headers: { ...answer.headers, ...pingHeaders(exchange, resolver) } }
 }
 
 async function answerRepository(
@@ -90,16 +94,15 @@ async function answerRepository(
 ): Promise<Answer> {
   const { operation } = route
   const { resolver } = deps
-  const resolved = resolveName(asked, route, operation, resolver)
-  const exchange = await deps.gate.admit(
-    asked,
-    wantedOf({ exchange: asked, route, operation, resolver, resolved }),
-  )
+  const named = resolveName(asked, route, operation, resolver)
+  const wanted = wantedOf({ exchange: asked, route, operation, resolver, resolved: named })
+  const exchange = await deps.gate.admit(asked, wanted)
+  const resolved = asCaller(exchange, named, deps.pull.verdicts)
   const isRead = isReading(exchange)
   const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
-  const keys = isContent ? keysOf(resolved) : undefined
+  const keys = isContent && !isDecidedEachTime(resolved) ? keysOf(resolved) : undefined
   const left =
     operation.kind === 'blob'
       ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
@@ -140,18 +143,23 @@ function answerNamed(
 
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
   try {
-    switch (operation.kind) {
-      case 'manifest':
-      case 'blob':
-        return await answerContent(call, operation, hotPath)
-      case 'tags':
-        return await answerTags(call)
-      case 'referrers':
-        return await answerReferrers(call, operation.subject)
-    }
+    const answer = await answerOperation(call, operation, hotPath)
+    return isDecidedEachTime(call.resolved) ? forOneCaller(answer) : answer
   } catch (error) {
     const { upstream } = call.resolved
-    throw upstream ? forClient(error, upstream.policy) : error
+    throw upstream ? forClient(forAsker(error, call.exchange, call.resolved), upstream.policy) : error
+  }
+}
+
+function answerOperation(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
+  switch (operation.kind) {
+    case 'manifest':
+    case 'blob':
+      return answerContent(call, operation, hotPath)
+    case 'tags':
+      return answerTags(call)
+    case 'referrers':
+      return answerReferrers(call, operation.subject)
   }
 }
 

@@ -1,7 +1,7 @@
 /** From a registry's challenge to the `Authorization` of the next request, within the bounds of what may be trusted. */
 import type { Logger } from '../observe/log.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import { basicHeader, type Credential } from './credentials/credential.ts'
+import { basicHeader, type Credential, isCallers } from './credentials/credential.ts'
 import { failureOf, type Subject } from './failure.ts'
 import { mayHavePassword, parseRealm } from './realm.ts'
 import type { TokenAsk, Tokens } from './token.ts'
@@ -14,6 +14,8 @@ export type Demand =
 export interface Grant {
   authorization: string
   anonymous: boolean
+  /** A password of the caller's: who refuses it refuses him. */
+  isCallersPassword?: boolean
   /** From an earlier request: a refusal may mean that it is no longer good. */
   reused: boolean
   /** Why no credential was used although there is one. */
@@ -102,7 +104,8 @@ export function bearerGrant(token: string): Grant {
 function basicGrant(credential: Credential | undefined, subject: Subject): Grant {
   if (credential?.kind === 'basic') {
     const authorization = basicHeader(credential)
-    return { authorization, anonymous: false, reused: false, drop: () => {} }
+    const isCallersPassword = isCallers(credential)
+    return { authorization, isCallersPassword, anonymous: false, reused: false, drop: () => {} }
   }
   const message = `${subject.upstream} asks for a user name and password for ${subject.text}, and none is configured`
   throw failureOf(subject, 'denied', message, { upstreamStatus: 401 })

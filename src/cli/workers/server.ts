@@ -102,18 +102,11 @@ export class ServerProgram {
     for (const key of changing) entries.changing(key)
     const access = { of: accessOfServer(config, clock, log) }
     const rates = ratesOf({ config: () => config, clock, counts: this.#deps.counts })
-    const gate = new Gate({
-      access: () => access.of,
-      publicUrl: () => undefined,
-      rates,
-      metrics: this.#metrics,
-    })
+    const told = { publicUrl: () => undefined, metrics: this.#metrics }
+    const gate = new Gate({ ...told, access: () => access.of, rates })
     const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines, gate })
-    const forward = new Forward({
-      inlet,
-      open: digest => store.open(digest),
-      silence: () => this.#pulse.silence,
-    })
+    const silence = () => this.#pulse.silence
+    const forward = new Forward({ inlet, open: digest => store.open(digest), silence })
     const reads = createHeldReads({ entries, store, clock, log })
     const held = (of: Config): HeldDeps => ({
       resolver: resolverOf(of, ({ options }) => closedUpstream(options)),

@@ -286,7 +286,7 @@ describe('the audit', () => {
       status: 201,
     })
     expect(at.audits()[3]).toMatchObject({ repository: 'app', upstream: 'plain.example', status: 403 })
-    expect(String(at.audits()[3]?.['reason'])).not.toBe('')
+    expect(String(at.audits()[3]?.reason)).not.toBe('')
     expect(JSON.stringify(at.layover.lines)).not.toContain('guess')
   })
 })
