@@ -15,6 +15,16 @@ const main = resolve(process.env.LAYOVER_MAIN ?? join(import.meta.dirname, '../.
 export const originName = 'origin.test'
 const localNames = 'local/**'
 
+export interface LayoverSetting {
+  /** Of its folder under the root. */
+  readonly name?: string
+  readonly local?: readonly string[]
+  /** The section of the configuration; without one this machine may do everything. */
+  readonly access?: object | undefined
+  /** Of the upstream; without them it is asked as nobody. */
+  readonly credentials?: object | undefined
+}
+
 export class Layover implements Registry, AsyncDisposable {
   readonly namespace = `${originName}/`
   readonly address: string
@@ -25,17 +35,16 @@ export class Layover implements Registry, AsyncDisposable {
     this.address = address
   }
 
-  /** @param options.name of its folder under the root */
   static async start(
     root: string,
     upstream: Pick<Registry, 'address'>,
-    { name = 'layover', local = [localNames] }: { name?: string; local?: readonly string[] } = {},
+    { name = 'layover', ...setting }: LayoverSetting = {},
   ): Promise<Layover> {
     const home = join(root, name)
     await mkdir(home)
     const address = `127.0.0.1:${await freePort()}`
     const file = join(home, 'upstreams.yaml')
-    await writeFile(file, configuration(address, upstream.address, local))
+    await writeFile(file, configuration(address, upstream.address, setting))
     const daemon = new Daemon(process.execPath, [main, 'serve', '--config', file], {
       cwd: home,
       env: environment(home),
@@ -82,15 +91,19 @@ export class Layover implements Registry, AsyncDisposable {
   }
 }
 
-/** Tags are asked for each time, so that the pulls after the origin's end are answered stale. */
-function configuration(address: string, upstream: string, local: readonly string[]): string {
-  return `listen: ${address}
-store: {path: ./data, minFree: 0}
-upstreams:
-  - registry: ${originName}
-    url: http://${upstream}
-    default: true
-    tags: [{match: "*", fresh: 0s}]
-local: ${JSON.stringify(local.map(match => ({ match })))}
-`
+/** Tags are asked for each time, so that the pulls after the origin's end are answered stale. JSON is YAML. */
+function configuration(
+  address: string,
+  upstream: string,
+  { local = [localNames], access, credentials }: LayoverSetting,
+): string {
+  const asked = { registry: originName, url: `http://${upstream}`, default: true }
+  const shared = credentials && { credentials, shareWithEveryone: true }
+  return JSON.stringify({
+    listen: address,
+    store: { path: './data', minFree: 0 },
+    upstreams: [{ ...asked, ...shared, tags: [{ match: '*', fresh: '0s' }] }],
+    local: local.map(match => ({ match })),
+    access,
+  })
 }

@@ -31,7 +31,11 @@ export const access = z
       description:
         '`authenticated`: who has logged in may do everything, nobody else anything; `anonymous-pull`: everybody may pull besides. Or rules in [CEL](../how-to/policies.md).',
     }),
-    webhook,
+    webhook: webhook.optional().meta({
+      form: 'keys',
+      fallback: 'the policies alone decide',
+      description: 'Asked whether it allows too what the policies allow.',
+    }),
     challenge: choice(['bearer', 'basic']).default('bearer').meta({
       description:
         '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time, and without one they get nothing that needs no login either: most stop at the challenge.',
