@@ -1,5 +1,5 @@
 /** The gate in front of everything that is answered: who asks, and whether they may. */
-import type { Access, Refusal } from '../access/access.ts'
+import type { Access, Decision, Refusal } from '../access/access.ts'
 import { LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
 import type { Question } from '../access/question.ts'
@@ -116,15 +116,36 @@ export class Gate {
   }
 
   /** Whether who asks may pull from another repository too. */
-  async mayPull(
-    { caller, access: scopes, client }: Exchange,
-    question: Omit<Question, 'action'>,
-  ): Promise<boolean> {
-    const { access } = this
-    if (!access || !caller) return true
-    const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
-    const decision = await access.decide(session, { ...question, action: 'pull' }, client ?? '')
+  async mayPull(exchange: Exchange, about: Omit<Question, 'action'>): Promise<boolean> {
+    const { decision } = await this.#pullOf(exchange, about)
     return decision.kind === 'allowed'
+  }
+
+  /**
+   * The same for a push that takes a blob from there.
+   *
+   * @throws RegistryError UNAUTHORIZED (401) for a token that is too small, with the scopes of one that is not
+   */
+  async mayTake(exchange: Exchange, about: Omit<Question, 'action'>): Promise<boolean> {
+    const { decision, session } = await this.#pullOf(exchange, about)
+    if (decision.kind !== 'out-of-scope' || !session || exchange.question === undefined)
+      return decision.kind === 'allowed'
+    const scopes: Scope[] = [
+      { type: 'repository', name: exchange.question.repository, actions: ['pull', 'push'] },
+      { type: 'repository', name: about.repository, actions: ['pull'] },
+    ]
+    throw this.#refusal(exchange, { session, scopes, refusal: decision })
+  }
+
+  async #pullOf(
+    { caller, access: scopes, client }: Exchange,
+    about: Omit<Question, 'action'>,
+  ): Promise<{ decision: Decision; session?: Session }> {
+    const { access } = this
+    if (!access || !caller) return { decision: { kind: 'allowed' } }
+    const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
+    const decision = await access.decide(session, { ...about, action: 'pull' }, client ?? '')
+    return { decision, session }
   }
 
   /** Of who asks, wherever the requests come from. */
