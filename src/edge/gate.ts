@@ -103,7 +103,7 @@ export class Gate {
     if (!access || isAdmitted(exchange) || exchange.role === 'mirror') return
     const session = await this.#sessionOf(access, exchange, { scopes: [] })
     exchange.facts.user = nameOf(session.caller)
-    const hasShown = exchange.request.headers.authorization !== undefined
+    const hasShown = shownBy(exchange).authorization !== undefined
     if (hasShown || session.caller.method === 'certificate' || !takesLogins(access)) return
     throw this.#challenged(exchange, { message: 'log in', scopes: [] })
   }
@@ -206,7 +206,7 @@ export class Gate {
     const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror'
     if (mayLogIn && refusal.kind === 'out-of-scope')
       return this.#challenged(exchange, { message: refusal.reason, scopes, error: 'insufficient_scope' })
-    if (!isAnonymous || exchange.request.headers.authorization !== undefined || !mayLogIn)
+    if (!isAnonymous || shownBy(exchange).authorization !== undefined || !mayLogIn)
       facts.audit = { event: 'denied', reason: refusal.reason }
     if (mayLogIn && isAnonymous) return this.#challenged(exchange, { message: 'this needs a login', scopes })
     return new RegistryError('DENIED', 'access denied')
@@ -256,12 +256,17 @@ function admitted(exchange: Exchange, session: Session, question: Question): Exc
   return { ...exchange, caller: session.caller, access: session.access, question }
 }
 
+/** No user and no password: what podman and skopeo answer a challenge of Basic with when they have no login. */
+const nothing = 'Basic Og=='
+
+/** What a request shows of who sends it. */
 export function shownBy({
   request,
   certificate,
   client = '',
 }: Pick<Exchange, 'request' | 'certificate' | 'client'>): Shown {
-  return { authorization: request.headers.authorization, certificate, client }
+  const { authorization } = request.headers
+  return { authorization: authorization === nothing ? undefined : authorization, certificate, client }
 }
 
 /** Whether there is anything to log in with but a certificate. */

@@ -36,6 +36,18 @@ describe('anonymous pulls, pushes with a login', () => {
     expect((await at.as(undefined, `/v2/local/team/app/blobs/${digestOf(pushed)}`)).status).toBe(200)
   })
 
+  test('no user with no password is no login: podman and skopeo send that where they have none', async () => {
+    for (const challenge of ['basic', 'bearer'] as const) {
+      const at = await start({ challenge, policy: presets['anonymous-pull'] })
+      const none = basic('', '')
+      expect((await at.as(none, '/v2/')).status).toBe(401)
+      expect((await at.as(none, manifest)).status).toBe(200)
+      expect((await at.as(none, upload, { method: 'POST' })).status).toBe(401)
+      expect((await at.page(none, '/token?scope=repository:plain.example/app:pull')).status).toBe(200)
+      expect(at.audits()).toEqual([])
+    }
+  })
+
   test('a token of nobody lets pull, and a push with it is told what to ask for', async () => {
     const at = await start({ policy: presets['anonymous-pull'] })
     const { realm } = challengeIn(await at.as(undefined, '/v2/'))
