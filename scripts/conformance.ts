@@ -160,11 +160,11 @@ function countOf(said: string, status: string): number | undefined {
 async function startRegistry({ root, replicas: count, challenge }: Way): Promise<Subject & AsyncDisposable> {
   const access = accessBy(challenge)
   if (count === 1)
-    return Layover.start(root, nowhere, { name: 'registry', local: localNames, access })
+    return Layover.start(root, nowhere, { name: 'registry', local: localNames, settings: access })
   await using started = new AsyncDisposableStack()
   const redis = started.use(await RedisServer.start())
   const s3 = started.use(await startS3())
-  const settings = { local: localNames.map(match => ({ match })), ...(access && { access }) }
+  const settings = { local: localNames.map(match => ({ match })), ...access }
   const options = { root, count, upstreamUrl: `http://${nowhere.address}`, index: redis.url, s3, settings }
   const replicas = started.use(await Replicas.start(options))
   const { address } = started.use(await Balancer.start(replicas.urls))
@@ -186,7 +186,7 @@ function isTelling(line: string): boolean {
 const nowhere = { address: '127.0.0.1:1' }
 
 function accessBy(challenge: Challenge | undefined) {
-  return challenge && { users: usersNamed(user), challenge }
+  return challenge ? { access: { users: usersNamed(user), challenge } } : {}
 }
 
 /** A registry with its local names, and a mirror in front of what was pushed to it. */
@@ -196,7 +196,8 @@ async function runAll(way: Way): Promise<boolean> {
   await using mirror = await Layover.start(way.root, registry, {
     name: 'mirror',
     local: [],
-    ...(challenge && { access: accessBy(challenge), credentials: { username: user, password } }),
+    settings: accessBy(challenge),
+    credentials: challenge && { username: user, password },
   })
   const image = multiArchImage()
   const authorization = challenge && basic(user)

@@ -2,7 +2,7 @@
 import type { Access, Decision, Refusal } from '../access/access.ts'
 import { LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
-import type { Question } from '../access/question.ts'
+import type { Action, Question } from '../access/question.ts'
 import type { Rates } from '../access/rates.ts'
 import type { Session, Shown } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
@@ -58,7 +58,8 @@ export class Gate {
     const { question, further = [], scopes } = wanted
     for (const each of [question, ...further]) {
       const decision = await access.decide(session, each, exchange.client ?? '')
-      if (decision.kind !== 'allowed') throw this.#refusal(exchange, { session, scopes, refusal: decision })
+      if (decision.kind !== 'allowed')
+        throw this.#refusal(exchange, { session, scopes, refusal: decision, action: each.action })
     }
     return admitted(exchange, session, question)
   }
@@ -134,7 +135,7 @@ export class Gate {
       { type: 'repository', name: exchange.question.repository, actions: ['pull', 'push'] },
       { type: 'repository', name: about.repository, actions: ['pull'] },
     ]
-    throw this.#refusal(exchange, { session, scopes, refusal: decision })
+    throw this.#refusal(exchange, { session, scopes, refusal: decision, action: 'pull' })
   }
 
   async #pullOf(
@@ -194,10 +195,7 @@ export class Gate {
   }
 
   /** A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. */
-  #refusal(
-    exchange: Exchange,
-    { session, scopes, refusal }: { session: Session; scopes: readonly Scope[]; refusal: Refusal },
-  ): RegistryError {
+  #refusal(exchange: Exchange, { session, scopes, refusal, action }: Refused): RegistryError {
     const { access } = this
     const { facts, role } = exchange
     facts.user = nameOf(session.caller)
@@ -209,7 +207,9 @@ export class Gate {
     if (!isAnonymous || shownBy(exchange).authorization !== undefined || !mayLogIn)
       facts.audit = { event: 'denied', reason: refusal.reason }
     if (mayLogIn && isAnonymous) return this.#challenged(exchange, { message: 'this needs a login', scopes })
-    return new RegistryError('DENIED', 'access denied')
+    const { user } = facts // of what there is it says nothing: only who one is taken for
+    const message = user === undefined ? 'access denied' : `${user} may not ${wordsFor[action]} here`
+    return new RegistryError('DENIED', message)
   }
 
   #challenged(exchange: Exchange, { message, scopes, error, cause }: Challenged): RegistryError {
@@ -228,6 +228,22 @@ export class Gate {
   #realmOf(exchange: Exchange): Realm {
     return realmOf(exchange, { publicUrl: this.#deps.publicUrl() })
   }
+}
+
+interface Refused {
+  readonly session: Session
+  readonly scopes: readonly Scope[]
+  readonly refusal: Refusal
+  readonly action: Action
+}
+
+const wordsFor: Readonly<Record<Action, string>> = {
+  pull: 'pull',
+  push: 'push',
+  delete: 'delete',
+  catalog: 'list repositories',
+  health: 'read this',
+  metrics: 'read this',
 }
 
 function tooMany(retryAfterMs: number): RegistryError {

@@ -19,8 +19,10 @@ export interface LayoverSetting {
   /** Of its folder under the root. */
   readonly name?: string
   readonly local?: readonly string[]
-  /** The section of the configuration; without one this machine may do everything. */
-  readonly access?: object | undefined
+  /** Besides the one at its address. */
+  readonly listeners?: readonly object[]
+  /** Other keys of the configuration, whole. */
+  readonly settings?: Readonly<Record<string, unknown>>
   /** Of the upstream; without them it is asked as nobody. */
   readonly credentials?: object | undefined
 }
@@ -74,16 +76,24 @@ export class Layover implements Registry, AsyncDisposable {
     return this.#daemon.lines.slice(-60).join('\n')
   }
 
+  /** Who did what, or was refused. */
+  audits(): Record<string, unknown>[] {
+    return this.#lines('"msg":"audit"')
+  }
+
   /** What it was asked, as its log has it. */
   requests(): SeenRequest[] {
+    return this.#lines('"msg":"request"').map(({ method, path, status }) => ({
+      method: String(method),
+      uri: String(path),
+      status: Number(status),
+    }))
+  }
+
+  #lines(holding: string): Record<string, unknown>[] {
     return this.#daemon.lines
-      .filter(line => line.includes('"method":'))
+      .filter(line => line.includes(holding))
       .map(line => JSON.parse(line) as Record<string, unknown>)
-      .map(({ method, path, status }) => ({
-        method: String(method),
-        uri: String(path),
-        status: Number(status),
-      }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,15 +105,15 @@ export class Layover implements Registry, AsyncDisposable {
 function configuration(
   address: string,
   upstream: string,
-  { local = [localNames], access, credentials }: LayoverSetting,
+  { local = [localNames], listeners = [], settings, credentials }: LayoverSetting,
 ): string {
   const asked = { registry: originName, url: `http://${upstream}`, default: true }
   const shared = credentials && { credentials, shareWithEveryone: true }
   return JSON.stringify({
-    listen: address,
+    listeners: [{ address }, ...listeners],
     store: { path: './data', minFree: 0 },
     upstreams: [{ ...asked, ...shared, tags: [{ match: '*', fresh: '0s' }] }],
     local: local.map(match => ({ match })),
-    access,
+    ...settings,
   })
 }
