@@ -38,7 +38,7 @@ export const access = z
     }),
     challenge: choice(['bearer', 'basic']).default('bearer').meta({
       description:
-        '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time, and without one they get nothing that needs no login either: most stop at the challenge.',
+        '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time; Docker pulls nothing without one then, also where no login is needed.',
     }),
     tokens,
     logins,
