@@ -10,6 +10,8 @@ const alice = { user: 'alice', password }
 const mallory = { user: 'mallory', password }
 const guess = { user: 'alice', password: 'guess' }
 
+const needsLogin = /401|unauthorized|basic auth|basic credential/i
+
 describe.each(['bearer', 'basic'] as const)('after a challenge of %s', challenge => {
   let site: GuardedSite
   beforeAll(async () => {
@@ -38,7 +40,6 @@ describe.each(['bearer', 'basic'] as const)('after a challenge of %s', challenge
     }
     const own = `local/team/${name}:1.0`
     const shown = `local/open/${name}:1.0`
-    const needsLogin = /401|unauthorized|basic auth|basic credential/i
     const stranger = await as()
     if (client.stopsAtBasic && challenge === 'basic')
       await expect(stranger.pull(open)).rejects.toThrow(needsLogin)
@@ -59,4 +60,25 @@ describe.each(['bearer', 'basic'] as const)('after a challenge of %s', challenge
       )
     await expect(second.push(`local/new/${name}:1.0`)).rejects.toThrow(/403|denied/i)
   }
+})
+
+describe('under the policy anonymous-pull', () => {
+  let site: GuardedSite
+  beforeAll(async () => {
+    site = await GuardedSite.start({ policy: 'anonymous-pull' })
+  })
+  afterAll(() => site[Symbol.asyncDispose]())
+
+  const { helm: _, ...others } = clients // it pulls charts alone
+  for (const [name, client] of Object.entries(others))
+    testWith(client.tools, `${name} pulls without a login, and pushes with one`, async () => {
+      const pushed = `local/team/${name.toLowerCase()}:1.0`
+      const stranger = await site.visitor()
+      await client.pull(stranger, secret)
+      await expect(client.push(stranger, pushed)).rejects.toThrow(needsLogin)
+      const visitor = await site.visitor(mallory)
+      await client.logIn(visitor, mallory)
+      await client.push(visitor, pushed)
+      await client.pull(stranger, pushed)
+    })
 })
