@@ -44,22 +44,6 @@ describe('a mistake in the configuration', () => {
       [`2:1 nonsense: unknown key "nonsense" (allowed: ${allowedAtTop})`],
     ],
     [
-      'a hash without quotes in braces, which is not shown',
-      `${whole}access: {users: [{name: alice, password: $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$c2VjcmV0}]}\n`,
-      [
-        '2:42 access.users[0].password: expected $argon2id$v=19$m=…,t=…,p=…$salt$digest, whole: `layover password` makes one',
-        '2:65 access.users[0]: expected a key and a value: a value with a comma in it belongs in quotes',
-        '2:69 access.users[0]: expected a key and a value: a value with a comma in it belongs in quotes',
-      ],
-    ],
-    [
-      'access without a way in',
-      `${whole}access: {challenge: basic}\n`,
-      [
-        '2:9 access: expected a way to log in: `users`, `htpasswd`, `oidc`, or `clientCa` of a listener; without one nobody may do anything, but under a policy that lets people in without a login, such as anonymous-pull',
-      ],
-    ],
-    [
       'a slip of the pen',
       `${whole}lisen: x\n`,
       [`2:1 lisen: unknown key "lisen", did you mean listen? (allowed: ${allowedAtTop})`],
