@@ -1,5 +1,6 @@
 /** The rules between keys. They read loosely, so that a mistake elsewhere does not hide one of theirs. */
 import { z } from 'zod'
+import { nobodyComesIn } from './access/access-rules.ts'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
 import { belongTogether } from './identity.ts'
@@ -70,7 +71,7 @@ export function breaches(raw: unknown): Breach[] {
       ...prefixedPatterns(at, upstream),
       ...shortPatterns(at, upstream),
     ]),
-    ...(access === undefined ? policiesForNobody({ upstreams, local }) : []),
+    ...(access === undefined ? policiesForNobody({ upstreams, local }) : nobodyComesIn(access, listeners)),
     ...unnamedLocals(local),
     ...shadowedLocals(local, registries),
     ...emptyOverlays(local, registries),

@@ -166,7 +166,10 @@ function answerOperation(call: Call, operation: ReadOperation, hotPath: HotPath)
 function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
   const { inventory, resolver, publicPath, limits } = deps
   const base = `${exchange.publicPath ?? publicPath}${route.base}`
-  const shows = (key: RepositoryKey) => mayPullToo(exchange, resolver.find(resolver.fullName(key)), deps)
+  const shows = async (key: RepositoryKey) => {
+    const about = repositoryIn(resolver, resolver.find(resolver.fullName(key)))
+    return about !== undefined && deps.gate.mayPull(exchange, about)
+  }
   const showsAll = !deps.gate.access
   return {
     exchange,
@@ -175,16 +178,6 @@ function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): In
     pageLimit: limits().pageLimit,
     shows: showsAll ? undefined : shows,
   }
-}
-
-/** Whether who asks may pull from that repository too. */
-async function mayPullToo(
-  exchange: Exchange,
-  found: Resolved | undefined,
-  { gate, resolver }: Pick<RegistryDeps, 'gate' | 'resolver'>,
-): Promise<boolean> {
-  const about = repositoryIn(resolver, found)
-  return about !== undefined && gate.mayPull(exchange, about)
 }
 
 interface Writing {
@@ -208,12 +201,15 @@ async function answerWrite(
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
-  const mayPull = (found: Resolved | undefined) => mayPullToo(exchange, found, deps)
+  const mayTake = async (found: Resolved | undefined) => {
+    const about = repositoryIn(resolver, found)
+    return about !== undefined && deps.gate.mayTake(exchange, about)
+  }
   const source = async (name: string) => {
     const found = resolver.find(name)
-    return (await mayPull(found)) ? found : undefined
+    return (await mayTake(found)) ? found : undefined
   }
-  const mayRead = (key: RepositoryKey) => mayPull(resolver.find(resolver.fullName(key)))
+  const mayRead = (key: RepositoryKey) => mayTake(resolver.find(resolver.fullName(key)))
   const beneath = resolved.upstream
   const call: PushCall = { exchange, local, beneath, push, address, source, mayRead, ...limits() }
   try {
