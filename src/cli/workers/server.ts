@@ -11,6 +11,7 @@ import { answerHeld, type HeldDeps } from '../../edge/held.ts'
 import { HotAnswers } from '../../edge/hot-answers.ts'
 import { HotPath } from '../../edge/hot-path.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
+import { pageAt } from '../../edge/pages.ts'
 import { createEdge, type Edge } from '../../edge/server.ts'
 import { Known } from '../../index/known.ts'
 import { type IndexReader, openIndexReader } from '../../index/rows/reader.ts'
@@ -185,7 +186,7 @@ export class ServerProgram {
 
 /** How the whole fares the primary knows; that this process ends, it says itself. */
 function isOwn({ path }: Exchange, draining: boolean): boolean {
-  return draining && /^\/(?:livez|readyz|healthz|health)$/.test(path)
+  return draining && pageAt(path) === 'health'
 }
 
 interface Running {
