@@ -64,7 +64,7 @@ export class Sessions {
 
   /** A password is one thing where it was found right, and a guess from anywhere else. */
   #keyOf({ authorization = '', certificate, client }: Shown): string {
-    const from = /^basic /i.test(authorization) ? networkOf(client) : ''
+    const from = /^basic\s/i.test(authorization) ? networkOf(client) : ''
     const names = certificate === undefined ? '' : JSON.stringify(certificate)
     return hash('sha256', `${this.#secret}\n${from}\n${names}\n${authorization}`, 'base64url')
   }

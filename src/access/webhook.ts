@@ -88,8 +88,9 @@ export class Webhook {
     return known ?? this.#asking.run(key, () => this.#ask(key, asked)).result
   }
 
+  /** What has been asked is still answered: a reload is no outage. */
   close(): Promise<void> {
-    return this.#agent.destroy()
+    return this.#agent.close()
   }
 
   #recall(key: string): Remembered['verdict'] | undefined {

@@ -6,7 +6,6 @@ import type { Metrics, Outcome } from '../observe/metrics.ts'
 import { tellRefusal } from './audit.ts'
 import type { Exchange, Facts } from './exchange.ts'
 import { pageAt } from './pages.ts'
-import { isPassedOn } from './replica-origin.ts'
 
 export interface Witness {
   readonly log: Logger
@@ -17,10 +16,10 @@ export interface Witness {
 }
 
 /** Tells of the exchange once its response is over, however it ended. What is passed on is told of where the client is. */
-export function watch(exchange: Exchange, witness: Witness): void {
+export function watch(exchange: Exchange, witness: Witness, isPassedOn = false): void {
   if (exchange.inward) return
   exchange.response.once('close', () => {
-    if (isPassedOn(exchange) && !exchange.facts.isForged) return
+    if (isPassedOn && !exchange.facts.isForged) return
     const seconds = (performance.now() - exchange.startedAt) / 1000
     count(exchange, seconds, witness.metrics)
     witness.ended?.(userOf(exchange.facts))

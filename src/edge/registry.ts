@@ -1,5 +1,6 @@
 /** The distribution API: from a request to the handler of its operation. */
 
+import type { Question } from '../access/question.ts'
 import type { Standing } from '../cluster/ownership.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Write } from '../observe/metrics.ts'
@@ -181,14 +182,15 @@ function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): In
   }
 }
 
-/** Whether who asks may pull from that repository too. */
+/** Whether who asks may pull from that repository too: something, or this. */
 async function mayPullToo(
   exchange: Exchange,
   found: Resolved | undefined,
   { gate, resolver }: Pick<RegistryDeps, 'gate' | 'resolver'>,
+  what: Partial<Pick<Question, 'object' | 'digest'>> = {},
 ): Promise<boolean> {
   const about = repositoryIn(resolver, found)
-  return about !== undefined && gate.mayPull(exchange, about)
+  return about !== undefined && gate.mayPull(exchange, { ...about, ...what })
 }
 
 interface Writing {
@@ -212,7 +214,8 @@ async function answerWrite(
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
-  const mayPull = (found: Resolved | undefined) => mayPullToo(exchange, found, deps)
+  const mounted = { object: 'blob', digest: exchange.query.get('mount') ?? '' } as const
+  const mayPull = (found: Resolved | undefined) => mayPullToo(exchange, found, deps, mounted)
   const source = async (name: string) => {
     const found = resolver.find(name)
     return (await mayPull(found)) ? found : undefined

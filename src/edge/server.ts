@@ -107,7 +107,8 @@ function createAnswering(deps: EdgeDeps, draining: () => boolean) {
     try {
       exchange = deps.asItsClients?.(given) ?? given
     } catch (error) {
-      return void responder.respond(given, Promise.reject(error))
+      const tooMany = given.inward ? undefined : deps.gate.arrived(given.client)
+      return void responder.respond(given, Promise.reject(tooMany ?? error))
     }
     const answering = deps.answer(exchange, draining())
     void (answering ? responder.respond(exchange, answering) : respondPage(exchange))
@@ -140,7 +141,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (isClients && !tooMany && !draining && deps.hotPath.answer(request, response, client))
       return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role, proxies)
-    watch(exchange, { ...deps, ended: user => deps.gate.ended(user) })
+    watch(exchange, { ...deps, ended: user => deps.gate.ended(user) }, !isClients)
     if (tooMany) return void responder.respond(exchange, Promise.reject(tooMany))
     respond(exchange)
   }

@@ -12,6 +12,7 @@ import { HotAnswers } from '../../edge/hot-answers.ts'
 import { HotPath } from '../../edge/hot-path.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
 import { pageAt } from '../../edge/pages.ts'
+import { asItsClients } from '../../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../../edge/server.ts'
 import { Known } from '../../index/known.ts'
 import { type IndexReader, openIndexReader } from '../../index/rows/reader.ts'
@@ -151,6 +152,9 @@ export class ServerProgram {
       proxies: proxiesOf(() => running.config),
       headersMs: () => running.config.limits.headersMs,
       stalledMs: () => running.config.limits.stalledMs,
+      // Where there are replicas the primary knows who is one.
+      asItsClients: exchange =>
+        running.current.sharesLocalNames ? exchange : asItsClients(exchange, undefined),
       answer: (exchange, draining) =>
         isOwn(exchange, draining) ? undefined : answerHeld(exchange, running.current),
       pages: { probe: async () => {}, scrape: () => Promise.reject(new Error('the primary answers it')) },
