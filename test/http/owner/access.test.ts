@@ -8,7 +8,7 @@ import { name, startReplicas } from './scene.ts'
 const body = bytes(1024, 7)
 const path = `/v2/${name}/blobs/${digestOf(body)}`
 
-test('a login at one replica counts for what another one owns, and is told of where the client is', async () => {
+test('a login at one replica counts for what another one owns, and a refusal is told of where the client is', async () => {
   await using at = await startReplicas(2, { access: accessOptions() })
   const as = (nth: number, user: string | undefined, method = 'GET') =>
     at.ask(nth, method === 'POST' ? `/v2/${name}/blobs/uploads/?digest=${digestOf(body)}` : path, {
