@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { type Caller, LoginRefused } from './caller.ts'
 import type { LoginFailures } from './failures.ts'
 import type { Issuers, Login as IssuedLogin } from './oidc/issuers.ts'
+import { isUserName } from './passwords/htpasswd.ts'
 import type { Passwords } from './passwords/passwords.ts'
 import type { Session, Shown } from './session.ts'
 import type { Tokens } from './tokens/tokens.ts'
@@ -56,6 +57,8 @@ export class Login {
   async withPassword({ user, password }: UserAndPassword, client: string): Promise<Session> {
     const { passwords, issuers } = this.#deps
     if (issuers.has(user)) return this.#issued(client, () => issuers.verify(password, user))
+    // Nobody can be called so: it is neither computed nor counted, nor remembered under a name of any length.
+    if (!isUserName(user)) throw new LoginRefused('the user name is none that a user can have')
     await this.#told('password', async () => {
       if (!(await passwords.check(user, password, client)))
         throw new LoginRefused('wrong user or password', { user })
@@ -83,17 +86,23 @@ export class Login {
     return { ...session, until: Math.min(session.until, this.#deps.clock.now() + rememberedOfIssuersMs) }
   }
 
-  /** After too many failures of an address nothing is looked at. Whom a token names nobody has shown to be. */
-  async #issued(client: string, verify: () => Promise<IssuedLogin>): Promise<Session> {
+  /**
+   * A good token is taken however many others of its address fail: it cannot be guessed, and looking at one takes less
+   * than a millisecond. Whom a wrong one names nobody has shown to be.
+   */
+  #issued(client: string, verify: () => Promise<IssuedLogin>): Promise<Session> {
     const { failures } = this.#deps
     const who = { client, user: '' }
-    failures.assertMayTry(who)
-    try {
-      return await this.#told('oidc', verify)
-    } catch (error) {
-      if (error instanceof LoginRefused) failures.failed(who)
-      throw error
-    }
+    return this.#told('oidc', async () => {
+      try {
+        return await verify()
+      } catch (error) {
+        if (!(error instanceof LoginRefused)) throw error
+        failures.assertMayTry(who)
+        failures.failed(who)
+        throw error
+      }
+    })
   }
 
   async #told<T>(method: LoginMethod, login: () => Promise<T>): Promise<T> {

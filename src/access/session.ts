@@ -26,11 +26,13 @@ export interface Session {
 const forEver = Number.POSITIVE_INFINITY
 const nobody: Session = { caller: anonymous, until: forEver }
 const maxSessions = 20_000
+/** Characters of the credentials behind them: claims take as much memory, a few times over. */
+const maxShown = 32 * 1024 * 1024
 
 /** Keyed by a digest under a secret of this process: credentials are not kept. */
 export class Sessions {
   readonly #secret = randomBytes(32).toString('base64url')
-  readonly #known = new LRUCache<string, Session>({ max: maxSessions })
+  readonly #known = new LRUCache<string, Session>({ max: maxSessions, maxSize: maxShown })
   readonly #certified = new WeakMap<CertificateNames, Session>()
 
   /** Undefined: it has to be found out. */
@@ -41,7 +43,9 @@ export class Sessions {
   }
 
   keep(shown: Shown, session: Session): void {
-    if (shown.authorization !== undefined) this.#known.set(this.#keyOf(shown), session)
+    const { authorization } = shown
+    if (authorization === undefined) return
+    this.#known.set(this.#keyOf(shown), session, { size: authorization.length + 1 })
   }
 
   clear(): void {
@@ -60,7 +64,7 @@ export class Sessions {
 
   /** A password is one thing where it was found right, and a guess from anywhere else. */
   #keyOf({ authorization = '', certificate, client }: Shown): string {
-    const from = /^basic /i.test(authorization) ? networkOf(client) : ''
+    const from = /^basic\s/i.test(authorization) ? networkOf(client) : ''
     const names = certificate === undefined ? '' : JSON.stringify(certificate)
     return hash('sha256', `${this.#secret}\n${from}\n${names}\n${authorization}`, 'base64url')
   }

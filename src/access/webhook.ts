@@ -70,9 +70,10 @@ export class Webhook {
     })
   }
 
-  /** From memory alone; undefined: has to be asked. @throws RegistryError as `decide` */
+  /** From memory alone; undefined: `decide` knows. */
   peek(asked: Asked): Verdict | undefined {
-    return this.#recall(this.#keyOf(asked))
+    const known = this.#recall(this.#keyOf(asked))
+    return known === 'failed' ? undefined : known
   }
 
   /**
@@ -82,22 +83,21 @@ export class Webhook {
    */
   decide(asked: Asked): Verdict | Promise<Verdict> {
     const key = this.#keyOf(asked)
-    return this.#recall(key) ?? this.#asking.run(key, () => this.#ask(key, asked)).result
+    const known = this.#recall(key)
+    if (known === 'failed') throw unavailable()
+    return known ?? this.#asking.run(key, () => this.#ask(key, asked)).result
   }
 
+  /** What has been asked is still answered: a reload is no outage. */
   close(): Promise<void> {
-    return this.#agent.destroy()
+    return this.#agent.close()
   }
 
-  #recall(key: string): Verdict | undefined {
+  #recall(key: string): Remembered['verdict'] | undefined {
     const now = this.#deps.clock.monotonic()
     const found = this.#remembered.get(key)
-    if (found && now < found.until) {
-      if (found.verdict === 'failed') throw unavailable()
-      return found.verdict
-    }
-    if (now < this.#pausedUntil) throw unavailable()
-    return undefined
+    if (found && now < found.until) return found.verdict
+    return now < this.#pausedUntil ? 'failed' : undefined
   }
 
   async #ask(key: string, asked: Asked): Promise<Verdict> {

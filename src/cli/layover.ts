@@ -271,6 +271,7 @@ class Program implements Layover {
       inventory,
       hotPath,
       gate,
+      log: this.#log,
       resolver: resolverOf(this.#config, upstream => this.#upstreams.of(upstream)),
       publicPath: publicPathOf(this.#config),
       loopId: this.#loopId,

@@ -3,8 +3,9 @@
 import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
-import { tellAudit } from './audit.ts'
+import { tellRefusal } from './audit.ts'
 import type { Exchange, Facts } from './exchange.ts'
+import { pageAt } from './pages.ts'
 
 export interface Witness {
   readonly log: Logger
@@ -14,15 +15,21 @@ export interface Witness {
   readonly ended?: (user: string | undefined) => void
 }
 
-/** Tells of the exchange once its response is over, however it ended. */
-export function watch(exchange: Exchange, witness: Witness): void {
-  if (exchange.inward) return // told of where the client is
+/** Tells of the exchange once its response is over, however it ended. What is passed on is told of where the client is. */
+export function watch(exchange: Exchange, witness: Witness, isPassedOn = false): void {
+  if (exchange.inward) return
   exchange.response.once('close', () => {
+    if (isPassedOn && !exchange.facts.isForged) return
     const seconds = (performance.now() - exchange.startedAt) / 1000
     count(exchange, seconds, witness.metrics)
-    witness.ended?.(exchange.facts.user)
+    witness.ended?.(userOf(exchange.facts))
     write(exchange, seconds, witness)
   })
+}
+
+/** Who asked, and not who somebody pretended to be: that would be counted against them. */
+function userOf({ user, audit }: Facts): string | undefined {
+  return audit?.event === 'login-failed' ? undefined : user
 }
 
 function count({ facts, response }: Exchange, seconds: number, metrics: Metrics): void {
@@ -58,16 +65,12 @@ function write(exchange: Exchange, seconds: number, { log, lines }: Witness): vo
     requestId,
     ...(response.writableFinished ? {} : { aborted: true }),
   }
-  tellAudit(exchange, log)
-  if (facts.error === undefined && isProbe(path)) log.debug(line, 'request')
+  tellRefusal(exchange, log)
+  const isProbe = pageAt(path) !== undefined // asked every few seconds, by nobody who wants to read of it
+  if (facts.error === undefined && isProbe) log.debug(line, 'request')
   else if (facts.error === undefined) lines.info(line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
   else log.info({ ...line, error: reason(facts.error) }, 'request')
-}
-
-/** Asked every few seconds, by nobody who wants to read of it. */
-function isProbe(path: string): boolean {
-  return /^\/(?:livez|readyz|healthz|health|metrics)$/.test(path)
 }
 
 export function reason(error: unknown): string {

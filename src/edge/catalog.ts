@@ -1,8 +1,7 @@
 /** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
-import { setImmediate } from 'node:timers/promises'
 import type { Page } from '../index/index.ts'
 import { type Answer, json } from './answer.ts'
-import { type InventoryCall, shownKeysOf } from './inventory.ts'
+import { type InventoryCall, othersTurn, shownKeysOf } from './inventory.ts'
 import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
 
 /** So many pages' worth of names that the configuration no longer gives to anyone are passed over in one request. */
@@ -27,7 +26,8 @@ interface Names {
 }
 
 /** Where some names are hidden, a page is filled however many are: the next one begins after a name that is shown. */
-async function servedNames({ deps, shows }: InventoryCall, page: Page): Promise<Names> {
+async function servedNames(call: InventoryCall, page: Page): Promise<Names> {
+  const { deps, shows } = call
   const { repositories, resolver } = deps
   const names: string[] = []
   let { last } = page
@@ -41,7 +41,7 @@ async function servedNames({ deps, shows }: InventoryCall, page: Page): Promise<
       if (names.length === page.limit) return { names, next: undefined }
     }
     if (batch.length < page.limit) return { names, next: undefined }
-    await setImmediate() // others get their turn
+    await othersTurn(call)
   }
   return { names, next: last }
 }

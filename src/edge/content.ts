@@ -21,10 +21,18 @@ export async function answerContent(
   const leave = operation.kind === 'blob' && (await leaveForBytes(call, operation.digest))
   if (leave) return leave
   const begun = hotPath.begin(call.exchange)
-  const answer = await (operation.kind === 'manifest'
+  const found = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)
     : answerBlob(call, operation.digest, hotPath.worthBytes(call.exchange, begun)))
+  const answer = call.exchange.question ? forOneAlone(found) : found
   if (isKept)
     hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
   return answer
+}
+
+/** Who was let in may keep it; a cache in front, which lets in whom it likes, may not (RFC 9111 §5.2.2.7). */
+function forOneAlone(answer: Answer): Answer {
+  const kept = answer.headers['cache-control']
+  if (kept === undefined || kept === 'no-store') return answer
+  return { ...answer, headers: { ...answer.headers, 'cache-control': `private, ${kept}` } }
 }

@@ -68,10 +68,20 @@ export interface Facts {
   session?: Session
   /** What the audit is told of, beside what was written or deleted. */
   audit?: { readonly event: 'login-failed' | 'denied'; readonly reason: string }
+  /** It says that a replica passed it on, and none of ours did. */
+  isForged?: true
+  /** The tags that a push by digest gave. */
+  tags?: readonly string[]
   /** Body bytes handed to the socket. */
   sentBytes: number
   /** Why the answer is an error, or broke. */
   error?: unknown
+}
+
+/** Of the answer, whoever asks for it. */
+export function factsOfAnswer(facts: Facts): Facts {
+  const { user: _user, session: _session, audit: _audit, ...told } = facts
+  return told
 }
 
 const noQuery = new URLSearchParams()

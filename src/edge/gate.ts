@@ -9,6 +9,7 @@ import type { Scope } from '../access/tokens/scope.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Exchange } from './exchange.ts'
+import { pageAt } from './pages.ts'
 import { pageQuestions, type Wanted } from './question.ts'
 import { type Realm, realmOf } from './realm.ts'
 
@@ -82,10 +83,16 @@ export class Gate {
     if (waitMs > 0) throw tooMany(waitMs)
   }
 
-  /** What another process of ours has found out about who asks, it need not be asked again. */
-  learn(exchange: Exchange): void {
-    const { session } = exchange.facts
-    if (session) this.access?.remember(shownBy(exchange), session)
+  /**
+   * What another process of ours has found out about who asks, it need not be asked again: until the configuration
+   * changes that held when this was called.
+   */
+  learner(): (exchange: Exchange) => void {
+    const { access } = this
+    return exchange => {
+      const { session } = exchange.facts
+      if (session) access?.remember(shownBy(exchange), session)
+    }
   }
 
   /** Whether what is kept in memory may be given to who asks for it, as far as that is known; with their name. */
@@ -111,7 +118,7 @@ export class Gate {
 
   /** Health and metrics have a switch of their own. @throws as `admit` */
   async admitPage(exchange: Exchange): Promise<void> {
-    const page = pageOf(exchange.path)
+    const page = pageAt(exchange.path)
     if (page === undefined || this.access?.options[page] !== 'policy') return
     await this.admit(exchange, { question: pageQuestions[page], scopes: [] })
   }
@@ -260,11 +267,6 @@ interface Challenged {
   readonly scopes: readonly Scope[]
   readonly error?: 'insufficient_scope' | 'invalid_token'
   readonly cause?: unknown
-}
-
-function pageOf(path: string): keyof typeof pageQuestions | undefined {
-  if (path === '/metrics') return 'metrics'
-  return /^\/(?:livez|readyz|healthz|health)$/.test(path) ? 'health' : undefined
 }
 
 /** Another process of ours has let it in. */

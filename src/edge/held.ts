@@ -20,7 +20,7 @@ export interface HeldDeps {
   readonly resolver: Resolver
   /** Rejects with NotKnown, or an error for the client, where the primary may know better. */
   readonly reads: Reads
-  readonly gate: Pick<Gate, 'admitNow' | 'learn' | 'assertNotTooMany'>
+  readonly gate: Pick<Gate, 'admitNow' | 'learner' | 'assertNotTooMany'>
   readonly hotPath: HotPath
   readonly forward: Pick<Forward, 'answer'>
   /** Whether local names are another replica's, of which the primary knows. */
@@ -33,8 +33,9 @@ export async function answerHeld(exchange: Exchange, deps: HeldDeps): Promise<An
   const answer = await held(exchange, deps)
   if (answer) return answer
   exchange.facts.provenance = undefined // of what is not given
+  const learn = deps.gate.learner()
   const answered = await deps.forward.answer(exchange)
-  deps.gate.learn(exchange)
+  learn(exchange)
   return answered
 }
 

@@ -5,7 +5,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Answer, contentLength } from './answer.ts'
 import { certificateOf } from './certificate.ts'
-import type { Exchange } from './exchange.ts'
+import { type Exchange, factsOfAnswer } from './exchange.ts'
 import { type Gate, shownBy } from './gate.ts'
 import { fixedHeaders } from './head.ts'
 import { type FirstAnswer, type HotAnswers, hotBytes, type ReadyMade, targetOf } from './hot-answers.ts'
@@ -113,14 +113,14 @@ export class HotPath {
     const { ageMs, lastsMs } = provenance
     if (lastsMs === undefined) return
     const now = clock.now()
-    const { path, facts, question } = exchange
+    const { path, question } = exchange
+    const facts = factsOfAnswer(exchange.facts)
     const body = content.buffer
     const lasting = { keys, under, until: now + lastsMs, bytes: body.length }
     const checkedAt = ageMs === undefined ? undefined : now - ageMs
     if (body.length <= hotBytes)
       answers.hot.keep(target, { ...lasting, question, checkedAt, form: { path, answer, body, facts } }, now)
-    else if (checkedAt === undefined)
-      answers.warm.keep(target, { ...lasting, answer, facts: { ...facts } }, now)
+    else if (checkedAt === undefined) answers.warm.keep(target, { ...lasting, answer, facts }, now)
   }
 
   /** A client that takes a large answer slowly holds it in memory, though it may not be kept any more. */

@@ -35,7 +35,7 @@ export interface InventoryCall {
   readonly shows?: Shows | undefined
 }
 
-export type Seen = Pick<InventoryCall, 'deps' | 'shows'>
+export type Seen = Pick<InventoryCall, 'deps' | 'shows' | 'exchange'>
 
 export type Shows = (key: RepositoryKey) => Promise<boolean>
 
@@ -82,7 +82,7 @@ export async function countNamespaces(seen: Seen, group: Group): Promise<number>
     count += page.length
     last = page.at(-1)?.name
     if (page.length < batchSize) return count
-    await setImmediate() // others get their turn
+    await othersTurn(seen)
   }
 }
 
@@ -100,8 +100,14 @@ export async function namespaces(seen: Seen, group: Group, page: Page): Promise<
     }
     last = batch.at(-1)?.name
     if (batch.length < batchSize) return shown
-    await setImmediate() // others get their turn
+    await othersTurn(seen)
   }
+}
+
+/** Between two parts of a long listing. @throws when nobody waits for it any more */
+export async function othersTurn({ exchange }: Pick<InventoryCall, 'exchange'>): Promise<void> {
+  await setImmediate()
+  if (exchange.response.destroyed) throw new Error('the client has left')
 }
 
 async function allNamespaces(deps: InventoryDeps, group: Group, page: Page): Promise<Namespace[]> {

@@ -1,6 +1,16 @@
 /** What is asked beside the distribution API: is it alive, is it ready, how does it fare. */
 import { Hono } from 'hono'
 
+export type Page = 'health' | 'metrics'
+
+/** What is at a path of that spelling, the only one that it has. Undefined: none of the pages. */
+export function pageAt(path: string): Page | undefined {
+  if (path === '/metrics') return 'metrics'
+  return path === '/livez' || readyPaths.includes(path) ? 'health' : undefined
+}
+
+const readyPaths = ['/readyz', '/healthz', '/health']
+
 export interface PagesDeps {
   /** Rejects, with the reason, when the store cannot be used. Upstreams have no say in it. */
   readonly probe: () => Promise<void>
@@ -17,7 +27,7 @@ export interface Scrape {
 export function createPages({ probe, draining, scrape }: PagesDeps): Hono {
   const pages = new Hono()
   pages.get('/livez', context => context.text('ok\n'))
-  for (const path of ['/readyz', '/healthz', '/health']) {
+  for (const path of readyPaths) {
     pages.get(path, async context => {
       const reason = draining() ? 'stopping' : await unready(probe)
       return reason === undefined

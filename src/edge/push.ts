@@ -30,7 +30,7 @@ export interface PushCall {
 }
 
 /** More tags than this in one request are refused. */
-const mostTags = 100
+export const mostTags = 100
 
 export async function answerManifestPut(call: PushCall, text: string): Promise<Answer> {
   const { exchange, local, push, address } = call
@@ -38,6 +38,7 @@ export async function answerManifestPut(call: PushCall, text: string): Promise<A
   facts.reference = text
   const reference = pushReference(text)
   const tags = tagsIn(query, reference)
+  if (tags.length > 0) facts.tags = tags
   const contentType = request.headers['content-type']
   const { beneath } = call
   const gathered = await readManifest(requestBody(exchange, call.pace), call.manifestBytes, push.room)

@@ -5,6 +5,7 @@ import type { Scope } from '../access/tokens/scope.ts'
 import { isPassthrough, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import type { NamedOperation } from './names.ts'
+import { mostTags } from './push.ts'
 import type { InventoryOperation, Route } from './route.ts'
 
 /** What is asked, and what a token would have to be for. */
@@ -72,13 +73,18 @@ export function wantedOf(named: Named): Wanted {
   if (!about) throw new Error('a resolved name has a place')
   const action = actionOf(exchange, operation)
   const question: Question = { ...about, action, ...objectOf(operation) }
-  const tags = action === 'push' && operation.kind === 'manifest' ? exchange.query.getAll('tag') : []
+  const tags = action === 'push' && operation.kind === 'manifest' ? tagsAsked(exchange.query) : []
   return {
     question,
     further: tags.map(tag => ({ ...question, tag })),
     scopes: scopesOf(named, question),
     isForUpstream: isPassthrough(resolved),
   }
+}
+
+/** A push with one more is refused: nobody is to be asked about all of them. */
+function tagsAsked(query: URLSearchParams): readonly string[] {
+  return [...new Set(query.getAll('tag'))].slice(0, mostTags)
 }
 
 /** A client asks for the name that it wrote, unless that leads elsewhere without what stood beside it. */

@@ -1,6 +1,7 @@
 /** The distribution API: from a request to the handler of its operation. */
 
 import type { Standing } from '../cluster/ownership.ts'
+import type { Logger } from '../observe/log.ts'
 import type { Write } from '../observe/metrics.ts'
 import { isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -14,6 +15,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import { goesInCircles, marksIn, withMarks } from '../upstream/loop.ts'
 import { assertMayWrite } from './access.ts'
 import { type Answer, json } from './answer.ts'
+import { tellWritten } from './audit.ts'
 import { answerLeft } from './blobs.ts'
 import { assertFramed } from './body.ts'
 import type { Call, ContentCall } from './call.ts'
@@ -43,6 +45,7 @@ export interface RegistryDeps {
   readonly localNames: LocalNames
   readonly inventory: Omit<InventoryDeps, 'resolver'>
   readonly resolver: Resolver
+  readonly log: Logger
   /** Path of `publicUrl`, without a trailing slash: what a proxy in front of us strips. */
   readonly publicPath: string
   /** Our mark in `CDN-Loop` (RFC 8586). */
@@ -166,9 +169,10 @@ function answerOperation(call: Call, operation: ReadOperation, hotPath: HotPath)
 function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
   const { inventory, resolver, publicPath, limits } = deps
   const base = `${exchange.publicPath ?? publicPath}${route.base}`
+  const unlimited = { ...exchange, access: undefined } // a token for the catalog names no repository
   const shows = async (key: RepositoryKey) => {
     const about = repositoryIn(resolver, resolver.find(resolver.fullName(key)))
-    return about !== undefined && deps.gate.mayPull(exchange, about)
+    return about !== undefined && deps.gate.mayPull(unlimited, about)
   }
   const showsAll = !deps.gate.access
   return {
@@ -201,9 +205,10 @@ async function answerWrite(
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
+  const mounted = { object: 'blob', digest: exchange.query.get('mount') ?? '' } as const
   const mayTake = async (found: Resolved | undefined) => {
     const about = repositoryIn(resolver, found)
-    return about !== undefined && deps.gate.mayTake(exchange, about)
+    return about !== undefined && deps.gate.mayTake(exchange, { ...about, ...mounted })
   }
   const source = async (name: string) => {
     const found = resolver.find(name)
@@ -213,7 +218,9 @@ async function answerWrite(
   const beneath = resolved.upstream
   const call: PushCall = { exchange, local, beneath, push, address, source, mayRead, ...limits() }
   try {
-    return await answerPush(call, operation)
+    const answer = await answerPush(call, operation)
+    tellWritten(exchange, answer, deps.log)
+    return answer
   } catch (error) {
     throw forPusher(error)
   }

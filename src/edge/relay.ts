@@ -77,7 +77,8 @@ export function passedOn({ request }: Exchange, isPrivate: (name: string) => boo
 
 export function relayed(exchange: Exchange, reply: IncomingMessage): Answer {
   const { statusCode: status = 0, headers } = reply
-  const facts = isPassedOn(exchange) ? headers[factsHeader] : undefined // for who asked us
+  const isReplicas = isPassedOn(exchange) && !exchange.facts.isForged
+  const facts = isReplicas ? headers[factsHeader] : undefined // for who asked us
   const told = facts === undefined ? {} : { [factsHeader]: String(facts) }
   const answer = { status, headers: { ...headersOf(reply), ...told } }
   if (isHead(exchange)) {

@@ -1,4 +1,5 @@
 /** Requests of clients that one replica passes on to another: signed, with whose they are. */
+import { nameOf } from '../access/caller.ts'
 import { type Signatures, signatureHeader } from '../cluster/signature.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Exchange } from './exchange.ts'
@@ -71,10 +72,15 @@ export function asItsClients(exchange: Exchange, signatures: Signatures | undefi
   const { request } = exchange
   const { method = 'GET', url: path = '/', headers } = request
   const speaksFor = String(headers[replicaOriginHeader])
-  if (!signatures?.isGenuine(headers[signatureHeader], { method, path, speaksFor }))
-    throw new RegistryError('DENIED', 'no replica of this registry signed this request')
+  if (!signatures?.isGenuine(headers[signatureHeader], { method, path, speaksFor })) {
+    const reason = 'no replica of this registry signed this request'
+    exchange.facts.isForged = true
+    exchange.facts.audit = { event: 'denied', reason }
+    throw new RegistryError('DENIED', reason)
+  }
   const { httpVersion, ...origin } = JSON.parse(speaksFor) as Origin
   request.httpVersion = httpVersion // who may write depends on how the client speaks
   const { client } = origin // of one that was gone by then nothing is known, and nothing of who passed it on is meant
+  exchange.facts.user = origin.caller && nameOf(origin.caller)
   return { ...exchange, ...origin, client, inward: true, fromReplica: true }
 }

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { RegistryError } from '../oci/errors.ts'
 import { type Witness, watch } from './access-log.ts'
 import type { Answer } from './answer.ts'
 import { clientOf, type Proxies } from './client-address.ts'
@@ -11,7 +12,7 @@ import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import { Inward } from './inward.ts'
 import { type BoundAddress, type ListenAddress, Listener, type Role } from './listener.ts'
-import { createPages, type PagesDeps } from './pages.ts'
+import { createPages, type PagesDeps, pageAt } from './pages.ts'
 import { isPassedOn } from './replica-origin.ts'
 import { createResponder } from './respond.ts'
 import type { Inlet } from './sibling.ts'
@@ -106,13 +107,16 @@ function createAnswering(deps: EdgeDeps, draining: () => boolean) {
     try {
       exchange = deps.asItsClients?.(given) ?? given
     } catch (error) {
-      return void responder.respond(given, Promise.reject(error))
+      const tooMany = given.inward ? undefined : deps.gate.arrived(given.client)
+      return void responder.respond(given, Promise.reject(tooMany ?? error))
     }
     const answering = deps.answer(exchange, draining())
     void (answering ? responder.respond(exchange, answering) : respondPage(exchange))
   }
   const respondPage = async (exchange: Exchange) => {
     try {
+      // Hono would find a page at other spellings of its path too, which the gate does not know.
+      if (!pageAt(exchange.path)) throw new RegistryError('NAME_UNKNOWN', 'there is nothing at this path')
       await deps.gate.admitPage(exchange)
     } catch (error) {
       return responder.respond(exchange, Promise.reject(error))
@@ -134,10 +138,10 @@ export function createEdge(deps: EdgeDeps): Edge {
     const isClients = !isPassedOn({ request })
     const client = clientOf(request, proxies)
     const tooMany = isClients ? deps.gate.arrived(client) : undefined
-    if (!tooMany && !draining && deps.hotPath.answer(request, response, client))
+    if (isClients && !tooMany && !draining && deps.hotPath.answer(request, response, client))
       return watchTaken(response, deps.stalledMs())
     const exchange = openExchange(request, response, role, proxies)
-    if (isClients) watch(exchange, { ...deps, ended: user => deps.gate.ended(user) }) // who is asked by a client tells of it
+    watch(exchange, { ...deps, ended: user => deps.gate.ended(user) }, !isClients)
     if (tooMany) return void responder.respond(exchange, Promise.reject(tooMany))
     respond(exchange)
   }

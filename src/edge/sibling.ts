@@ -68,6 +68,8 @@ export function writeFacts({ error, ...facts }: Facts): string {
 }
 
 export function readFacts(header: string): Partial<Facts> {
-  // JSON has no infinity: it becomes a null there, and nothing else does.
-  return JSON.parse(header, (_, value: unknown) => (value === null ? Number.POSITIVE_INFINITY : value))
+  const facts = JSON.parse(header) as Partial<Facts>
+  const { provenance } = facts
+  if (provenance?.lastsMs !== null) return facts
+  return { ...facts, provenance: { ...provenance, lastsMs: Number.POSITIVE_INFINITY } } // of which JSON makes a null
 }

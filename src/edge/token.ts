@@ -1,5 +1,5 @@
 /** The token endpoint: who shows a password, or a token of another kind, or nothing, gets a token for what it may do. */
-import { type Caller, LoginRefused, LoginUnavailable } from '../access/caller.ts'
+import { type Caller, LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
 import { formatScopes, type Scope } from '../access/tokens/scope.ts'
 import type { Tokens } from '../access/tokens/tokens.ts'
@@ -50,6 +50,7 @@ async function grant(exchange: Exchange, deps: TokenDeps): Promise<Answer> {
       },
     )
   const { caller, until, refreshToken } = await logIn({ shown, audience, exchange, deps })
+  exchange.facts.user = nameOf(caller)
   const access = await deps.grants(caller, scopes, exchange)
   const { token, expiresIn, issuedAt } = await deps.tokens.issue({ caller, audience, access, until })
   const refresh = offline

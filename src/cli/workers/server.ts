@@ -10,6 +10,8 @@ import { answerHeld, type HeldDeps } from '../../edge/held.ts'
 import { HotAnswers } from '../../edge/hot-answers.ts'
 import { HotPath } from '../../edge/hot-path.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
+import { pageAt } from '../../edge/pages.ts'
+import { asItsClients } from '../../edge/replica-origin.ts'
 import { createEdge, type Edge } from '../../edge/server.ts'
 import { Known } from '../../index/known.ts'
 import { type IndexReader, openIndexReader } from '../../index/rows/reader.ts'
@@ -146,6 +148,9 @@ export class ServerProgram {
       metrics: this.#metrics,
       sharesAddress: true,
       ...bounds(() => running.config),
+      // Where there are replicas the primary knows who is one.
+      asItsClients: exchange =>
+        running.current.sharesLocalNames ? exchange : asItsClients(exchange, undefined),
       answer: (exchange, draining) =>
         isOwn(exchange, draining) ? undefined : answerHeld(exchange, running.current),
       pages: { probe: async () => {}, scrape: () => Promise.reject(new Error('the primary answers it')) },
@@ -181,7 +186,7 @@ export class ServerProgram {
 
 /** How the whole fares the primary knows; that this process ends, it says itself. */
 function isOwn({ path }: Exchange, draining: boolean): boolean {
-  return draining && /^\/(?:livez|readyz|healthz|health)$/.test(path)
+  return draining && pageAt(path) === 'health'
 }
 
 interface Running {

@@ -36,7 +36,7 @@ export const logins = z
   .strictObject({
     perAddress: limit(20).meta({
       description:
-        'After so many failed logins within `window` an address (of IPv6: its /64) is answered 429, whoever it tries to be. Who has logged in from there within a day is counted apart from its neighbours. The same wrong password that comes again within 10 s is not counted. 0: no limit.',
+        'After so many failed logins within `window` an address (of IPv6: its /64) is answered 429, whoever it tries to be; a good token of an issuer is taken all the same. Who has logged in from there within a day is counted apart from its neighbours. The same wrong password that comes again within 10 s is not counted. 0: no limit.',
     }),
     perUser: limit(100).meta({
       description:
