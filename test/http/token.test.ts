@@ -242,7 +242,6 @@ describe('no token is given', () => {
     const elsewhere = (await tokens.issueRefresh({ caller: alice, audience: 'other' })) ?? ''
     const answers = [
       await get('', basic('alice', 'wrong')),
-      await get('', basic('', '')),
       await get('', { authorization: 'Basic' }),
       await get('', { authorization: 'Basic %%%' }),
       await get('', { authorization: `Basic ${Buffer.from('alice').toString('base64')}` }),
