@@ -14,6 +14,8 @@ export type Demand =
 export interface Grant {
   authorization: string
   anonymous: boolean
+  /** The credential itself, and no token that a realm gave for it. */
+  isCredential: boolean
   /** From an earlier request: a refusal may mean that it is no longer good. */
   reused: boolean
   /** Why no credential was used although there is one. */
@@ -72,6 +74,7 @@ export class Authorizer {
     return {
       authorization: `Bearer ${token.value}`,
       anonymous: ask.credential === undefined,
+      isCredential: false,
       reused: token.reused,
       ...(hint === undefined ? {} : { hint }),
       drop: () => this.#tokens.drop(ask, token.value),
@@ -96,14 +99,15 @@ export class Authorizer {
 const maxWarnings = 100
 
 export function bearerGrant(token: string): Grant {
-  return { authorization: `Bearer ${token}`, anonymous: false, reused: false, drop: () => {} }
+  return ownGrant(`Bearer ${token}`)
+}
+
+function ownGrant(authorization: string): Grant {
+  return { authorization, anonymous: false, isCredential: true, reused: false, drop: () => {} }
 }
 
 function basicGrant(credential: Credential | undefined, subject: Subject): Grant {
-  if (credential?.kind === 'basic') {
-    const authorization = basicHeader(credential)
-    return { authorization, anonymous: false, reused: false, drop: () => {} }
-  }
+  if (credential?.kind === 'basic') return ownGrant(basicHeader(credential))
   const message = `${subject.upstream} asks for a user name and password for ${subject.text}, and none is configured`
   throw failureOf(subject, 'denied', message, { upstreamStatus: 401 })
 }
