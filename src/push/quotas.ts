@@ -35,7 +35,7 @@ export class Quotas {
   readonly #sessions = new Map<string, Reservation>()
   /** By what they are about to become. */
   readonly #becoming = new Map<string, Reservation[]>()
-  readonly #counting = new Coalescer<void>()
+  #counting = new Coalescer<void>()
   #findSessions = async () => {}
 
   constructor(deps: QuotasDeps) {
@@ -136,6 +136,7 @@ export class Quotas {
   /** All is counted anew when it is needed: somebody else wrote, or names belong to other namespaces now. */
   forget(): void {
     this.#deps.usage.forget()
+    this.#counting = new Coalescer()
     this.keepSessions(() => false)
   }
 

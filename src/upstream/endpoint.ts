@@ -1,5 +1,6 @@
 /** One URL of an upstream: requests for a repository's objects there, with the authorization it turns out to need. */
 import { LRUCache } from 'lru-cache'
+import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
@@ -59,13 +60,14 @@ export class Endpoint {
   readonly #deps: EndpointDeps
   /** Per repository, since the scope is: what to bring along without being asked. */
   readonly #demands = new LRUCache<string, Demand>({ max: maxDemands })
-  #complaint = ''
+  readonly #quiet: Quiet
 
   constructor(upstream: string, base: URL, deps: EndpointDeps) {
     this.origin = base.origin
     this.upstream = upstream
     this.#base = base
     this.#deps = deps
+    this.#quiet = new Quiet(deps.clock)
   }
 
   get credentialVersion(): string {
@@ -213,17 +215,14 @@ export class Endpoint {
     throw failureOf(subject, 'rate-limited', message, { retryAfterMs: ms })
   }
 
-  /** A file, a program or a cloud that gives nothing is an operator's business, said once until it changes. */
+  /** A file, a program or a cloud that gives nothing, be it for one repository alone, is an operator's business. */
   async #told(subject: Subject, given: Promise<Credential | undefined>): Promise<Credential | undefined> {
     try {
-      const credential = await given
-      this.#complaint = ''
-      return credential
+      return await given
     } catch (error) {
       if (!(error instanceof CredentialUnavailable)) throw error
       const message = `no credential for ${this.upstream}: ${error.message}`
-      if (message !== this.#complaint) this.#deps.log.error({ upstream: this.upstream }, message)
-      this.#complaint = message
+      this.#quiet.say(message, () => this.#deps.log.error({ upstream: this.upstream }, message))
       throw failureOf(subject, 'credential-refused', `the credential for ${this.upstream} cannot be had`, {
         cause: error,
       })

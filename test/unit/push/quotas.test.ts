@@ -148,6 +148,20 @@ describe('while it is not known how much a namespace holds', () => {
     expect(await recordsOf(rig)).toEqual(rig.holdings.usage.known('local'))
   })
 
+  test('a push that comes after all is to be counted anew does not wait for the count before', async () => {
+    const { rig, go } = await slow()
+    await using _ = rig
+    const before = expect(rig.push.quotas.ready(rig.at('one').namespace)).rejects.toThrow('begins anew')
+    await vi.waitFor(() => expect(rig.store.names.in).toHaveBeenCalled())
+    rig.push.quotas.forget()
+    const pushing = take(rig, { kind: 'push', place: { name: 'two', number: 1 } })
+    await rig.clock.untilSleeping(2)
+    go()
+    await pushing
+    await before
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+
   test('other work goes on, and is counted', async () => {
     const { rig, go } = await slow()
     await using _ = rig
