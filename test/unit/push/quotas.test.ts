@@ -117,11 +117,11 @@ describe('while it is not known how much a namespace holds', () => {
     const gate = new AbortController()
     const { names: recordNames } = rig.store
     const listed = recordNames.in.bind(recordNames)
-    vi.spyOn(recordNames, 'in').mockImplementation(async function* gated(folder, count) {
+    const listing = vi.spyOn(recordNames, 'in').mockImplementation(async function* gated(folder, count) {
       if (!gate.signal.aborted) await once(gate.signal, 'abort')
       yield* listed(folder, count)
     })
-    return { rig, go: () => gate.abort() }
+    return { rig, listing, go: () => gate.abort() }
   }
 
   test('a push waits for it', async () => {
@@ -149,10 +149,10 @@ describe('while it is not known how much a namespace holds', () => {
   })
 
   test('a push that comes after all is to be counted anew does not wait for the count before', async () => {
-    const { rig, go } = await slow()
+    const { rig, listing, go } = await slow()
     await using _ = rig
     const before = expect(rig.push.quotas.ready(rig.at('one').namespace)).rejects.toThrow('begins anew')
-    await vi.waitFor(() => expect(rig.store.names.in).toHaveBeenCalled())
+    await vi.waitFor(() => expect(listing).toHaveBeenCalled())
     rig.push.quotas.forget()
     const pushing = take(rig, { kind: 'push', place: { name: 'two', number: 1 } })
     await rig.clock.untilSleeping(2)
