@@ -11,7 +11,6 @@ interface SchemaNode {
   description?: string
   form?: string
   fallback?: string
-  notYet?: string
 }
 
 export const referencePath = new URL('../docs/reference/configuration.md', import.meta.url)
@@ -56,24 +55,21 @@ interface Row {
 }
 
 /** A row for each value, and for each group of keys that has a meaning of its own. */
-function rowsOf(key: string, node: SchemaNode, later = false): Row[] {
-  const isLater = later || node.notYet === 'all'
-  const own = key === '' || !node.description ? [] : [rowOf(key, node, isLater)]
+function rowsOf(key: string, node: SchemaNode): Row[] {
+  const own = key === '' || !node.description ? [] : [rowOf(key, node)]
   if (node.description?.startsWith('As `')) return own // its keys are told there
   const children = [
     ...Object.entries(node.properties ?? {}).flatMap(([name, child]) =>
-      rowsOf(`${key}${key && '.'}${name}`, child, isLater),
+      rowsOf(`${key}${key && '.'}${name}`, child),
     ),
-    ...(node.items?.properties ? rowsOf(`${key}[]`, { ...node.items, description: '' }, isLater) : []),
+    ...(node.items?.properties ? rowsOf(`${key}[]`, { ...node.items, description: '' }) : []),
   ]
   return [...own, ...children]
 }
 
-function rowOf(key: string, node: SchemaNode, isLater: boolean): Row {
-  const { description = '', form = '', notYet } = node
-  const mark = isLater ? '*Not yet.* ' : ''
-  const partly = !isLater && notYet !== undefined ? ` *Not yet:* ${notYet}.` : ''
-  return { key, form, fallback: fallbackOf(node), meaning: `${mark}${description}${partly}` }
+function rowOf(key: string, node: SchemaNode): Row {
+  const { description: meaning = '', form = '' } = node
+  return { key, form, fallback: fallbackOf(node), meaning }
 }
 
 function fallbackOf({ default: value, fallback }: SchemaNode): string {
@@ -101,8 +97,6 @@ const introduction = `<!-- Written by scripts/config-reference.ts from the schem
 # Configuration
 
 One YAML file, \`upstreams.yaml\` unless \`--config\` names another. Only \`upstreams[].registry\` is required. \`layover check --config FILE\` prints what is in effect, without secrets, or every mistake with its line and column.
-
-**Not yet** marks what is not built in this version: it is refused, not ignored.
 
 | value | is written |
 |---|---|

@@ -1,4 +1,4 @@
-/** Holds Layover against the official suite of the distribution specification: `npm run conformance [-- --results folder] [--replicas 3]`. */
+/** Holds Layover against the official suite of the distribution specification: `npm run conformance [-- --results folder] [--replicas 3] [--access basic]`. */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +8,7 @@ import { type Bundle, multiArchImage, signatureOf } from '../test/e2e/image.ts'
 import { Layover } from '../test/e2e/layover.ts'
 import type { Registry } from '../test/e2e/origin.ts'
 import { publish } from '../test/e2e/publish.ts'
+import { basic, password, usersNamed } from '../test/support/access.ts'
 import { Balancer } from '../test/support/balancer.ts'
 import { RedisServer } from '../test/support/redis.ts'
 import { Replicas } from '../test/support/replicas.ts'
@@ -26,12 +27,25 @@ const readOnly = 10
 /** Of the tests that did not pass. */
 const mostNamed = 50
 
+const challenges = ['basic', 'bearer'] as const
+type Challenge = (typeof challenges)[number]
+const user = 'alice'
+
 /** What is held against the suite. */
 interface Subject {
   readonly address: string
   readonly local: Registry
   /** What it said, for a person who looks for the reason. */
   log(): string
+}
+
+interface Way {
+  /** Folder for what they keep. */
+  readonly root: string
+  readonly results: string
+  readonly replicas: number
+  /** How everybody has to log in; undefined: nobody can, and this machine may do everything. */
+  readonly challenge: Challenge | undefined
 }
 
 interface Profile {
@@ -94,12 +108,16 @@ function proxied({ address, namespace }: Registry, { root, blobs }: Bundle) {
 }
 
 /** Runs one profile and returns what is wrong with its outcome: nothing, one hopes. */
-async function run({ name, settings, passed }: Profile, results: string): Promise<string[]> {
+async function run(
+  { name, settings, passed }: Profile,
+  { results, challenge }: Pick<Way, 'results' | 'challenge'>,
+): Promise<string[]> {
   const folder = join(results, name)
   await mkdir(folder, { recursive: true })
   const report = join(folder, 'report.html')
   await rm(report, { force: true }) // one of an earlier run must not speak for this one
-  const said = await runSuite({ ...settings, OCI_TLS: 'disabled', OCI_RESULTS_DIR: folder })
+  const login = challenge && { OCI_USERNAME: user, OCI_PASSWORD: password }
+  const said = await runSuite({ ...settings, ...login, OCI_TLS: 'disabled', OCI_RESULTS_DIR: folder })
   return judge(said, await readFile(report, 'utf8').catch(() => ''), passed) // missing: judged there
 }
 
@@ -139,12 +157,14 @@ function countOf(said: string, status: string): number | undefined {
   return count === undefined ? undefined : Number(count)
 }
 
-async function startRegistry(root: string, count: number): Promise<Subject & AsyncDisposable> {
-  if (count === 1) return Layover.start(root, nowhere, { name: 'registry', local: localNames })
+async function startRegistry({ root, replicas: count, challenge }: Way): Promise<Subject & AsyncDisposable> {
+  const access = accessBy(challenge)
+  if (count === 1)
+    return Layover.start(root, nowhere, { name: 'registry', local: localNames, settings: access })
   await using started = new AsyncDisposableStack()
   const redis = started.use(await RedisServer.start())
   const s3 = started.use(await startS3())
-  const settings = { local: localNames.map(match => ({ match })) }
+  const settings = { local: localNames.map(match => ({ match })), ...access }
   const options = { root, count, upstreamUrl: `http://${nowhere.address}`, index: redis.url, s3, settings }
   const replicas = started.use(await Replicas.start(options))
   const { address } = started.use(await Balancer.start(replicas.urls))
@@ -165,17 +185,28 @@ function isTelling(line: string): boolean {
 
 const nowhere = { address: '127.0.0.1:1' }
 
+function accessBy(challenge: Challenge | undefined) {
+  return challenge ? { access: { users: usersNamed(user), challenge } } : {}
+}
+
 /** A registry with its local names, and a mirror in front of what was pushed to it. */
-async function runAll(root: string, results: string, replicas: number): Promise<boolean> {
-  await using registry = await startRegistry(root, replicas)
-  await using mirror = await Layover.start(root, registry, { name: 'mirror', local: [] })
+async function runAll(way: Way): Promise<boolean> {
+  const { challenge } = way
+  await using registry = await startRegistry(way)
+  await using mirror = await Layover.start(way.root, registry, {
+    name: 'mirror',
+    local: [],
+    settings: accessBy(challenge),
+    credentials: challenge && { username: user, password },
+  })
   const image = multiArchImage()
-  const upstream = { address: registry.address, namespace: '' }
+  const authorization = challenge && basic(user)
+  const upstream = { address: registry.address, namespace: '', authorization }
   await publish(upstream, `${upstreamRepository}:${tag}`, image)
   await publish(upstream, upstreamRepository, signatureOf(image.root))
   let good = true
   for (const profile of profiles(registry, mirror, image)) {
-    const complaints = await run(profile, results)
+    const complaints = await run(profile, way)
     console.log(
       `${profile.name.padEnd(10)} ${complaints.length === 0 ? `${profile.passed} passed` : 'FAILED'}`,
     )
@@ -192,16 +223,27 @@ function countOfReplicas(text: string): number {
   throw new Error(`--replicas: expected a number from 1 to ${mostReplicas}, got ${text}`)
 }
 
+function challengeOf(text: string | undefined): Challenge | undefined {
+  const found = challenges.find(challenge => challenge === text)
+  if (found !== undefined || text === undefined) return found
+  throw new Error(`--access: expected ${challenges.join(' or ')}, got ${text}`)
+}
+
 const { values } = parseArgs({
-  options: { results: { type: 'string' }, replicas: { type: 'string', default: '1' } },
+  options: {
+    results: { type: 'string' },
+    replicas: { type: 'string', default: '1' },
+    access: { type: 'string' },
+  },
 })
 const root = await mkdtemp(join(tmpdir(), 'layover-conformance-'))
 try {
-  const good = await runAll(
+  const good = await runAll({
     root,
-    resolve(values.results ?? join(root, 'results')),
-    countOfReplicas(values.replicas),
-  )
+    results: resolve(values.results ?? join(root, 'results')),
+    replicas: countOfReplicas(values.replicas),
+    challenge: challengeOf(values.access),
+  })
   if (!good) process.exitCode = 1
 } catch (error) {
   console.error(`conformance: ${error instanceof Error ? error.message : String(error)}`)

@@ -2,7 +2,7 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { AccessOptions } from './options.ts'
 import type { Policies } from './policy/policies.ts'
-import { type Action, type Asked, type Question, type Verdict } from './question.ts'
+import type { Action, Asked, Question, Verdict } from './question.ts'
 import { type Session, Sessions, type Shown } from './session.ts'
 import type { Scope } from './tokens/scope.ts'
 import type { Webhook } from './webhook.ts'

@@ -6,7 +6,7 @@ export interface AccessOptions {
   readonly oidc: readonly OidcOptions[]
   readonly policy: PolicyOptions
   readonly webhook: WebhookOptions | undefined
-  /** `basic`: no tokens are handed out to who asks without a credential, so that nothing is open to anonymous callers. */
+  /** `basic`: Docker, which knows the challenge of the ping alone, pulls nothing without a password. */
   readonly challenge: 'bearer' | 'basic'
   readonly tokens: TokenOptions
   readonly logins: LoginLimits

@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
 import { keyOf, type Target } from '../pull/target.ts'
+import { isGuarded } from '../pull/verdicts.ts'
 import type { AdminDeps } from './deps.ts'
 import { AdminError, failureOf } from './failure.ts'
 
@@ -36,6 +37,11 @@ export async function refresh(
   reference: Reference | undefined,
 ): Promise<Refreshed[]> {
   const key = keyOf(target)
+  if (isGuarded(target))
+    throw new AdminError(
+      'CONFLICT',
+      `${target.upstream.registry} is asked with its callers' logins alone: the next pull of one of them refreshes it`,
+    )
   if (reference?.kind === 'digest')
     throw new AdminError('INVALID_REQUEST', 'a digest names the same bytes for ever: refresh a tag')
   try {

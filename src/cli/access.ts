@@ -87,7 +87,7 @@ export class AccessKeeper {
     }
     const keys = await this.#keysOf(config, config.access)
     this.#kept = this.#opened(config, config.access, { keys, before })
-    before?.issuers.close()
+    void before?.issuers.close()
     void before?.webhook?.close()
   }
 
@@ -141,7 +141,7 @@ export class AccessKeeper {
 function closeAll(kept: Kept | undefined): void {
   kept?.passwords.close()
   kept?.failures.close()
-  kept?.issuers.close()
+  void kept?.issuers.close()
   void kept?.webhook?.close()
 }
 

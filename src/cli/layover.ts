@@ -5,13 +5,10 @@ import type { SharedCounts } from '../cluster/counts.ts'
 import type { Redis } from '../cluster/redis.ts'
 import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
-import { proxiesOf } from '../edge/client-address.ts'
 import { assertFree, assertUsable, type BoundAddress } from '../edge/listener.ts'
 import { ownLocalNames } from '../edge/local-names.ts'
-import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
-import { asItsClients } from '../edge/replica-origin.ts'
-import { createEdge, type Edge } from '../edge/server.ts'
-import { answerTokens } from '../edge/token-desk.ts'
+import type { RegistryDeps } from '../edge/registry.ts'
+import type { Edge } from '../edge/server.ts'
 import { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
@@ -20,8 +17,9 @@ import { type Lookup, systemLookup } from '../runtime/lookup.ts'
 import { openAdmin } from './admin.ts'
 import { fixedChanges, takenOver } from './fixed-changes.ts'
 import { quotaScopes } from './keeping.ts'
+import { createFront } from './front.ts'
 import { openParts, type Parts } from './parts.ts'
-import { answerReplicas, openReplicas } from './replicas.ts'
+import { openReplicas } from './replicas.ts'
 import { namespaceOf, publicPathOf, resolverOf } from './resolver.ts'
 import { scrape } from './scrape.ts'
 import { meetBucket, siteOf } from './shared.ts'
@@ -248,33 +246,15 @@ class Program implements Layover {
     return { ...config, listen }
   }
 
-  #edge({ store, index, hotPath, gate, keeper, replica, measure }: Parts): Edge {
-    const metrics = this.#metrics
-    return createEdge({
-      hotPath,
-      gate,
+  #edge(parts: Parts): Edge {
+    return createFront(parts, {
+      config: () => this.#config,
+      registry: () => this.#current(),
+      replicas: this.#replicas,
       log: this.#log,
       lines: this.#lines,
-      metrics,
-      maxConnections: () => this.#config.limits.connections,
-      connectionsPerClient: () => this.#config.limits.connectionsPerClient,
-      proxies: proxiesOf(() => this.#config),
-      headersMs: () => this.#config.limits.headersMs,
-      stalledMs: () => this.#config.limits.stalledMs,
-      asItsClients: exchange => asItsClients(exchange, replica?.signatures),
-      answer: exchange =>
-        replica?.answer(exchange) ??
-        answerReplicas(exchange, this.#replicas, this.#current()) ??
-        answerTokens(exchange, {
-          desk: keeper.desk,
-          resolver: this.#current().resolver,
-          publicUrl: this.#config.publicUrl,
-        }) ??
-        answerRegistry(exchange, this.#current()),
-      pages: {
-        probe: () => store.probe(),
-        scrape: () => scrape({ metrics, measure, index, servers: this.#servers }),
-      },
+      metrics: this.#metrics,
+      scrape: () => scrape({ ...parts, metrics: this.#metrics, servers: this.#servers }),
     })
   }
 
@@ -294,11 +274,10 @@ class Program implements Layover {
       resolver: resolverOf(this.#config, upstream => this.#upstreams.of(upstream)),
       publicPath: publicPathOf(this.#config),
       loopId: this.#loopId,
-      limits: () => ({
-        pace: this.#config.limits,
-        manifestBytes: this.#config.limits.manifest,
-        pageLimit: this.#config.limits.page,
-      }),
+      limits: () => {
+        const { limits: pace } = this.#config
+        return { pace, manifestBytes: pace.manifest, pageLimit: pace.page }
+      },
     }
   }
 

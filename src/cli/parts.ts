@@ -96,8 +96,8 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   const { index, life } = await openIndex({ store, redis, clock, log })
   const background = new Background(error => log.error({ err: error }, 'work behind an answer failed'))
   const answers = new HotAnswers(config().limits.memory)
-  const { keeper, gate } = await openGate({ ...given, layout: store.layout })
-  const hotPath = new HotPath({ answers, clock, metrics, lines, gate })
+  const access = await openGate({ ...given, layout: store.layout })
+  const fromMemory = { answers, hotPath: new HotPath({ answers, clock, metrics, lines, gate: access.gate }) }
   const begun = async () => {
     index.renew()
     store.shared?.beginTerm()
@@ -106,7 +106,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   }
   const putAway = async (signal: AbortSignal) => pushing.of?.uploads.putAway(signal)
   const objects = shared?.objects
-  const replica = await openReplicaOf(given, { answers, hotPath, begun, putAway, objects })
+  const replica = await openReplicaOf(given, { ...fromMemory, begun, putAway, objects })
   term.replica = replica
   const { changing, changed, tagChanged } = tellers({ answers, replica, changes })
   const cachedChanged = (key: RepositoryKey) => {
@@ -130,20 +130,7 @@ export async function openParts(given: PartsDeps): Promise<Parts> {
   pushing.of = push
   const inventory = inventoryOf(deps, push)
   const measure = () => measureParts({ store, push }, config())
-  return {
-    ...deps,
-    measure,
-    keeper,
-    gate,
-    replica,
-    pins,
-    pull,
-    push,
-    inventory,
-    answers,
-    hotPath,
-    cachedChanged,
-  }
+  return { ...deps, ...access, ...fromMemory, measure, replica, pins, pull, push, inventory, cachedChanged }
 }
 
 function inventoryOf<T extends Pick<Parts, 'index' | 'holdings' | 'catalog'>>(deps: T, push: Push) {

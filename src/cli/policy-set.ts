@@ -4,7 +4,9 @@ import type { PolicySet } from '../access/policy/policies.ts'
 import type { Config } from '../config/config.ts'
 
 export interface WithPolicies extends Pick<Config, 'policies'> {
-  readonly access?: Pick<AccessOptions, 'policy' | 'webhook'> | undefined
+  readonly access?:
+    | (Pick<AccessOptions, 'policy' | 'webhook'> & Partial<Pick<AccessOptions, 'users'>>)
+    | undefined
 }
 
 /** Undefined while access is not configured. */

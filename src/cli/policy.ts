@@ -56,8 +56,15 @@ export function testPolicy(
   const explanation = new Policies(set, createLogger('silent')).explain(asked)
   out.write(explanationText(asked, explanation))
   const { allowed } = explanation.verdict
+  if (isUnknown(asked, config))
+    out.write(`But there is no user ${asked.caller.user}: nobody logs in as that.\n`)
   if (allowed && config.access?.webhook) out.write('The webhook, which is asked next, may still deny it.\n')
   return allowed ? 0 : 1
+}
+
+/** Somebody who was misspelt, or removed. */
+function isUnknown({ caller }: Asked, { access }: WithPolicies): boolean {
+  return caller.method === 'password' && access?.users?.every(({ name }) => name !== caller.user) === true
 }
 
 function askedOf(question: PolicyQuestion, resolver: Resolver): Asked {

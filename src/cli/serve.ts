@@ -1,8 +1,8 @@
 /** `layover serve`: the registry as a process, with its signals. */
 import { once } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
 import { AdminUnusable } from '../admin/listen.ts'
 import { openRedis, type Redis } from '../cluster/redis.ts'
-import type { Config } from '../config/config.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts'
@@ -10,6 +10,7 @@ import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
+import { type Announcement, openToWhom, type Openness } from './open-to-whom.ts'
 import { isServer, runServer, serverProcesses } from './workers/spawn.ts'
 
 /** Resolves with the exit code once everything has ended. */
@@ -44,8 +45,10 @@ export async function runServe(
     await redis?.close()
     return 1
   }
-  const stopped = untilStopped({ layover, loaded, log, watching: watching.resolve }) // takes signals before anybody is told that it listens
-  announce(log, layover, loaded.config)
+  const tell = tellerOfOpenness(log)
+  const stopped = untilStopped({ layover, loaded, log, tell, watching: watching.resolve }) // takes signals before anybody is told that it listens
+  announce(log, layover)
+  tell(loaded.config)
   await stopped
   await redis?.close()
   return 0
@@ -55,11 +58,13 @@ interface Serving {
   readonly layover: Layover
   readonly loaded: LoadedConfig
   readonly log: Logger
+  /** Of each configuration that is taken over. */
+  readonly tell: (config: Openness) => void
   /** Told who reads the configuration again. */
   readonly watching: (watcher: ConfigWatcher) => void
 }
 
-async function untilStopped({ layover, loaded, log, watching }: Serving): Promise<void> {
+async function untilStopped({ layover, loaded, log, tell, watching }: Serving): Promise<void> {
   const ending = new AbortController()
   const warn = warner(log)
   warn(loaded)
@@ -69,6 +74,7 @@ async function untilStopped({ layover, loaded, log, watching }: Serving): Promis
       try {
         await layover.reload(next.config)
         log.info('configuration reloaded')
+        tell(next.config)
         warn(next)
       } catch (error) {
         log.error({ err: error }, 'configuration could not be taken over')
@@ -116,16 +122,19 @@ async function stopSignal(): Promise<string> {
   }
 }
 
-/** What is served, and what is open to whom. */
-function announce(log: Logger, { addresses, admin }: Layover, { upstreams, local }: Config): void {
+/** Says what is open to whom, when that has changed. */
+function tellerOfOpenness(log: Logger): (config: Openness) => void {
+  let told: Announcement | undefined
+  return config => {
+    const announcement = openToWhom(config)
+    if (!isDeepStrictEqual(announcement, told)) log.info(announcement.fields, announcement.message)
+    told = announcement
+  }
+}
+
+function announce(log: Logger, { addresses, admin }: Layover): void {
   for (const address of addresses) log.info(address, 'listening')
   if (admin) log.info({ socket: admin.socket, ...admin.address }, 'the admin API listens')
-  log.info(
-    { upstreams: upstreams.map(({ options }) => options.registry), local: local.map(({ match }) => match) },
-    local.length === 0
-      ? 'anyone who can connect may pull; nobody may push: no name is local'
-      : 'anyone who can connect may pull; only this machine may push to local names and delete',
-  )
 }
 
 function startFailure(error: unknown): string {

@@ -142,6 +142,7 @@ function assembleUpstream(entry: UpstreamEntry, { namesDefault, resolvePath }: C
       onNotFound: { serveForMs: entry.onNotFound.serveFor },
       rateLimited: entry.rateLimited,
       notFoundForMs: entry.notFoundFor,
+      passthrough: { verdictMs: entry.passthrough.verdict, outageMs: entry.passthrough.outage },
     },
     keeping: { maxBytes: entry.maxSize ?? Number.POSITIVE_INFINITY, unusedMs: entry.unused, pins: entry.pin },
   }

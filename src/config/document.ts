@@ -29,6 +29,8 @@ const ownWords: Readonly<Partial<Record<ErrorCode, string>>> = {
   TAG_RESOLVE_FAILED: `there is no such !tag; ${inQuotes}`,
 }
 
+const noValue = 'expected a key and a value: a value with a comma in it belongs in quotes'
+
 export class ConfigDocument {
   readonly yaml: Document.Parsed
   readonly #text: string
@@ -118,6 +120,8 @@ export class ConfigDocument {
       ? node.items.find(item => isScalar(item.key) && String(item.key.value) === key)
       : undefined
     const keyNode = isScalar(pair?.key) ? pair.key : node
+    // Not named: behind a comma in braces it may be the rest of a password or of its hash.
+    if (pair?.value === null) return this.at(offsetOf(keyNode), formatPath(path), noValue)
     const [name = ''] = key.split(':') // `password:secret` without a space is one key
     return this.at(offsetOf(keyNode), formatPath([...path, name]), message)
   }

@@ -3,7 +3,7 @@ import type { PolicyOptions } from '../access/options.ts'
 import type { RedisOptions } from '../cluster/redis.ts'
 import { formatRedisAddress } from '../cluster/redis-address.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
-import type { LocalNamespace, Quota } from '../pull/target.ts'
+import type { CachePolicy, LocalNamespace, Quota } from '../pull/target.ts'
 import type { ExecOptions } from '../upstream/credentials/exec.ts'
 import type { CredentialSource, UpstreamOptions } from '../upstream/upstream.ts'
 import { effectiveAccess, writtenPolicy } from './access/effective-access.ts'
@@ -149,12 +149,17 @@ function effectiveUpstream({
     maxStale: formatDuration(policy.maxStaleMs),
     onNotFound: { serveFor: formatDuration(policy.onNotFound.serveForMs) },
     notFoundFor: formatDuration(policy.notFoundForMs),
+    ...(access === 'passthrough' ? { passthrough: effectiveVerdicts(policy.passthrough) } : {}),
     rateLimited: policy.rateLimited,
     ...(keeping.maxBytes === Number.POSITIVE_INFINITY ? {} : { maxSize: formatSize(keeping.maxBytes) }),
     unused: formatDuration(keeping.unusedMs),
     pin: keeping.pins.map(({ match, tags }) => (tags === undefined ? match : `${match}:${tags}`)),
     ...connection(options),
   }
+}
+
+function effectiveVerdicts({ verdictMs, outageMs }: CachePolicy['passthrough']): object {
+  return { verdict: formatDuration(verdictMs), outage: formatDuration(outageMs) }
 }
 
 function effectiveLocal({ untaggedMs, retention, quota, ...local }: LocalNamespace): object {

@@ -4,7 +4,6 @@ import { nearest } from '../runtime/spelling.ts'
 import type { ConfigDocument, Path } from './document.ts'
 import type { Problem } from './problem.ts'
 import { configSchema } from './schema.ts'
-import { notYetMark } from './values.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -62,12 +61,7 @@ function messageOf(issue: Issue, path: Path): string {
   if (issue.code === 'invalid_value') return `expected ${issue.values.join(' or ')}`
   if (issue.code === 'too_small') return `expected ${amount(issue.origin)} at least ${issue.minimum}`
   if (issue.code === 'too_big') return `expected ${amount(issue.origin)} at most ${issue.maximum}`
-  if (isNotYet(issue)) return 'not yet: this version of Layover does not have it, leave it out'
   return issue.message
-}
-
-function isNotYet({ code, message }: Issue): boolean {
-  return code === 'custom' && message === notYetMark
 }
 
 function expectation(type: string, path: Path): string {
@@ -81,7 +75,6 @@ function amount(origin: string): string {
 }
 
 function foundOf(issue: Issue, path: Path, document: ConfigDocument): string {
-  if (isNotYet(issue)) return ''
   if (path.some(step => secretKeys.has(step))) return ''
   return issue.input === undefined && issue.code === 'invalid_type'
     ? ', found nothing'
@@ -92,7 +85,6 @@ interface SchemaNode {
   properties?: Record<string, SchemaNode>
   items?: SchemaNode
   form?: string
-  notYet?: string
 }
 
 let described: SchemaNode | undefined
@@ -109,11 +101,9 @@ function descriptions(path: Path): SchemaNode[] {
   return nodes
 }
 
-/** The keys that a mapping at this place may have in this version. */
+/** The keys that a mapping at this place may have. */
 function allowedKeys(path: Path): string[] {
-  return Object.entries(descriptions(path).at(-1)?.properties ?? {})
-    .filter(([, { notYet }]) => notYet !== 'all')
-    .map(([key]) => key)
+  return Object.keys(descriptions(path).at(-1)?.properties ?? {})
 }
 
 /** The kind of text that this place wants. */

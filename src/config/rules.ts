@@ -1,5 +1,6 @@
 /** The rules between keys. They read loosely, so that a mistake elsewhere does not hide one of theirs. */
 import { z } from 'zod'
+import { nobodyComesIn } from './access/access-rules.ts'
 import { hub, hubAliases } from './docker-hub.ts'
 import { formatPath, type Path } from './document.ts'
 import { belongTogether } from './identity.ts'
@@ -17,6 +18,8 @@ const entry = z.object({
   urls: maybe(z.array(maybe(z.object({ credentials: maybe(mapping) })))),
   aliases: list(z.string()),
   default: maybe(z.boolean()),
+  access: maybe(z.string()),
+  passthrough: maybe(mapping),
   allow: list(z.string()),
   deny: list(z.string()),
   shareWithEveryone: maybe(z.boolean()),
@@ -63,11 +66,12 @@ export function breaches(raw: unknown): Breach[] {
       ...misnamedHub(at, upstream),
       ...mixedForms(at, upstream),
       ...sharedByAccident(at, upstream),
+      ...mixedAccess(at, upstream),
       ...brokenIdentity(['upstreams', at], upstream),
       ...prefixedPatterns(at, upstream),
       ...shortPatterns(at, upstream),
     ]),
-    ...(access === undefined ? policiesForNobody({ upstreams, local }) : []),
+    ...(access === undefined ? policiesForNobody({ upstreams, local }) : nobodyComesIn(access, listeners)),
     ...unnamedLocals(local),
     ...shadowedLocals(local, registries),
     ...emptyOverlays(local, registries),
@@ -152,15 +156,39 @@ function mixedForms(at: number, { url, urls, credentials }: Entry): Breach[] {
 }
 
 /** Our credentials are not everybody's because nobody thought of it. */
-function sharedByAccident(at: number, { credentials, urls = [], allow, shareWithEveryone }: Entry): Breach[] {
-  const holder = credentials ? -1 : urls.findIndex(url => url?.credentials !== undefined)
-  if ((!credentials && holder < 0) || allow.length > 0 || shareWithEveryone === true) return []
-  const path = credentials
-    ? ['upstreams', at, 'credentials']
-    : ['upstreams', at, 'urls', holder, 'credentials']
+function sharedByAccident(at: number, upstream: Entry): Breach[] {
+  const { access, allow, shareWithEveryone } = upstream
+  const path = credentialsIn(at, upstream)
+  if (!path || access === passthrough || allow.length > 0 || shareWithEveryone === true) return []
   const message =
     'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
   return [{ path, message }]
+}
+
+const passthrough = 'passthrough'
+
+/** Callers come with credentials of their own, or everybody with ours. */
+function mixedAccess(at: number, upstream: Entry): Breach[] {
+  const path = ['upstreams', at]
+  if (upstream.access !== passthrough) {
+    if (upstream.passthrough === undefined) return []
+    return [{ path: [...path, passthrough], message: 'expected `access: passthrough` beside it' }]
+  }
+  const credentials = credentialsIn(at, upstream)
+  const ours =
+    'with `access: passthrough` callers bring their own: leave these out, or write `access: shared`'
+  const everyone = 'with `access: passthrough` the upstream decides for each caller: leave it out'
+  return [
+    ...(credentials ? [{ path: credentials, message: ours }] : []),
+    ...(upstream.shareWithEveryone ? [{ path: [...path, 'shareWithEveryone'], message: everyone }] : []),
+  ]
+}
+
+/** Where the first of them stands. */
+function credentialsIn(at: number, { credentials, urls = [] }: Entry): Path | undefined {
+  if (credentials) return ['upstreams', at, 'credentials']
+  const holder = urls.findIndex(url => url?.credentials !== undefined)
+  return holder < 0 ? undefined : ['upstreams', at, 'urls', holder, 'credentials']
 }
 
 function unusableTls(index: z.output<typeof redis>): Breach[] {

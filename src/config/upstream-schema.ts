@@ -10,7 +10,7 @@ import {
   parseRepositoryPattern,
   parseTagPattern,
 } from './name-forms.ts'
-import { choice, count, flag, lifetime, list, notYet, positiveLifetime, size, text, timer } from './values.ts'
+import { choice, count, flag, lifetime, list, positiveLifetime, size, text, timer } from './values.ts'
 
 const url = text('URL', parseRegistryUrl)
 const repositories = list(text('pattern', parseRepositoryPattern))
@@ -54,16 +54,11 @@ const addresses = {
 }
 
 const sharing = {
-  access: notYet(choice(['public', 'shared', 'passthrough']), {
-    what: '`passthrough`',
-    unless: value => value !== 'passthrough',
-  })
-    .optional()
-    .meta({
-      fallback: '`public` without credentials, `shared` with',
-      description:
-        'Who may have what was fetched. `public`: everybody, wherever a manifest of this upstream lists it; `shared`: everybody, from the repository it was fetched from; `passthrough`: whom the upstream itself lets.',
-    }),
+  access: choice(['public', 'shared', 'passthrough']).optional().meta({
+    fallback: '`public` without credentials, `shared` with',
+    description:
+      'Who may have what was fetched. `public`: everybody, wherever a manifest of this upstream lists it; `shared`: everybody, from the repository it was fetched from; `passthrough`: whom the upstream itself lets, asked with the user and password that the client sends for these names.',
+  }),
   allow: repositories.prefault([]).meta({
     description:
       'Repositories that may be asked for, without the registry; empty: all. `*` stays within a component, `**` crosses.',
@@ -72,6 +67,17 @@ const sharing = {
     .prefault([])
     .meta({ description: 'Repositories that may not be asked for. Wins over `allow`.' }),
   policy: policyOf('the names of this upstream'),
+  passthrough: z
+    .strictObject({
+      verdict: timer({ min: 0 }).prefault('1m').meta({
+        description:
+          "With `access: passthrough`: how long the upstream's yes to a caller holds for a repository; `0s`: it is asked each time.",
+      }),
+      outage: lifetime.prefault('10m').meta({
+        description: 'How long it holds while the upstream cannot be asked. A refusal ends it at once.',
+      }),
+    })
+    .prefault({}),
   shareWithEveryone: flag.default(false).meta({
     description:
       'An upstream with credentials needs `allow`, or this: everybody who reaches Layover may pull all that its credentials can.',

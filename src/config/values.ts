@@ -7,8 +7,6 @@ declare module 'zod' {
   interface GlobalMeta {
     /** The kind of value, for people. */
     form?: string
-    /** What of it is not built yet: the whole key, or some values. */
-    notYet?: string
     /** The default, where it is no constant. */
     fallback?: string
   }
@@ -100,17 +98,4 @@ export const flag = z.boolean().meta({ form: '`true`, `false`' })
 
 export function list<T extends z.ZodType>(item: T) {
   return z.array(item).meta({ form: `list (${item.meta()?.form ?? 'keys'})` })
-}
-
-/** The message of what is refused because it is not built yet. */
-export const notYetMark = 'not yet'
-
-/** A part of the schema that later versions build. What it is set to now must be what it will be without it. */
-export function notYet<T extends z.ZodType>(
-  type: T,
-  { what = 'all', unless = () => false }: { what?: string; unless?: (value: unknown) => boolean } = {},
-) {
-  return type
-    .refine(unless, { error: notYetMark, when: ({ value }) => value !== undefined })
-    .meta({ ...type.meta(), notYet: what })
 }

@@ -1,9 +1,8 @@
 /** The names of everything that is held, as clients can pull it (`_catalog`, which Docker's registry brought). */
 import { setImmediate } from 'node:timers/promises'
 import type { Page } from '../index/index.ts'
-import { keysOf } from '../resolve/resolve.ts'
 import { type Answer, json } from './answer.ts'
-import type { InventoryCall } from './inventory.ts'
+import { type InventoryCall, shownKeysOf } from './inventory.ts'
 import { cut, linkTo, pageAfter, pageAsked } from './paging.ts'
 
 /** So many pages' worth of names that the configuration no longer gives to anyone are passed over in one request. */
@@ -32,10 +31,11 @@ async function servedNames({ deps, shows }: InventoryCall, page: Page): Promise<
   const { repositories, resolver } = deps
   const names: string[] = []
   let { last } = page
-  for (let round = 0; shows || round < maxRounds; round += 1) {
+  const rounds = shows ? Number.POSITIVE_INFINITY : maxRounds
+  for (let round = 0; round < rounds; round += 1) {
     const batch = await repositories.page({ last, limit: page.limit })
     for (const name of batch) {
-      const key = keysOf(resolver.find(name)).find(each => resolver.fullName(each) === name)
+      const key = shownKeysOf(resolver.find(name)).find(each => resolver.fullName(each) === name)
       if (key && (!shows || (await shows(key)))) names.push(name)
       last = name
       if (names.length === page.limit) return { names, next: undefined }

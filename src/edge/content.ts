@@ -5,6 +5,7 @@ import { answerBlob, leaveForBytes } from './blobs.ts'
 import type { ContentCall } from './call.ts'
 import type { HotPath } from './hot-path.ts'
 import { answerManifest } from './manifests.ts'
+import { isDecidedEachTime } from './passthrough.ts'
 import type { Operation } from './route.ts'
 
 export type ContentOperation = Extract<Operation, { kind: 'manifest' | 'blob' }>
@@ -14,7 +15,8 @@ export async function answerContent(
   operation: ContentOperation,
   hotPath: HotPath,
 ): Promise<Answer> {
-  const recalled = hotPath.recall(call.exchange)
+  const isKept = !isDecidedEachTime(call.resolved)
+  const recalled = isKept ? hotPath.recall(call.exchange) : undefined
   if (recalled) return recalled
   const leave = operation.kind === 'blob' && (await leaveForBytes(call, operation.digest))
   if (leave) return leave
@@ -22,6 +24,7 @@ export async function answerContent(
   const answer = await (operation.kind === 'manifest'
     ? answerManifest(call, operation.reference)
     : answerBlob(call, operation.digest, hotPath.worthBytes(call.exchange, begun)))
-  hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
+  if (isKept)
+    hotPath.keep(call.exchange, answer, { ...begun, keys: keysOf(call.resolved), under: call.under })
   return answer
 }

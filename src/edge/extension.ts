@@ -6,12 +6,18 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { countManifests } from '../pull/local-inventory.ts'
 import { mergePages } from '../pull/overlay.ts'
-import { keysOf } from '../resolve/resolve.ts'
 import { keyText, localRegistry, type RepositoryKey } from '../store/layout.ts'
 import { type Answer, json } from './answer.ts'
 import { answerCatalog } from './catalog.ts'
 import { answerDiscover } from './discover.ts'
-import { countNamespaces, groupsOf, type InventoryCall, type Namespace, namespaces } from './inventory.ts'
+import {
+  countNamespaces,
+  groupsOf,
+  type InventoryCall,
+  type Namespace,
+  namespaces,
+  shownKeysOf,
+} from './inventory.ts'
 import { cut, linkTo, type PageAsked, pageAfter, pageAsked } from './paging.ts'
 import type { ExtensionOperation, InventoryOperation } from './route.ts'
 
@@ -126,7 +132,7 @@ async function listUploads(call: InventoryCall, name: string): Promise<Answer> {
 }
 
 function knownKeys({ deps }: InventoryCall, name: string): readonly RepositoryKey[] {
-  const keys = keysOf(deps.resolver.find(name))
+  const keys = shownKeysOf(deps.resolver.find(name))
   if (keys.length === 0)
     throw new RegistryError('NAME_UNKNOWN', 'the name belongs to no upstream or local namespace')
   return keys

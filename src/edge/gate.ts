@@ -1,8 +1,8 @@
 /** The gate in front of everything that is answered: who asks, and whether they may. */
-import type { Access, Refusal } from '../access/access.ts'
+import type { Access, Decision, Refusal } from '../access/access.ts'
 import { LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
-import type { Question } from '../access/question.ts'
+import type { Action, Question } from '../access/question.ts'
 import type { Rates } from '../access/rates.ts'
 import type { Session, Shown } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
@@ -55,10 +55,11 @@ export class Gate {
     const session = await this.#sessionOf(access, exchange, wanted)
     const waitMs = this.#waitMs(session)
     if (waitMs > 0) throw tooMany(waitMs)
-    const { question, further = [], scopes } = wanted
+    const { question, further = [], ...asked } = wanted
     for (const each of [question, ...further]) {
       const decision = await access.decide(session, each, exchange.client ?? '')
-      if (decision.kind !== 'allowed') throw this.#refusal(exchange, { session, scopes, refusal: decision })
+      if (decision.kind !== 'allowed')
+        throw this.#refusal(exchange, { ...asked, session, refusal: decision, action: each.action })
     }
     return admitted(exchange, session, question)
   }
@@ -103,7 +104,7 @@ export class Gate {
     if (!access || isAdmitted(exchange) || exchange.role === 'mirror') return
     const session = await this.#sessionOf(access, exchange, { scopes: [] })
     exchange.facts.user = nameOf(session.caller)
-    const hasShown = exchange.request.headers.authorization !== undefined
+    const hasShown = shownBy(exchange).authorization !== undefined
     if (hasShown || session.caller.method === 'certificate' || !takesLogins(access)) return
     throw this.#challenged(exchange, { message: 'log in', scopes: [] })
   }
@@ -116,15 +117,36 @@ export class Gate {
   }
 
   /** Whether who asks may pull from another repository too. */
-  async mayPull(
-    { caller, access: scopes, client }: Exchange,
-    question: Omit<Question, 'action'>,
-  ): Promise<boolean> {
-    const { access } = this
-    if (!access || !caller) return true
-    const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
-    const decision = await access.decide(session, { ...question, action: 'pull' }, client ?? '')
+  async mayPull(exchange: Exchange, about: Omit<Question, 'action'>): Promise<boolean> {
+    const { decision } = await this.#pullOf(exchange, about)
     return decision.kind === 'allowed'
+  }
+
+  /**
+   * The same for a push that takes a blob from there.
+   *
+   * @throws RegistryError UNAUTHORIZED (401) for a token that is too small, with the scopes of one that is not
+   */
+  async mayTake(exchange: Exchange, about: Omit<Question, 'action'>): Promise<boolean> {
+    const { decision, session } = await this.#pullOf(exchange, about)
+    if (decision.kind !== 'out-of-scope' || !session || exchange.question === undefined)
+      return decision.kind === 'allowed'
+    const scopes: Scope[] = [
+      { type: 'repository', name: exchange.question.repository, actions: ['pull', 'push'] },
+      { type: 'repository', name: about.repository, actions: ['pull'] },
+    ]
+    throw this.#refusal(exchange, { session, scopes, refusal: decision, action: 'pull' })
+  }
+
+  async #pullOf(
+    { caller, access: scopes, client }: Exchange,
+    about: Omit<Question, 'action'>,
+  ): Promise<{ decision: Decision; session?: Session }> {
+    const { access } = this
+    if (!access || !caller) return { decision: { kind: 'allowed' } }
+    const session: Session = { caller, access: scopes, until: Number.POSITIVE_INFINITY }
+    const decision = await access.decide(session, { ...about, action: 'pull' }, client ?? '')
+    return { decision, session }
   }
 
   /** Of who asks, wherever the requests come from. */
@@ -172,23 +194,28 @@ export class Gate {
     }
   }
 
-  /** A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. */
+  /**
+   * A mirror never challenges: a 401 would draw the secrets that pods have for its upstream. Nor is anyone challenged whose
+   * login would be that of an upstream: it changes nothing of what is allowed here.
+   */
   #refusal(
     exchange: Exchange,
-    { session, scopes, refusal }: { session: Session; scopes: readonly Scope[]; refusal: Refusal },
+    { session, scopes, isForUpstream = false, refusal, action }: Refused,
   ): RegistryError {
     const { access } = this
     const { facts, role } = exchange
     facts.user = nameOf(session.caller)
     this.#deps.metrics.auth.inc({ method: session.caller.method, result: 'denied' })
     const isAnonymous = session.caller.method === 'anonymous'
-    const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror'
+    const mayLogIn = access !== undefined && takesLogins(access) && role !== 'mirror' && !isForUpstream
     if (mayLogIn && refusal.kind === 'out-of-scope')
       return this.#challenged(exchange, { message: refusal.reason, scopes, error: 'insufficient_scope' })
-    if (!isAnonymous || exchange.request.headers.authorization !== undefined || !mayLogIn)
+    if (!isAnonymous || shownBy(exchange).authorization !== undefined || !mayLogIn)
       facts.audit = { event: 'denied', reason: refusal.reason }
     if (mayLogIn && isAnonymous) return this.#challenged(exchange, { message: 'this needs a login', scopes })
-    return new RegistryError('DENIED', 'access denied')
+    const { user } = facts // of what there is it says nothing: only who one is taken for
+    const message = user === undefined ? 'access denied' : `${user} may not ${wordsFor[action]} here`
+    return new RegistryError('DENIED', message)
   }
 
   #challenged(exchange: Exchange, { message, scopes, error, cause }: Challenged): RegistryError {
@@ -209,8 +236,23 @@ export class Gate {
   }
 }
 
+const wordsFor: Readonly<Record<Action, string>> = {
+  pull: 'pull',
+  push: 'push',
+  delete: 'delete',
+  catalog: 'list repositories',
+  health: 'read this',
+  metrics: 'read this',
+}
+
 function tooMany(retryAfterMs: number): RegistryError {
   return new RegistryError('TOOMANYREQUESTS', 'too many requests: try again later', { retryAfterMs })
+}
+
+interface Refused extends Pick<Wanted, 'scopes' | 'isForUpstream'> {
+  readonly session: Session
+  readonly refusal: Refusal
+  readonly action: Action
 }
 
 interface Challenged {
@@ -235,12 +277,17 @@ function admitted(exchange: Exchange, session: Session, question: Question): Exc
   return { ...exchange, caller: session.caller, access: session.access, question }
 }
 
+/** No user and no password: what podman and skopeo answer a challenge of Basic with when they have no login. */
+const nothing = 'Basic Og=='
+
+/** What a request shows of who sends it. */
 export function shownBy({
   request,
   certificate,
   client = '',
 }: Pick<Exchange, 'request' | 'certificate' | 'client'>): Shown {
-  return { authorization: request.headers.authorization, certificate, client }
+  const { authorization } = request.headers
+  return { authorization: authorization === nothing ? undefined : authorization, certificate, client }
 }
 
 /** Whether there is anything to log in with but a certificate. */

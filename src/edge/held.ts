@@ -11,6 +11,7 @@ import type { Forward } from './forward.ts'
 import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import { resolveName } from './names.ts'
+import { isDecidedEachTime } from './passthrough.ts'
 import { wantedOf } from './question.ts'
 import { isPassedOn } from './replica-origin.ts'
 import { parseRoute } from './route.ts'
@@ -46,6 +47,7 @@ async function held(exchange: Exchange, deps: HeldDeps): Promise<Answer | undefi
     const { operation } = route ?? {}
     if (!route || (operation?.kind !== 'manifest' && operation?.kind !== 'blob')) return undefined
     const resolved = resolveName(exchange, route, operation, resolver)
+    if (isDecidedEachTime(resolved)) return undefined
     if (resolved.local && deps.sharesLocalNames) return undefined
     const wanted = wantedOf({ exchange, route, operation, resolver, resolved })
     const admitted = gate.admitNow(exchange, wanted)

@@ -159,7 +159,7 @@ function line(told: ReadyMade['told'], { request, requestId, client, user, at, m
   return (
     `{"level":"info","time":"${at}",${method === 'HEAD' ? told.head : told.get}` +
     `,"ms":${Math.round(ms * 1e3) / 1e3},${told.what},"client":"${client}",` +
-    `${user === undefined ? '' : `"user":${JSON.stringify(user)},`}` +
+    (user === undefined ? '' : `"user":${JSON.stringify(user)},`) +
     `${agent === undefined ? '' : `"agent":${JSON.stringify(agent)},`}"requestId":"${requestId}"` +
     `${aborted ? ',"aborted":true' : ''},"msg":"request"}\n`
   )

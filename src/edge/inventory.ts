@@ -6,9 +6,10 @@ import type { Repositories } from '../index/repositories.ts'
 import type { Revisions } from '../index/revisions.ts'
 import { matchesPattern } from '../oci/pattern.ts'
 import { mergePages } from '../pull/overlay.ts'
-import type { LocalNamespace } from '../pull/target.ts'
+import { keyOf, type LocalNamespace, localKey } from '../pull/target.ts'
+import { isGuarded } from '../pull/verdicts.ts'
 import type { OpenUpload } from '../push/uploads.ts'
-import type { Resolver } from '../resolve/resolve.ts'
+import type { Resolved, Resolver } from '../resolve/resolve.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Exchange } from './exchange.ts'
@@ -55,13 +56,21 @@ export interface Namespace {
 const batchSize = 1_000
 
 export function groupsOf({ upstreams, locals }: Resolver): Group[] {
-  const registries = upstreams.map(({ upstream }) => upstream.registry)
+  const shown = upstreams.filter(({ upstream }) => upstream.options.access !== 'passthrough')
+  const registries = shown.map(({ upstream }) => upstream.registry)
   const names = new Set([...registries, ...locals.map(({ name }) => name)])
   return [...names].sort().map(name => ({
     name,
     registry: registries.find(registry => registry === name),
     local: locals.find(local => local.name === name),
   }))
+}
+
+/** Where what a name stands for is kept; but for what is here of an upstream that decides for each caller. */
+export function shownKeysOf(resolved: Resolved | undefined): RepositoryKey[] {
+  const { local, upstream } = resolved ?? {}
+  const shown = upstream && !isGuarded(upstream) ? [keyOf(upstream)] : []
+  return [...(local ? [localKey(local)] : []), ...shown]
 }
 
 export async function countNamespaces(seen: Seen, group: Group): Promise<number> {

@@ -20,9 +20,9 @@ export interface PushCall {
   readonly push: Push
   /** The path of the repository as the client addressed it, for `Location`. */
   readonly address: string
-  /** What a name stands for; undefined where it leads nowhere, or may not be pulled from by who asks. */
+  /** What a name stands for; undefined where it leads nowhere, or may not be pulled from by who asks. @throws as `mayRead` */
   readonly source: (name: string) => Promise<MountSource | undefined>
-  /** Whether who asks may pull from the repository. */
+  /** Whether who asks may pull from the repository. @throws RegistryError UNAUTHORIZED (401) for a token that is not for it */
   readonly mayRead: (key: RepositoryKey) => Promise<boolean>
   readonly pace: Pace
   /** Bytes of the largest manifest. */

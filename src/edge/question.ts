@@ -2,7 +2,7 @@
 import { placeOf } from '../access/place.ts'
 import type { Question } from '../access/question.ts'
 import type { Scope } from '../access/tokens/scope.ts'
-import type { Resolved, Resolver } from '../resolve/resolve.ts'
+import { isPassthrough, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { type Exchange, isReading } from './exchange.ts'
 import type { NamedOperation } from './names.ts'
 import type { InventoryOperation, Route } from './route.ts'
@@ -34,11 +34,13 @@ export const pageQuestions = {
 export function wantedOfInventory(operation: InventoryOperation, resolver: Resolver): Wanted {
   const name = repositoryNamed(operation)
   if (name === undefined) return catalogWanted
-  const about = repositoryIn(resolver, resolver.resolve({ name }))
+  const resolved = resolver.resolve({ name })
+  const about = repositoryIn(resolver, resolved)
   if (!about) return catalogWanted
   return {
     question: { ...about, action: 'pull' },
     scopes: [{ type: 'repository', name, actions: ['pull'] }],
+    isForUpstream: isPassthrough(resolved),
   }
 }
 
@@ -75,6 +77,7 @@ export function wantedOf(named: Named): Wanted {
     question,
     further: tags.map(tag => ({ ...question, tag })),
     scopes: scopesOf(named, question),
+    isForUpstream: isPassthrough(resolved),
   }
 }
 

@@ -26,6 +26,7 @@ import type { InventoryCall, InventoryDeps } from './inventory.ts'
 import { answerTags } from './listings.ts'
 import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
+import { asCaller, forAsker, forOneCaller, isDecidedEachTime, pingHeaders } from './passthrough.ts'
 import { answerBlobDelete, answerManifestDelete, answerManifestPut, type PushCall } from './push.ts'
 import { repositoryIn, wantedOf, wantedOfInventory } from './question.ts'
 import { answerReferrers } from './referrers.ts'
@@ -78,9 +79,12 @@ async function answerRoute(exchange: Exchange, route: Route, deps: RegistryDeps)
   return answerRepository(exchange, { ...route, operation }, deps)
 }
 
-async function answerPing(exchange: Exchange, { gate }: RegistryDeps): Promise<Answer> {
+async function answerPing(exchange: Exchange, { gate, resolver }: RegistryDeps): Promise<Answer> {
   await gate.ping(exchange)
-  return json({})
+  const answer = json({})
+  return gate.access
+    ? answer
+    : { ...answer, headers: { ...answer.headers, ...pingHeaders(exchange, resolver) } }
 }
 
 async function answerRepository(
@@ -90,16 +94,15 @@ async function answerRepository(
 ): Promise<Answer> {
   const { operation } = route
   const { resolver } = deps
-  const resolved = resolveName(asked, route, operation, resolver)
-  const exchange = await deps.gate.admit(
-    asked,
-    wantedOf({ exchange: asked, route, operation, resolver, resolved }),
-  )
+  const named = resolveName(asked, route, operation, resolver)
+  const wanted = wantedOf({ exchange: asked, route, operation, resolver, resolved: named })
+  const exchange = await deps.gate.admit(asked, wanted)
+  const resolved = asCaller(exchange, named, deps.pull.verdicts)
   const isRead = isReading(exchange)
   const here = (under?: Standing) => answerNamed({ exchange, resolved, deps, route, under }, operation)
   if (!resolved.local) return here()
   const isContent = isRead && (operation.kind === 'manifest' || operation.kind === 'blob')
-  const keys = isContent ? keysOf(resolved) : undefined
+  const keys = isContent && !isDecidedEachTime(resolved) ? keysOf(resolved) : undefined
   const left =
     operation.kind === 'blob'
       ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
@@ -140,25 +143,33 @@ function answerNamed(
 
 async function answerRead(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
   try {
-    switch (operation.kind) {
-      case 'manifest':
-      case 'blob':
-        return await answerContent(call, operation, hotPath)
-      case 'tags':
-        return await answerTags(call)
-      case 'referrers':
-        return await answerReferrers(call, operation.subject)
-    }
+    const answer = await answerOperation(call, operation, hotPath)
+    return isDecidedEachTime(call.resolved) ? forOneCaller(answer) : answer
   } catch (error) {
     const { upstream } = call.resolved
-    throw upstream ? forClient(error, upstream.policy) : error
+    throw upstream ? forClient(forAsker(error, call.exchange, call.resolved), upstream.policy) : error
+  }
+}
+
+function answerOperation(call: Call, operation: ReadOperation, hotPath: HotPath): Promise<Answer> {
+  switch (operation.kind) {
+    case 'manifest':
+    case 'blob':
+      return answerContent(call, operation, hotPath)
+    case 'tags':
+      return answerTags(call)
+    case 'referrers':
+      return answerReferrers(call, operation.subject)
   }
 }
 
 function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): InventoryCall {
   const { inventory, resolver, publicPath, limits } = deps
   const base = `${exchange.publicPath ?? publicPath}${route.base}`
-  const shows = (key: RepositoryKey) => mayPullToo(exchange, resolver.find(resolver.fullName(key)), deps)
+  const shows = async (key: RepositoryKey) => {
+    const about = repositoryIn(resolver, resolver.find(resolver.fullName(key)))
+    return about !== undefined && deps.gate.mayPull(exchange, about)
+  }
   const showsAll = !deps.gate.access
   return {
     exchange,
@@ -167,16 +178,6 @@ function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): In
     pageLimit: limits().pageLimit,
     shows: showsAll ? undefined : shows,
   }
-}
-
-/** Whether who asks may pull from that repository too. */
-async function mayPullToo(
-  exchange: Exchange,
-  found: Resolved | undefined,
-  { gate, resolver }: Pick<RegistryDeps, 'gate' | 'resolver'>,
-): Promise<boolean> {
-  const about = repositoryIn(resolver, found)
-  return about !== undefined && gate.mayPull(exchange, about)
 }
 
 interface Writing {
@@ -200,12 +201,15 @@ async function answerWrite(
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
-  const mayPull = (found: Resolved | undefined) => mayPullToo(exchange, found, deps)
+  const mayTake = async (found: Resolved | undefined) => {
+    const about = repositoryIn(resolver, found)
+    return about !== undefined && deps.gate.mayTake(exchange, about)
+  }
   const source = async (name: string) => {
     const found = resolver.find(name)
-    return (await mayPull(found)) ? found : undefined
+    return (await mayTake(found)) ? found : undefined
   }
-  const mayRead = (key: RepositoryKey) => mayPull(resolver.find(resolver.fullName(key)))
+  const mayRead = (key: RepositoryKey) => mayTake(resolver.find(resolver.fullName(key)))
   const beneath = resolved.upstream
   const call: PushCall = { exchange, local, beneath, push, address, source, mayRead, ...limits() }
   try {

@@ -93,11 +93,10 @@ function queued(answer: Handler): Handler {
   }
 }
 
-export function createEdge(deps: EdgeDeps): Edge {
-  const listeners: Listener[] = []
-  let draining = false
-  const responder = createResponder({ draining: () => draining, stalledMs: deps.stalledMs })
-  const pages = getRequestListener(createPages({ ...deps.pages, draining: () => draining }).fetch, {
+/** Answers every exchange by the one that it is for. */
+function createAnswering(deps: EdgeDeps, draining: () => boolean) {
+  const responder = createResponder({ draining, stalledMs: deps.stalledMs })
+  const pages = getRequestListener(createPages({ ...deps.pages, draining }).fetch, {
     overrideGlobalObjects: false,
     hostname: 'localhost', // for probes of load balancers that speak HTTP/1.0 and send no Host
   })
@@ -109,7 +108,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     } catch (error) {
       return void responder.respond(given, Promise.reject(error))
     }
-    const answering = deps.answer(exchange, draining)
+    const answering = deps.answer(exchange, draining())
     void (answering ? responder.respond(exchange, answering) : respondPage(exchange))
   }
   const respondPage = async (exchange: Exchange) => {
@@ -120,6 +119,13 @@ export function createEdge(deps: EdgeDeps): Edge {
     }
     await pages(exchange.request, exchange.response)
   }
+  return { responder, respond }
+}
+
+export function createEdge(deps: EdgeDeps): Edge {
+  const listeners: Listener[] = []
+  let draining = false
+  const { responder, respond } = createAnswering(deps, () => draining)
   const inward = new Inward({ log: deps.log, answer: respond })
 
   const answer = (request: IncomingMessage, response: ServerResponse, role: Role) => {

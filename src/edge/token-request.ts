@@ -57,7 +57,7 @@ function basicIn(authorization: string | undefined): Password | undefined {
   const text = Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')
   if (colon < 0) throw new LoginRefused('the Authorization header holds no user and password')
-  return { user: text.slice(0, colon), password: text.slice(colon + 1) }
+  return text === ':' ? undefined : { user: text.slice(0, colon), password: text.slice(colon + 1) }
 }
 
 /** RFC 6749 §4.3.2 and §6. Clients that understand only GET try that after the 400. */

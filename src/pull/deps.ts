@@ -9,6 +9,7 @@ import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Background } from '../stream/background.ts'
 import type { Absences } from './absences.ts'
+import type { Verdicts } from './verdicts.ts'
 
 export interface PullLimits {
   /** Bytes of the largest manifest. */
@@ -24,6 +25,7 @@ export interface PullDeps {
   readonly limits: PullLimits
   readonly background: Background
   readonly absences: Absences
+  readonly verdicts: Verdicts
   /** Undefined: there are no others. */
   readonly replicas: Replicas | undefined
   /** Told of a manifest that was fetched, once it is in the store or was not taken. */

@@ -23,7 +23,8 @@ function ageOf(at: number, now: number): number {
 export type Verdict = 'serve' | 'drop' | 'refuse'
 
 export function judge(entry: TagEntry, failure: unknown, policy: CachePolicy, now: number): Verdict {
-  if (!(failure instanceof UpstreamError) || failure.failure === 'not-allowed') return 'refuse'
+  if (!(failure instanceof UpstreamError)) return 'refuse'
+  if (failure.failure === 'not-allowed' || failure.failure === 'caller-refused') return 'refuse'
   if (failure.absent)
     return ageOf(entry.missingSince ?? now, now) < policy.onNotFound.serveForMs ? 'serve' : 'drop'
   return ageOf(entry.checkedAt, now) <= policy.maxStaleMs ? 'serve' : 'refuse'

@@ -6,7 +6,7 @@ import type { Descriptor } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import type { TagPage } from '../upstream/upstream.ts'
-import { UpstreamError } from '../upstream/upstream-error.ts'
+import { isAbsent, UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { collapsed, missed, type Provenance } from './provenance.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
@@ -66,9 +66,22 @@ export class Listings {
   /** All of them, unfiltered. */
   async referrers(target: Target, subject: Digest): Promise<ReferrersAnswer> {
     const { upstream, repository } = target
-    const ask = () => upstream.listReferrers(repository, subject)
+    const ask = async () => {
+      const referrers = await upstream.listReferrers(repository, subject)
+      if (!this.#deps.verdicts.holds(target)) await this.#assertThere(target, subject)
+      return referrers
+    }
     const { body, provenance } = await this.#get(target, { kind: 'referrers', query: subject, ask })
     return { referrers: JSON.parse(body) as Descriptor[], provenance }
+  }
+
+  /** That nothing is listed, registries also say of what is not for the caller. */
+  async #assertThere({ upstream, repository }: Target, digest: Digest): Promise<void> {
+    try {
+      await upstream.headManifest(repository, { kind: 'digest', digest })
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
   }
 
   async #get(target: Target, wanted: Wanted): Promise<{ body: string; provenance: Provenance }> {
@@ -76,7 +89,8 @@ export class Listings {
     const { index } = this.#deps.catalog
     const known = await index.listing(keyOf(target), wanted.kind, wanted.query)
     const ageMs = known ? this.#deps.clock.now() - known.fetchedAt : 0
-    if (known && Math.abs(ageMs) < target.policy.listingsFreshMs)
+    const isFresh = Math.abs(ageMs) < target.policy.listingsFreshMs
+    if (known && isFresh && this.#deps.verdicts.holds(target))
       return { body: known.body, provenance: { outcome: 'hit', ageMs } }
     const { joined, result } = this.#asking.run(`${scopeOf(target)}:${wanted.kind}:${wanted.query}`, () =>
       this.#ask(target, wanted),
@@ -90,6 +104,7 @@ export class Listings {
 
   async #ask(target: Target, { kind, query, ask }: Wanted): Promise<string> {
     const body = JSON.stringify(await ask())
+    if (!this.#deps.verdicts.holds(target)) return body // what it hides from one is no news to the others
     await this.#deps.catalog.index.putListing(keyOf(target), kind, query, {
       body,
       fetchedAt: this.#deps.clock.now(),
@@ -105,6 +120,7 @@ export class Listings {
   ): { body: string; provenance: Provenance } {
     if (!known || !(error instanceof UpstreamError) || error.absent || error.failure === 'not-allowed')
       throw error
+    if (!this.#deps.verdicts.outlasts(target, error)) throw error
     const ageMs = this.#deps.clock.now() - known.fetchedAt
     if (ageMs > target.policy.maxStaleMs) throw error
     return { body: known.body, provenance: { outcome: 'stale', detail: error.message, ageMs } }

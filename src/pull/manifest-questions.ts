@@ -126,6 +126,7 @@ export class ManifestQuestions {
 
   /** The manifest that is known without asking upstream. */
   async #listed(target: Target, reference: Reference): Promise<Listed | undefined> {
+    if (!this.#deps.verdicts.holds(target)) return undefined
     const digest =
       reference.kind === 'digest' ? reference.digest : (await this.#freshTag(target, reference.tag))?.digest
     const entry = digest && (await this.#deps.catalog.manifest(keyOf(target), digest))
@@ -143,7 +144,8 @@ export class ManifestQuestions {
 
   /** Another replica asked about the tag before the claim was ours. */
   async #confirmedThere(target: Target, reference: Reference): Promise<ManifestHead | undefined> {
-    if (!this.#deps.replicas || reference.kind !== 'tag') return undefined
+    if (!this.#deps.replicas || reference.kind !== 'tag' || !this.#deps.verdicts.holds(target))
+      return undefined
     if (this.#pointers.era(target, reference) > 0) return undefined // whatever is known, upstream is to be asked
     return this.#freshTag(target, reference.tag)
   }

@@ -91,7 +91,25 @@ export class Manifests {
   }
 
   async #byDigest(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
-    return (await this.#held.byDigest(target, digest, ask)) ?? this.#notHeld(target, digest, ask)
+    const held = await this.#held.byDigest(target, digest, ask)
+    return held ? this.#admitted(target, held) : this.#notHeld(target, digest, ask)
+  }
+
+  /** What is here, for whom upstream lets have it. */
+  async #admitted(target: Target, held: ManifestAnswer): Promise<ManifestAnswer> {
+    const { verdicts } = this.#deps
+    if (verdicts.holds(target)) return held
+    const { revalidateMs } = target.upstream.options.timeouts
+    const totalMs = verdicts.heldLately(target) ? revalidateMs : undefined
+    try {
+      const reference: Reference = { kind: 'digest', digest: held.digest }
+      const head = await this.#questions.head(target, reference, totalMs)
+      if (head.digest !== held.digest) await this.#questions.fetch(target, reference).result
+      return { ...held, provenance: revalidated }
+    } catch (failure) {
+      if (verdicts.outlasts(target, failure)) return held
+      throw failure
+    }
   }
 
   async #notHeld(target: Target, digest: Digest, ask: Ask): Promise<ManifestAnswer> {
@@ -112,7 +130,9 @@ export class Manifests {
   async #byTag(target: Target, tag: Tag, ask: Ask): Promise<ManifestAnswer> {
     const entry = await this.#deps.catalog.tag(keyOf(target), tag)
     if (!entry) return this.#coldTag(target, tag, ask)
-    const provenance = this.#held.freshness(target, tag, entry)
+    // Who asks for the first time has upstream asked, which then tells where the tag points too.
+    const isKnown = this.#deps.verdicts.holds(target)
+    const provenance = isKnown ? this.#held.freshness(target, tag, entry) : undefined
     if (!provenance) return this.#recheck(target, tag, entry, ask)
     return this.#fromTag(target, tag, entry, { ask, provenance })
   }
@@ -210,6 +230,7 @@ export class Manifests {
     asked: Asked,
     { ask, failure }: { ask: Ask; failure: unknown },
   ): Promise<ManifestAnswer | undefined> {
+    if (!this.#deps.verdicts.outlasts(target, failure)) return undefined
     const now = this.#deps.clock.now()
     const verdict = judge(entry, failure, target.policy, now)
     if (verdict === 'drop') await this.#pointers.drop(asked)

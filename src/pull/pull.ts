@@ -12,6 +12,7 @@ import { type Elsewhere, LocalPull } from './local.ts'
 import { Manifests } from './manifests.ts'
 import { linked, missed } from './provenance.ts'
 import { pushedSource } from './shared-source.ts'
+import { Verdicts } from './verdicts.ts'
 
 export interface Pull {
   readonly manifests: Manifests
@@ -23,12 +24,17 @@ export interface Pull {
   readonly lent: Lent
   /** What was pushed here. */
   readonly local: LocalPull
+  /** Whom upstreams let have what, where they decide for each caller. */
+  readonly verdicts: Verdicts
   /** Ends the flights, keeping their bytes, and waits for what is being stored. */
   stop(): Promise<void>
 }
 
-export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdings: Holdings }): Pull {
-  const deps: PullDeps = { ...given, absences: new Absences(given.clock) }
+export function createPull(
+  given: Omit<PullDeps, 'absences' | 'verdicts'> & { readonly holdings: Holdings },
+): Pull {
+  const verdicts = new Verdicts(given.clock)
+  const deps: PullDeps = { ...given, absences: new Absences(given.clock), verdicts }
   const flights = new Flights(deps)
   const manifests = new Manifests(deps)
   return {
@@ -37,6 +43,7 @@ export function createPull(given: Omit<PullDeps, 'absences'> & { readonly holdin
     lent: new Lent(deps, flights, manifests.questions),
     listings: new Listings(deps),
     flights,
+    verdicts,
     local: new LocalPull({ ...given, elsewhere: pushedElsewhere(given.store, flights) }),
     stop: () => flights.stop(),
   }

@@ -6,6 +6,7 @@ import { type Reference, referenceText } from '../oci/reference.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
 import { questionOf, scopeOf, type Target } from './target.ts'
+import { isGuarded } from './verdicts.ts'
 
 export interface Fetched {
   manifest: FetchedManifest
@@ -70,7 +71,7 @@ export class SharedQuestions {
     there: There<T>,
   ): Promise<T> {
     const { replicas } = this.#deps
-    if (!replicas || era > 0) return here()
+    if (!replicas || era > 0 || isGuarded(target)) return here() // each asks with a credential of his own
     const { headersMs } = target.upstream.options.timeouts
     const withinMs = totalMs ?? headersMs
     return replicas.once(`${kind} ${questionOf(target, reference)}`, {

@@ -18,6 +18,8 @@ export interface CachePolicy {
   readonly rateLimited: 'unavailable' | 'propagate'
   /** How long upstream's 404 is remembered. */
   readonly notFoundForMs: number
+  /** Where upstream decides for each caller: how long its yes is enough, and how long where it cannot be asked. */
+  readonly passthrough: { readonly verdictMs: number; readonly outageMs: number }
 }
 
 export interface Target {

@@ -6,6 +6,7 @@ import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { isSound } from './sound.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
+import { isGuarded } from './verdicts.ts'
 
 export class Visibility {
   readonly #deps: PullDeps
@@ -16,12 +17,13 @@ export class Visibility {
   }
 
   /**
-   * The repository's link, or a public blob that a manifest of this repository lists.
+   * The repository's link, or a public blob that a manifest of this repository lists; for whom upstream lets have it.
    *
    * @throws UpstreamError not-allowed
    */
   async known(target: Target, digest: Digest): Promise<BlobEntry | undefined> {
     target.upstream.assertAllowed(target.repository)
+    if (!this.#deps.verdicts.holds(target)) return undefined
     const key = keyOf(target)
     const link = await this.#deps.catalog.blob(key, digest)
     if (link || target.upstream.options.access !== 'public') return link
@@ -48,11 +50,27 @@ export class Visibility {
 
   async #ask(target: Target, digest: Digest): Promise<BlobEntry> {
     const { upstream, repository } = target
-    const { size, anonymous } = await this.guard(target, digest, () => upstream.headBlob(repository, digest))
+    const { revalidateMs } = upstream.options.timeouts
+    const ask = this.#deps.verdicts.heldLately(target) ? { totalMs: revalidateMs } : {}
+    const asked = this.guard(target, digest, () => upstream.headBlob(repository, digest, ask))
+    const found = await asked.catch((failure: unknown) => this.#despite(failure, target, digest))
+    if ('isPublic' in found) return found
+    const { size, anonymous } = found
     await this.#assertSize(target, digest, size)
     const entry = { size, isPublic: anonymous && upstream.options.access === 'public' }
-    this.#deps.background.run(() => this.#deps.catalog.putBlob(keyOf(target), digest, entry))
+    const { catalog, background } = this.#deps
+    const known = isGuarded(target) ? await catalog.blob(keyOf(target), digest) : undefined
+    if (known && known.size === (size ?? known.size)) return known // upstream spoke of the caller
+    background.run(() => catalog.putBlob(keyOf(target), digest, entry))
     return entry
+  }
+
+  /** In an outage the link, for whom upstream let have it lately. */
+  async #despite(failure: unknown, target: Target, digest: Digest): Promise<BlobEntry> {
+    const { verdicts, catalog } = this.#deps
+    const link = verdicts.outlasts(target, failure) ? await catalog.blob(keyOf(target), digest) : undefined
+    if (isGuarded(target) && link) return link
+    throw failure
   }
 
   /** Who tells a wrong size of a blob speaks of something else, such as a page to log in at. */

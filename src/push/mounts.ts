@@ -2,6 +2,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { disagree } from '../pull/sound.ts'
 import { keyOf, type Local, localKey, type Target } from '../pull/target.ts'
+import { isGuarded } from '../pull/verdicts.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { PushParts } from './deps.ts'
 
@@ -68,10 +69,11 @@ export class Mounts {
   }
 }
 
-/** What may not be pulled is as good as not there. */
-export function isAllowed({ upstream, repository }: Target): boolean {
+/** What may not be pulled is as good as not there, and what upstream gives to some is not for who pushes to pass on. */
+export function isAllowed(target: Target): boolean {
+  if (isGuarded(target)) return false
   try {
-    upstream.assertAllowed(repository)
+    target.upstream.assertAllowed(target.repository)
     return true
   } catch {
     return false

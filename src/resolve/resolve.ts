@@ -10,6 +10,7 @@ import {
   localKey,
   type Target,
 } from '../pull/target.ts'
+import { isGuarded } from '../pull/verdicts.ts'
 import { localRegistry, type RepositoryKey } from '../store/layout.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
@@ -156,6 +157,14 @@ export class Resolver {
     }
     return undefined
   }
+}
+
+/**
+ * The upstream decides for each caller, by the login that comes with the request: it is that upstream's and not ours. Under
+ * a local name logins are ours, also where an upstream lies beneath: that one is asked as by nobody.
+ */
+export function isPassthrough({ local, upstream }: Resolved): boolean {
+  return !local && isGuarded(upstream)
 }
 
 /** Where what a name stands for is kept, here first; empty where it leads nowhere. */

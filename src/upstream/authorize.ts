@@ -1,7 +1,7 @@
 /** From a registry's challenge to the `Authorization` of the next request, within the bounds of what may be trusted. */
 import type { Logger } from '../observe/log.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import { basicHeader, type Credential } from './credentials/credential.ts'
+import { basicHeader, type Credential, isCallers } from './credentials/credential.ts'
 import { failureOf, type Subject } from './failure.ts'
 import { mayHavePassword, parseRealm } from './realm.ts'
 import type { TokenAsk, Tokens } from './token.ts'
@@ -16,6 +16,8 @@ export interface Grant {
   anonymous: boolean
   /** The credential itself, and no token that a realm gave for it. */
   isCredential: boolean
+  /** A password of the caller's: who refuses it refuses him. */
+  isCallersPassword?: boolean
   /** From an earlier request: a refusal may mean that it is no longer good. */
   reused: boolean
   /** Why no credential was used although there is one. */
@@ -99,15 +101,16 @@ export class Authorizer {
 const maxWarnings = 100
 
 export function bearerGrant(token: string): Grant {
-  return ownGrant(`Bearer ${token}`)
+  return credentialGrant(`Bearer ${token}`)
 }
 
-function ownGrant(authorization: string): Grant {
+function credentialGrant(authorization: string): Grant {
   return { authorization, anonymous: false, isCredential: true, reused: false, drop: () => {} }
 }
 
 function basicGrant(credential: Credential | undefined, subject: Subject): Grant {
-  if (credential?.kind === 'basic') return ownGrant(basicHeader(credential))
+  if (credential?.kind === 'basic')
+    return { ...credentialGrant(basicHeader(credential)), isCallersPassword: isCallers(credential) }
   const message = `${subject.upstream} asks for a user name and password for ${subject.text}, and none is configured`
   throw failureOf(subject, 'denied', message, { upstreamStatus: 401 })
 }

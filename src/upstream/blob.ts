@@ -34,6 +34,7 @@ export async function headBlob(endpoint: Endpoint, ask: BlobRequest): Promise<Bl
   }
   const { status, anonymous } = reply
   discard(reply)
+  if (isPage(reply)) throw refusalFor(reply)
   if (status === 200) return { size: lengthOf(reply), anonymous }
   if (!isRedirect(status)) throw refusalFor(reply)
   try {
@@ -50,9 +51,15 @@ async function askHead(endpoint: Endpoint, ask: BlobRequest): Promise<Reply | un
     return await endpoint.ask({ ...requestFor(ask), method: 'HEAD', redirects: 'none' })
   } catch (error) {
     const status = error instanceof UpstreamError ? error.upstreamStatus : undefined
+    if (isWrongPassword(error)) throw error
     if (status === 401 || status === 405) return undefined
     throw error
   }
+}
+
+/** It is not tried twice. */
+function isWrongPassword(error: unknown): boolean {
+  return error instanceof UpstreamError && error.failure === 'credential-refused'
 }
 
 async function getFirstByte(endpoint: Endpoint, ask: BlobRequest): Promise<BlobHead> {

@@ -8,7 +8,7 @@ export function closedUpstream(options: UpstreamOptions): Upstream {
   const { registry } = options
   const fail = () =>
     Promise.reject(new UpstreamError(registry, 'unreachable', `this process does not talk to ${registry}`))
-  return {
+  const closed: Upstream = {
     registry,
     options,
     identity: 'closed',
@@ -22,6 +22,8 @@ export function closedUpstream(options: UpstreamOptions): Upstream {
     pausedMs: () => 0,
     resting: () => [],
     close: async () => {},
+    as: () => closed,
     destroy: async () => {},
   }
+  return closed
 }

@@ -9,6 +9,7 @@ import {
   type CredentialProvider,
   CredentialUnavailable,
   fingerprint,
+  isCallers,
   nameOf,
 } from './credentials/credential.ts'
 import { failureOf, type Subject } from './failure.ts'
@@ -51,23 +52,49 @@ export interface EndpointDeps {
 
 const maxDemands = 10_000
 
+interface Learned {
+  refusesHead: boolean
+  /** Per repository, since the scope is: what to bring along without being asked. */
+  readonly demands: LRUCache<string, Demand>
+}
+
+function nothingLearned(): Learned {
+  return { refusesHead: false, demands: new LRUCache({ max: maxDemands }) }
+}
+
 export class Endpoint {
   readonly upstream: string
   readonly origin: string
-  /** Learned: HEAD of a blob is answered with a refusal where GET works. */
-  refusesHead = false
   readonly #base: URL
   readonly #deps: EndpointDeps
-  /** Per repository, since the scope is: what to bring along without being asked. */
-  readonly #demands = new LRUCache<string, Demand>({ max: maxDemands })
+  readonly #learned: Learned
   readonly #quiet: Quiet
 
-  constructor(upstream: string, base: URL, deps: EndpointDeps) {
+  constructor(upstream: string, base: URL, deps: EndpointDeps, learned: Learned = nothingLearned()) {
     this.origin = base.origin
     this.upstream = upstream
     this.#base = base
     this.#deps = deps
+    this.#learned = learned
     this.#quiet = new Quiet(deps.clock)
+  }
+
+  /** The same URL, asked with another credential; what one learns of it the other knows. */
+  as(credentials: CredentialProvider): Endpoint {
+    return new Endpoint(this.upstream, this.#base, { ...this.#deps, credentials }, this.#learned)
+  }
+
+  /** HEAD of a blob is answered with a refusal where GET works. */
+  get refusesHead(): boolean {
+    return this.#learned.refusesHead
+  }
+
+  set refusesHead(refuses: boolean) {
+    this.#learned.refusesHead = refuses
+  }
+
+  get #demands(): Learned['demands'] {
+    return this.#learned.demands
   }
 
   get credentialVersion(): string {
@@ -84,7 +111,7 @@ export class Endpoint {
     const subject = { upstream: this.upstream, kind, text: `${method} ${repository} ${path}` }
     const { credentials, limits, nth } = this.#deps
     const credential = await this.#told(subject, abortable(credentials.get(repository), request.signal))
-    const budget = limits.of(identityOf(credential, nth))
+    const budget = limits.of(identityOf(credential, nth), isCallers(credential) ? 'caller' : undefined)
     const mayBeExpired = credential !== undefined && credentials.renewal?.isDue(repository) === true
     const exchange = { request, subject, credential, mayBeExpired, budget }
     this.#assertNotPaused(exchange)
@@ -130,9 +157,10 @@ export class Endpoint {
     const answer = await this.#exchange(exchange, grant)
     const doubtful = grant.reused || demand.scheme === 'basic'
     if (!doubtful || !this.#isRefusal(answer)) return this.#settle(exchange, answer, grant)
+    this.#demands.delete(repository)
+    if (grant.isCallersPassword) return this.#settle(exchange, answer, grant) // it is not tried twice
     discard(answer)
     grant.drop()
-    this.#demands.delete(repository)
     return undefined
   }
 
@@ -202,6 +230,7 @@ export class Endpoint {
       )
     }
     if (status < 400 ? isExpected(status) : request.accept?.includes(status)) {
+      if (grant && !grant.anonymous) this.#deps.credentials.taken?.()
       return { ...answer, subject, anonymous: grant?.anonymous ?? true }
     }
     const counted = request.kind === 'manifest' && request.method === 'GET'
@@ -245,6 +274,7 @@ function isExpected(status: number): boolean {
 
 /** For the gauges: a user name is readable; of two tokens or clouds' accounts one must be told from the other. */
 function identityOf(credential: Credential | undefined, nth: number): string {
+  if (isCallers(credential)) return `caller-${fingerprint(credential)}`
   const isNamed = !credential || credential.kind === 'basic'
   const name = isNamed ? nameOf(credential) : `token-${fingerprint(credential).slice(0, 8)}`
   return nth === 0 ? name : `${name} (${nth + 1})`

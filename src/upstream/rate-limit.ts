@@ -32,17 +32,23 @@ export interface BudgetDeps {
 }
 
 export class RateLimits {
-  readonly #make: (identity: string) => Budget
+  readonly #make: (identity: string, shownAs: string | undefined) => Budget
   readonly #budgets = new LRUCache<string, Budget>({ max: maxIdentities })
   #latest: Budget | undefined
 
   constructor(where: Omit<Whose, 'identity'>, deps: BudgetDeps) {
-    this.#make = identity => new Budget({ ...where, identity }, deps)
+    this.#make = (identity, shownAs) =>
+      shownAs === undefined
+        ? new Budget({ ...where, identity }, deps)
+        : new Budget({ ...where, identity: shownAs }, { ...deps, pauses: undefined })
   }
 
-  /** @param identity a user name, or `anonymous`: the gauges show it */
-  of(identity: string): Budget {
-    const budget = this.#budgets.get(identity) ?? this.#make(identity)
+  /**
+   * @param identity a user name, or `anonymous`: the gauges show it
+   * @param shownAs instead, of one that means nothing to anybody else
+   */
+  of(identity: string, shownAs?: string): Budget {
+    const budget = this.#budgets.get(identity) ?? this.#make(identity, shownAs)
     this.#budgets.set(identity, budget)
     this.#latest = budget
     return budget

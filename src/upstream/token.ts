@@ -4,7 +4,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import { peekText, readBody } from './body.ts'
-import { basicHeader, type Credential, fingerprint, nameOf } from './credentials/credential.ts'
+import { basicHeader, type Credential, fingerprint, isCallers, nameOf } from './credentials/credential.ts'
 import { failureOf, type Subject } from './failure.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { usableMs } from './token-life.ts'
@@ -127,6 +127,12 @@ export class Tokens {
     const { upstream } = subject
     const { host } = ask.realm
     const user = nameOf(ask.credential)
+    if (isCallers(ask.credential)) {
+      this.#log.info({ upstream, realm: host, user, status }, `${host} refused the password of a caller`)
+      const message = `${upstream}'s token realm ${host} refused the password`
+      const error = failureOf(subject, 'credential-refused', message, { upstreamStatus: status })
+      return this.#remember(ask, error, refusedMs)
+    }
     const message = `${upstream}'s token realm ${host} refused the configured credential of ${user}`
     const error = failureOf(subject, 'credential-refused', message, { upstreamStatus: status })
     if (ask.mayBeExpired) return error

@@ -8,6 +8,8 @@ export type UpstreamFailure =
   | 'hidden'
   /** 401 or 403 to our own credential, at the registry. */
   | 'denied'
+  /** 401 or 403 to the caller's own credential, or to a caller without one: what is here is not for him. */
+  | 'caller-refused'
   /** The token realm refused our credential: a person must act. */
   | 'credential-refused'
   /** The name is kept off this upstream by its allow and deny patterns; nothing was asked. */
@@ -74,6 +76,7 @@ export class UpstreamError extends RegistryError {
     return (
       this.absent ||
       this.failure === 'denied' ||
+      this.failure === 'caller-refused' ||
       this.failure === 'credential-refused' ||
       this.failure === 'not-allowed'
     )
@@ -99,6 +102,7 @@ const answers: Record<UpstreamFailure, { code?: ErrorCode; retryable: boolean }>
   'not-found': { retryable: false },
   hidden: { retryable: false },
   denied: { code: 'DENIED', retryable: false },
+  'caller-refused': { code: 'DENIED', retryable: false },
   'not-allowed': { code: 'DENIED', retryable: false },
   'credential-refused': { code: 'UNAVAILABLE', retryable: true },
   'rate-limited': { code: 'UNAVAILABLE', retryable: true },

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { Login } from './callers.ts'
 import type { AcrOptions } from './credentials/acr.ts'
 import type { EcrOptions } from './credentials/ecr.ts'
 import type { ExecOptions } from './credentials/exec.ts'
@@ -149,6 +150,11 @@ export interface Upstream {
   ): Promise<TagPage>
   /** Every page of the referrers API, or the fallback tag's index. Empty when upstream has neither. */
   listReferrers(repository: RepositoryName, subject: Digest, options?: AskOptions): Promise<Descriptor[]>
+  /**
+   * This upstream as one who brings his own login asks it; undefined: as one who brings none. It shares everything but the
+   * credential, costs next to nothing, and fails with `caller-refused` where upstream does not let him.
+   */
+  as(login: Login | undefined): Upstream
   /** Milliseconds until manifest GETs are tried again after a 429; 0: now. */
   pausedMs(): number
   /** Origins that are not asked at the moment because they failed. */

@@ -41,6 +41,7 @@ function failureFor(status: number, { grant, own }: Circumstances): UpstreamFail
   if (status < 400) return 'corrupt'
   if (status === 404 || status === 410) return 'not-found'
   if (status >= 500 || !own) return 'server-error'
+  if (status === 401 && grant?.isCallersPassword) return 'credential-refused'
   if (status === 401 || status === 403) return isAnonymousToken(grant) ? 'hidden' : 'denied'
   // Harbor's policies answer 412, law 451: the name is there and not for us.
   return status === 412 || status === 451 ? 'denied' : 'server-error'

@@ -1,5 +1,6 @@
 /** Docker's graph-driver store when it pushes: HEAD, POST, one PATCH without lengths, an empty PUT, HEAD, and last the manifest. */
 import { createHash } from 'node:crypto'
+import type { DockerLogin } from './docker-login.ts'
 import { ClientError } from './http.ts'
 
 export interface PushedBlob {
@@ -9,21 +10,25 @@ export interface PushedBlob {
   from?: string
 }
 
-const userAgent = 'docker/27.5.1 go/go1.22.11 git-commit/4c9b3b0 kernel/6.1.0 os/linux arch/amd64'
+export const userAgent = 'docker/27.5.1 go/go1.22.11 git-commit/4c9b3b0 kernel/6.1.0 os/linux arch/amd64'
 
 export class DockerPush {
   readonly #base: string
   readonly #url: string
+  readonly #repository: string
+  readonly #login: DockerLogin | undefined
 
-  constructor(url: string, repository: string) {
+  constructor(url: string, repository: string, login?: DockerLogin) {
     this.#url = url
+    this.#repository = repository
+    this.#login = login
     this.#base = `${url}/v2/${repository}`
   }
 
   /** Returns the digest that the registry gave the manifest. */
   async push(blobs: readonly PushedBlob[], manifest: { mediaType: string; body: Buffer }, tag: string) {
-    const ping = await this.#send('GET', `${this.#url}/v2/`)
-    if (ping.status !== 200) throw new ClientError(`ping: ${ping.status}`, { status: ping.status })
+    if (this.#login) await this.#login.ping()
+    else await this.#ping()
     for (const blob of blobs) await this.#blob(blob)
     const headers = { 'content-type': manifest.mediaType }
     const body = Uint8Array.from(manifest.body)
@@ -31,6 +36,11 @@ export class DockerPush {
     const digest = answer.headers.get('docker-content-digest')
     if (!answer.ok || digest === null) throw failed('manifest', answer)
     return digest
+  }
+
+  async #ping(): Promise<void> {
+    const ping = await this.#send('GET', `${this.#url}/v2/`)
+    if (ping.status !== 200) throw new ClientError(`ping: ${ping.status}`, { status: ping.status })
   }
 
   async #blob(blob: PushedBlob): Promise<void> {
@@ -58,7 +68,11 @@ export class DockerPush {
   }
 
   async #send(method: string, url: string, init: RequestInit & { duplex?: 'half' } = {}): Promise<Response> {
-    const headers = { 'user-agent': userAgent, ...(init.headers as Record<string, string> | undefined) }
+    const from = new URL(url).searchParams.get('from')
+    const mounted = from === null ? [] : [`repository:${from}:pull`]
+    const login = await this.#login?.headers([`repository:${this.#repository}:pull,push`, ...mounted])
+    const given = init.headers as Record<string, string> | undefined
+    const headers = { 'user-agent': userAgent, ...login, ...given }
     const answer = await fetch(url, { ...init, method, headers })
     await answer.arrayBuffer()
     return answer

@@ -16,6 +16,9 @@ async function pass(...args: readonly string[]): Promise<void> {
 
 testWithSuite([], 'every test of the official suite passes, in all profiles', () => pass())
 
+for (const challenge of ['basic', 'bearer'])
+  testWithSuite([], `and with a login, after a challenge of ${challenge}`, () => pass('--access', challenge))
+
 testWithSuite(['redis-server', 'versitygw'], 'and by turns at three replicas', () => pass('--replicas', '3'))
 
 /** The suite is no program that can be installed: without it these are skipped in CI too. */

@@ -15,6 +15,18 @@ const main = resolve(process.env.LAYOVER_MAIN ?? join(import.meta.dirname, '../.
 export const originName = 'origin.test'
 const localNames = 'local/**'
 
+export interface LayoverSetting {
+  /** Of its folder under the root. */
+  readonly name?: string
+  readonly local?: readonly string[]
+  /** Besides the one at its address. */
+  readonly listeners?: readonly object[]
+  /** Other keys of the configuration, whole. */
+  readonly settings?: Readonly<Record<string, unknown>>
+  /** Of the upstream; without them it is asked as nobody. */
+  readonly credentials?: object | undefined
+}
+
 export class Layover implements Registry, AsyncDisposable {
   readonly namespace = `${originName}/`
   readonly address: string
@@ -25,17 +37,16 @@ export class Layover implements Registry, AsyncDisposable {
     this.address = address
   }
 
-  /** @param options.name of its folder under the root */
   static async start(
     root: string,
     upstream: Pick<Registry, 'address'>,
-    { name = 'layover', local = [localNames] }: { name?: string; local?: readonly string[] } = {},
+    { name = 'layover', ...setting }: LayoverSetting = {},
   ): Promise<Layover> {
     const home = join(root, name)
     await mkdir(home)
     const address = `127.0.0.1:${await freePort()}`
     const file = join(home, 'upstreams.yaml')
-    await writeFile(file, configuration(address, upstream.address, local))
+    await writeFile(file, configuration(address, upstream.address, setting))
     const daemon = new Daemon(process.execPath, [main, 'serve', '--config', file], {
       cwd: home,
       env: environment(home),
@@ -65,16 +76,24 @@ export class Layover implements Registry, AsyncDisposable {
     return this.#daemon.lines.slice(-60).join('\n')
   }
 
+  /** Who did what, or was refused. */
+  audits(): Record<string, unknown>[] {
+    return this.#lines('"msg":"audit"')
+  }
+
   /** What it was asked, as its log has it. */
   requests(): SeenRequest[] {
+    return this.#lines('"msg":"request"').map(({ method, path, status }) => ({
+      method: String(method),
+      uri: String(path),
+      status: Number(status),
+    }))
+  }
+
+  #lines(holding: string): Record<string, unknown>[] {
     return this.#daemon.lines
-      .filter(line => line.includes('"method":'))
+      .filter(line => line.includes(holding))
       .map(line => JSON.parse(line) as Record<string, unknown>)
-      .map(({ method, path, status }) => ({
-        method: String(method),
-        uri: String(path),
-        status: Number(status),
-      }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,15 +101,19 @@ export class Layover implements Registry, AsyncDisposable {
   }
 }
 
-/** Tags are asked for each time, so that the pulls after the origin's end are answered stale. */
-function configuration(address: string, upstream: string, local: readonly string[]): string {
-  return `listen: ${address}
-store: {path: ./data, minFree: 0}
-upstreams:
-  - registry: ${originName}
-    url: http://${upstream}
-    default: true
-    tags: [{match: "*", fresh: 0s}]
-local: ${JSON.stringify(local.map(match => ({ match })))}
-`
+/** Tags are asked for each time, so that the pulls after the origin's end are answered stale. JSON is YAML. */
+function configuration(
+  address: string,
+  upstream: string,
+  { local = [localNames], listeners = [], settings, credentials }: LayoverSetting,
+): string {
+  const asked = { registry: originName, url: `http://${upstream}`, default: true }
+  const shared = credentials && { credentials, shareWithEveryone: true }
+  return JSON.stringify({
+    listeners: [{ address }, ...listeners],
+    store: { path: './data', minFree: 0 },
+    upstreams: [{ ...asked, ...shared, tags: [{ match: '*', fresh: '0s' }] }],
+    local: local.map(match => ({ match })),
+    ...settings,
+  })
 }

@@ -335,9 +335,8 @@ upstreams: [{registry: plain.test, url: "http://127.0.0.1:9", default: true}]
     expect(JSON.stringify(refused.problems)).toContain('found one of another key')
     expect(await shownAt(port)).toBe(trust.servername)
 
-    const warnings = layover.lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg)
     const open = /^listeners\[0\]\.tls\.key: .*tls\.key holds a secret and is open to everybody/
-    expect(warnings).toEqual([expect.stringMatching(open)]) // once, though it was read again
+    expect(layover.lines.filter(({ msg }) => open.test(String(msg)))).toHaveLength(1) // though it was read again
 
     layover.stop()
     expect(await layover.exited).toEqual([0, null])

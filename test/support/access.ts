@@ -12,6 +12,11 @@ export const aliceAlone: PolicyOptions = {
   rules: [{ name: 'alice', when: 'user == "alice"' }],
 }
 
+/** As `access.users` of a configuration has them, each with the one password. */
+export function usersNamed(...names: readonly string[]) {
+  return names.map(name => ({ name, password: stored }))
+}
+
 export function accessOptions(options: Partial<AccessOptions> = {}): AccessOptions {
   return {
     users: ['alice', 'mallory'].map(name => ({ name, hash: stored })),

@@ -60,6 +60,7 @@ export function upstream({
       onNotFound: { serveForMs: 60 * minute },
       rateLimited: 'unavailable',
       notFoundForMs: 10_000,
+      passthrough: { verdictMs: minute, outageMs: 10 * minute },
       ...policy,
     },
     keeping: { maxBytes: Number.POSITIVE_INFINITY, unusedMs: Number.POSITIVE_INFINITY, pins: [], ...keeping },

@@ -1,4 +1,5 @@
 /** Policies that go by one word. */
+import { isDeepStrictEqual } from 'node:util'
 import type { PolicyOptions } from '../options.ts'
 
 const loggedIn = { name: 'whoever has logged in', when: 'authenticated' }
@@ -14,3 +15,8 @@ export const presets = {
 export type Preset = keyof typeof presets
 
 export const presetNames = Object.keys(presets) as Preset[]
+
+/** Undefined: it has rules of its own. */
+export function presetOf(policy: PolicyOptions): Preset | undefined {
+  return presetNames.find(name => isDeepStrictEqual(presets[name], policy))
+}

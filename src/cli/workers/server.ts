@@ -3,7 +3,6 @@ import type { Access } from '../../access/access.ts'
 import type { Rates } from '../../access/rates.ts'
 import type { SharedCounts } from '../../cluster/counts.ts'
 import type { Config } from '../../config/config.ts'
-import { proxiesOf } from '../../edge/client-address.ts'
 import type { Exchange } from '../../edge/exchange.ts'
 import { Forward } from '../../edge/forward.ts'
 import { Gate } from '../../edge/gate.ts'
@@ -23,6 +22,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { openStoreReader, type Store } from '../../store/store.ts'
 import { closedUpstream } from '../../upstream/closed.ts'
 import { accessOfServer, noRates, ratesOf } from '../access.ts'
+import { bounds } from '../front.ts'
 import { resolverOf } from '../resolver.ts'
 import type { Order, Report } from './orders.ts'
 import { Pulse } from './pulse.ts'
@@ -102,18 +102,11 @@ export class ServerProgram {
     for (const key of changing) entries.changing(key)
     const access = { of: accessOfServer(config, clock, log) }
     const rates = ratesOf({ config: () => config, clock, counts: this.#deps.counts })
-    const gate = new Gate({
-      access: () => access.of,
-      publicUrl: () => undefined,
-      rates,
-      metrics: this.#metrics,
-    })
+    const told = { publicUrl: () => undefined, metrics: this.#metrics }
+    const gate = new Gate({ ...told, access: () => access.of, rates })
     const hotPath = new HotPath({ answers, clock, metrics: this.#metrics, lines: this.#lines, gate })
-    const forward = new Forward({
-      inlet,
-      open: digest => store.open(digest),
-      silence: () => this.#pulse.silence,
-    })
+    const silence = () => this.#pulse.silence
+    const forward = new Forward({ inlet, open: digest => store.open(digest), silence })
     const reads = createHeldReads({ entries, store, clock, log })
     const held = (of: Config): HeldDeps => ({
       resolver: resolverOf(of, ({ options }) => closedUpstream(options)),
@@ -152,11 +145,7 @@ export class ServerProgram {
       lines: this.#lines,
       metrics: this.#metrics,
       sharesAddress: true,
-      maxConnections: () => running.config.limits.connections,
-      connectionsPerClient: () => running.config.limits.connectionsPerClient,
-      proxies: proxiesOf(() => running.config),
-      headersMs: () => running.config.limits.headersMs,
-      stalledMs: () => running.config.limits.stalledMs,
+      ...bounds(() => running.config),
       answer: (exchange, draining) =>
         isOwn(exchange, draining) ? undefined : answerHeld(exchange, running.current),
       pages: { probe: async () => {}, scrape: () => Promise.reject(new Error('the primary answers it')) },

@@ -33,12 +33,12 @@ export const access = z
     }),
     webhook: webhook.optional().meta({
       form: 'keys',
-      description:
-        'Somebody else who decides about what the policies allow, asked as the Open Policy Agent is. Without an answer nobody gets in.',
+      fallback: 'the policies alone decide',
+      description: 'Asked whether it allows too what the policies allow. Without an answer nobody gets in.',
     }),
     challenge: choice(['bearer', 'basic']).default('bearer').meta({
       description:
-        '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time, and without one they get nothing that needs no login either: most stop at the challenge.',
+        '`bearer`: clients get tokens at `/token`, anonymous ones too. `basic`: they send their password each time; Docker pulls nothing without one then, also where no login is needed.',
     }),
     tokens,
     logins,

@@ -1,8 +1,10 @@
 /** A credential of ours for a registry, and where it comes from. */
 import { createHash } from 'node:crypto'
+import { keyedHash } from '../callers.ts'
 
 export type Credential =
-  | { kind: 'basic'; username: string; password: string }
+  /** `isCallers`: it came with a request, and is not ours. */
+  | { kind: 'basic'; username: string; password: string; isCallers?: true }
   /** An OAuth2 refresh token, which only the token realm understands. */
   | { kind: 'identity'; token: string }
   /** Sent to the registry as it is. */
@@ -21,6 +23,8 @@ export interface CredentialProvider {
   get(repository: string): Promise<Credential | undefined>
   /** Of those that expire. */
   readonly renewal?: Renewal
+  /** The registry, or its realm, took it: the answer was given for it. */
+  taken?(): void
 }
 
 export interface Renewal {
@@ -41,10 +45,17 @@ export class CredentialUnavailable extends Error {
 /** Tells credentials apart without keeping them. */
 export function fingerprint(credential: Credential | undefined): string {
   if (!credential) return 'anonymous'
+  if (isCallers(credential)) return keyedHash(credential.username, credential.password)
   return createHash('sha256')
     .update(JSON.stringify(Object.entries(credential)))
     .digest('hex')
     .slice(0, 32)
+}
+
+type CallersCredential = Credential & { kind: 'basic'; isCallers: true }
+
+export function isCallers(credential: Credential | undefined): credential is CallersCredential {
+  return credential?.kind === 'basic' && credential.isCallers === true
 }
 
 /** Who it is, for metrics and messages; never the secret. */

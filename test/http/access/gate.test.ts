@@ -36,6 +36,18 @@ describe('anonymous pulls, pushes with a login', () => {
     expect((await at.as(undefined, `/v2/local/team/app/blobs/${digestOf(pushed)}`)).status).toBe(200)
   })
 
+  test('no user with no password is no login: podman and skopeo send that where they have none', async () => {
+    for (const challenge of ['basic', 'bearer'] as const) {
+      const at = await start({ challenge, policy: presets['anonymous-pull'] })
+      const none = basic('', '')
+      expect((await at.as(none, '/v2/')).status).toBe(401)
+      expect((await at.as(none, manifest)).status).toBe(200)
+      expect((await at.as(none, upload, { method: 'POST' })).status).toBe(401)
+      expect((await at.page(none, '/token?scope=repository:plain.example/app:pull')).status).toBe(200)
+      expect(at.audits()).toEqual([])
+    }
+  })
+
   test('a token of nobody lets pull, and a push with it is told what to ask for', async () => {
     const at = await start({ policy: presets['anonymous-pull'] })
     const { realm } = challengeIn(await at.as(undefined, '/v2/'))
@@ -176,6 +188,29 @@ describe('across repositories', () => {
     expect((await mount('alice', '&from=local/alice/app')).status).toBe(201)
   })
 
+  test('a mount with a token of the target alone is told what to ask for, with `from` and without', async () => {
+    const at = await start({ policy })
+    expect((await at.push('alice', 'local/alice/app')).status).toBe(201)
+    const tokenFor = async (scope: string) =>
+      `Bearer ${await tokenAt(`${at.layover.url}/token`, scope, basic('alice'))}`
+    const small = await tokenFor('repository:local/mallory/app:pull,push')
+    const mount = (token: string, query: string) =>
+      at.as(token, `/v2/local/mallory/app/blobs/uploads/?mount=${digestOf(pushed)}${query}`, {
+        method: 'POST',
+      })
+    for (const query of ['&from=local/alice/app', '']) {
+      const { scope, error } = challengeIn(await mount(small, query))
+      expect(error).toBe('insufficient_scope')
+      expect(scope).toBe('repository:local/mallory/app:pull,push repository:local/alice/app:pull')
+      const repository = `/v2/local/mallory/app/blobs/${digestOf(pushed)}`
+      expect((await mount(await tokenFor(scope ?? ''), query)).status).toBe(201)
+      expect((await at.as('alice', repository, { method: 'DELETE' })).status).toBe(202)
+    }
+    const other = `Bearer ${await tokenAt(`${at.layover.url}/token`, 'repository:local/mallory/app:pull,push', basic('mallory'))}`
+    expect((await mount(other, '&from=local/alice/app')).status).toBe(202)
+    expect((await mount(other, '')).status).toBe(202)
+  })
+
   test('listings leave out what one may not pull, and pages go on behind it', async () => {
     const at = await start({ policy })
     for (const name of ['local/a', 'local/mallory/one', 'local/mallory/two', 'local/z'])
@@ -286,7 +321,7 @@ describe('the audit', () => {
       status: 201,
     })
     expect(at.audits()[3]).toMatchObject({ repository: 'app', upstream: 'plain.example', status: 403 })
-    expect(String(at.audits()[3]?.['reason'])).not.toBe('')
+    expect(String(at.audits()[3]?.reason)).not.toBe('')
     expect(JSON.stringify(at.layover.lines)).not.toContain('guess')
   })
 })

@@ -114,7 +114,7 @@ async function complaints(
   const wrong: string[] = []
   for (const sample of of) {
     const answer = await request(sample)
-    if (isWrong(answer, sample)) wrong.push(`${told(sample)}: ${answer.status} ${answer.body}`)
+    if (isWrong(answer, sample)) wrong.push(`${told(sample)}: ${answer.status} ${answer.body.toString()}`)
   }
   return wrong
 }

@@ -148,6 +148,13 @@ Denied: the rule "CI pushes its own" of the policy of namespace team failed, whi
     )
   })
 
+  test('says that there is no such user', () => {
+    const access = { policy: global, webhook: undefined, users: [{ name: 'alice', hash: '' }] }
+    expect(run('--user alice alpine', { access }).out).toMatch(/Allowed\.\n$/)
+    const said = run('--user alcie alpine', { access }).out
+    expect(said).toMatch(/Allowed\.\nBut there is no user alcie: nobody logs in as that\.\n$/)
+  })
+
   test('says what holds while there are no policies', () => {
     expect(run('alpine', {})).toEqual({
       code: 2,

@@ -1,6 +1,7 @@
-/** Mistakes in credentials, which may be one or a list: each is told with its place, as it is written. */
-import { writeFile } from 'node:fs/promises'
+/** Credentials, which may be one or a list: what they mean, and each mistake with its place, as it is written. */
+import { mkdir, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { loadConfig } from '../../../src/config/load.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -63,4 +64,66 @@ test.each<[string, string, string[]]>([
   )
   const told = error?.message.replaceAll(`${dir.path}/`, '').split('\n')
   expect(told).toEqual(lines.map(line => `upstreams.yaml:${line}`))
+})
+
+test('credentials of every kind, and none of their secrets is shown', async () => {
+  await using dir = await tempDir()
+  await mkdir(dir.join('secrets'))
+  await writeFile(dir.join('secrets/google'), 's3cret')
+  await writeFile(dir.join('secrets/login'), 'you:s3cret')
+  await writeFile(
+    dir.join('upstreams.yaml'),
+    `upstreams:
+- registry: a.test
+  shareWithEveryone: true
+  credentials:
+    - ecr: {}
+    - ecr: {region: eu-central-1, roleArn: "arn:aws:iam::123456789012:role/pull"}
+    - gar: {file: secrets/google}
+    - gar: {}
+    - acr: {clientId: client}
+    - exec: {command: /bin/provider, args: ["\${SECRET}"], env: {TOKEN: "\${SECRET}"}}
+    - file: secrets/login
+    - {username: me, password: "file:secrets/google"}`,
+  )
+  const { config, redacted } = await loadConfig(dir.join('upstreams.yaml'), { SECRET: 's3cret' })
+  const { options } = config.upstreams[0] ?? {}
+  expect(options).toMatchObject({ access: 'shared' })
+  expect(options?.urls[0]?.credentials).toEqual([
+    { kind: 'ecr', region: undefined, roleArn: undefined },
+    { kind: 'ecr', region: 'eu-central-1', roleArn: 'arn:aws:iam::123456789012:role/pull' },
+    { kind: 'gar', file: `${dir.path}/secrets/google` },
+    { kind: 'gar', file: undefined },
+    { kind: 'acr', clientId: 'client', tenant: undefined },
+    {
+      kind: 'exec',
+      command: '/bin/provider',
+      args: ['s3cret'],
+      env: { TOKEN: 's3cret' },
+      timeoutMs: 15_000,
+      apiVersion: 'v1',
+    },
+    { kind: 'basic', username: 'you', password: 's3cret' },
+    { kind: 'basic', username: 'me', password: 's3cret' },
+  ])
+  expect(stringify(redacted)).not.toContain('s3cret')
+  const { upstreams } = parse(stringify(redacted)) as { upstreams: { urls: { credentials: unknown }[] }[] }
+  expect(upstreams[0]?.urls[0]?.credentials).toEqual([
+    { ecr: {} },
+    { ecr: { region: 'eu-central-1', roleArn: 'arn:aws:iam::123456789012:role/pull' } },
+    { gar: { file: `${dir.path}/secrets/google` } },
+    { gar: {} },
+    { acr: { clientId: 'client' } },
+    {
+      exec: {
+        command: '/bin/provider',
+        args: ['<redacted>'],
+        env: { TOKEN: '<redacted>' },
+        timeout: '15s',
+        apiVersion: 'v1',
+      },
+    },
+    { username: 'you', password: '<redacted>' },
+    { username: 'me', password: '<redacted>' },
+  ])
 })

@@ -32,7 +32,6 @@ const pair = ({ cert, key }: { cert: string; key: string }) =>
 const whole = 'upstreams: [{registry: ghcr.io}]\n'
 const allowedAtTop =
   'listen, listeners, hosts, publicUrl, trustedProxies, admin, store, index, replica, limits, access, upstreams, local'
-const notYet = 'not yet: this version of Layover does not have it, leave it out'
 const share =
   'everybody who reaches Layover could pull what these can: list what may be pulled under `allow`, or write `shareWithEveryone: true`'
 
@@ -421,12 +420,6 @@ describe('a mistake in the configuration', () => {
     expect(await problemsOf(`trustedProxies: [10.0.0.1]\n${whole}`)).toEqual([
       'upstreams.yaml:1:18 trustedProxies[0]: expected an address range; for this one address write 10.0.0.1/32, found "10.0.0.1"',
     ])
-  })
-
-  test.each([
-    ['access: passthrough', '3:13 upstreams[0].access'],
-  ])('what is not built yet in an upstream is refused: %s', async (lines, where) => {
-    expect(await problemsOf(inUpstream(lines))).toEqual([`upstreams.yaml:${where}: ${notYet}`])
   })
 
   test.each([

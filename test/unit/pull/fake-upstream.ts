@@ -39,7 +39,7 @@ export class FakeUpstream implements Upstream {
   constructor({
     access = 'public',
     identity = 'anonymous',
-  }: { access?: 'public' | 'shared'; identity?: string } = {}) {
+  }: { access?: 'public' | 'shared' | 'passthrough'; identity?: string } = {}) {
     this.identity = identity
     this.options = {
       registry: this.registry,
@@ -70,6 +70,10 @@ export class FakeUpstream implements Upstream {
     this.manifests.set(digest, body)
     this.manifests.set(tag, body)
     return { digest, body }
+  }
+
+  as(): Upstream {
+    return this
   }
 
   assertAllowed(): void {
@@ -176,6 +180,7 @@ export function targetOf(
       onNotFound: { serveForMs: 60 * minute },
       rateLimited: 'unavailable',
       notFoundForMs: 10_000,
+      passthrough: { verdictMs: minute, outageMs: 10 * minute },
       ...policy,
     },
   }

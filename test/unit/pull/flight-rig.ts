@@ -13,6 +13,7 @@ import { Absences } from '../../../src/pull/absences.ts'
 import type { PullDeps } from '../../../src/pull/deps.ts'
 import type { Flight } from '../../../src/pull/flight.ts'
 import { Flights } from '../../../src/pull/flights.ts'
+import { Verdicts } from '../../../src/pull/verdicts.ts'
 import type { Served, Source } from '../../../src/pull/source.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { openLayout } from '../../../src/store/open.ts'
@@ -81,6 +82,7 @@ export async function openRig({
     limits,
     background,
     absences,
+    verdicts: new Verdicts(clock),
     replicas: undefined,
     kept: () => {},
   }
