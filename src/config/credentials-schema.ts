@@ -50,8 +50,8 @@ const exec = z
 const ecr = z
   .strictObject({
     region: text('region', parseRegion).optional().meta({
-      fallback: "the region in the registry's name, `AWS_REGION`",
-      description: 'Where the registry is.',
+      fallback: "the region in the registry's name",
+      description: 'Where the registry is. A registry of another name than those of ECR needs it.',
     }),
     roleArn: text('ARN', parseRoleArn).optional().meta({ description: 'A role to assume first.' }),
   })

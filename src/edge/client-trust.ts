@@ -1,4 +1,5 @@
 /** Whom one address with TLS lets in by their certificates, also when other authorities hold than a moment ago. */
+import { constants } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
 import type { Server } from 'node:https'
 import type { Socket } from 'node:net'
@@ -107,11 +108,15 @@ export function verification(authority: ClientAuthority | undefined) {
   return { requestCert: authority !== undefined, rejectUnauthorized: authority?.isRequired === true }
 }
 
-/** What the secure context needs. */
+/**
+ * What the secure context needs. A session that goes on brings the verdict on its certificate along, and each time a new
+ * ticket: who has one would be let in for ever after the certificate, or the list of those taken back, has expired.
+ */
 export function authorities(authority: ClientAuthority | undefined) {
   if (!authority) return {}
   const { ca, crl } = authority
-  return crl === undefined ? { ca } : { ca, crl }
+  const secureOptions = constants.SSL_OP_NO_TICKET
+  return crl === undefined ? { ca, secureOptions } : { ca, crl, secureOptions }
 }
 
 /** It is not a challenge: another password would not help, and a mistake is to be seen. */

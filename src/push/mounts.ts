@@ -41,7 +41,8 @@ export class Mounts {
       if (size === undefined) return false
       using reserved = quotas.reserve(local.namespace, { bytes: held ? 0 : size, tags: 0 })
       const becomes = { key, links: [{ kind: 'blob', name: digest }] } as const
-      await quotas.becoming(reserved, becomes, () => holdings.putBlob(key, digest, { size }))
+      const allow = quotas.certain(local.namespace, reserved, size)
+      await quotas.becoming(reserved, becomes, () => holdings.putBlob(key, digest, { size, allow }))
       return true
     })
   }

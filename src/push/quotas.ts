@@ -35,7 +35,7 @@ export class Quotas {
   readonly #sessions = new Map<string, Reservation>()
   /** By what they are about to become. */
   readonly #becoming = new Map<string, Reservation[]>()
-  readonly #counting = new Coalescer<void>()
+  #counting = new Coalescer<void>()
   #findSessions = async () => {}
 
   constructor(deps: QuotasDeps) {
@@ -72,9 +72,25 @@ export class Quotas {
     return reservation
   }
 
-  /** @throws RegistryError DENIED (403) where there is no room for more than it had; then it stays as it was */
+  /**
+   * What was let in goes on while it is counted anew how much there is.
+   *
+   * @throws RegistryError DENIED (403) where there is no room for more than it had; then it stays as it was
+   */
   resize(namespace: Limited, reservation: Reservation, amount: Held): void {
-    reservation.resize(amount, () => this.#assertRoom(namespace, reservation.amount, amount))
+    reservation.resize(amount, () => {
+      if (this.#used(namespace.name)) this.#assertRoom(namespace, reservation.amount, amount)
+    })
+  }
+
+  /** Whether a blob adds anything is certain within the locks of its write alone; undefined where nothing limits it. */
+  certain(
+    namespace: Limited,
+    reservation: Reservation | undefined,
+    bytes: number,
+  ): ((isHeld: boolean) => void) | undefined {
+    if (!namespace.quota || !reservation) return undefined
+    return isHeld => this.resize(namespace, reservation, { bytes: isHeld ? 0 : bytes, tags: 0 })
   }
 
   /** Bytes of an open session, from now on until `endSession`; undefined where nothing limits them. */
@@ -120,6 +136,7 @@ export class Quotas {
   /** All is counted anew when it is needed: somebody else wrote, or names belong to other namespaces now. */
   forget(): void {
     this.#deps.usage.forget()
+    this.#counting = new Coalescer()
     this.keepSessions(() => false)
   }
 

@@ -13,7 +13,7 @@ import { OpenSessions } from './open-sessions.ts'
 import { assertNext, type Progress, UploadConflict } from './progress.ts'
 import { collected, putAllAway, storedUploads } from './put-away.ts'
 import { Session } from './session.ts'
-import { SessionQuotas } from './session-quotas.ts'
+import { type Allow, SessionQuotas } from './session-quotas.ts'
 import { leaving, mismatch, tooManyOpen, unknownUpload } from './upload-errors.ts'
 import { WarmSessions } from './warm-sessions.ts'
 import { storeWhole } from './whole-blob.ts'
@@ -96,11 +96,14 @@ export class Uploads {
   ): Promise<void> {
     const { quotas, holdings } = this.#deps
     await quotas.ready(local.namespace)
-    const isFree = local.namespace.quota && (await holdings.blob(localKey(local), digest)) !== undefined
+    const held = local.namespace.quota && (await holdings.blob(localKey(local), digest))
     return this.#hold(local, id, chunk, async session => {
       session.expect(digest)
-      await this.#quotas.write(local, session, { chunk, isFree })
-      await this.#quotas.finish(local, session, { digest, store: () => this.#finish(session, digest) })
+      await this.#quotas.write(local, session, { chunk, free: held?.size })
+      await this.#quotas.finish(local, session, {
+        digest,
+        store: allow => this.#finish(session, digest, allow),
+      })
     })
   }
 
@@ -176,12 +179,11 @@ export class Uploads {
    * left at the signal. Never rejects; from its call on nothing is begun or gone on with here.
    */
   async putAway(signal: AbortSignal): Promise<void> {
-    const { store, log } = this.#deps
-    const { uploads, uploadsAway } = store
+    const { uploads, uploadsAway } = this.#deps.store
     if (!uploadsAway) return
     this.#isLeaving = true
     const put = (stored: StoredUpload) => this.#putOneAway(uploadsAway, stored, signal)
-    await putAllAway(uploads.list(), { put, log, signal })
+    await putAllAway(uploads.list(), { put, log: this.#deps.log, signal })
   }
 
   /** Resolves when nobody writes any more: what is on its way to the disk cannot be called back. */
@@ -211,18 +213,16 @@ export class Uploads {
     return true
   }
 
-  async #finish(session: Session, digest: Digest): Promise<void> {
-    const found = await session.digest(algorithmOf(digest))
-    if (found !== digest) {
+  async #finish(session: Session, digest: Digest, allow: Allow): Promise<void> {
+    if ((await session.digest(algorithmOf(digest))) !== digest) {
       await this.#end(session)
       throw mismatch(digest)
     }
     const { store, holdings } = this.#deps
     await storeClaimed(store, digest, {
       put: () => session.store(digest), // nobody else gets the session while its file is on the move
-      name: stored => holdings.putBlob(session.key, digest, { size: session.offset, stored }),
+      name: stored => holdings.putBlob(session.key, digest, { size: session.offset, stored, allow }),
     })
-    this.#deps.quotas.endSession(session.id)
     this.#endBehind(session)
   }
 

@@ -21,10 +21,11 @@ export async function storeWhole(
   const key = localKey(local)
   const size = content.length
   using reserved = quotas.reserve(local.namespace, { bytes: isHeld ? 0 : size, tags: 0 })
+  const allow = quotas.certain(local.namespace, reserved, size)
   await quotas.becoming(reserved, { key, links: [{ kind: 'blob', name: digest }] }, () =>
     storeClaimed(store, digest, {
       put: () => store.pushed.put(digest, content),
-      name: stored => holdings.putBlob(key, digest, { size, stored }),
+      name: stored => holdings.putBlob(key, digest, { size, stored, allow }),
     }),
   )
   return undefined

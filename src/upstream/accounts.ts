@@ -65,8 +65,7 @@ export class Accounts {
   #prefer(endpoint: Endpoint, repository: string, refusal: UpstreamError): void {
     if (refusal.failure === 'rate-limited') return
     const preference = { endpoint, until: this.#clock.monotonic() + preferredMs }
-    const altogether = refusal.failure === 'credential-refused' || refusal.upstreamStatus === 401
-    if (altogether) this.#preferred = preference
+    if (refusal.altogether) this.#preferred = preference
     this.#preferredFor.set(repository, preference)
   }
 

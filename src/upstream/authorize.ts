@@ -14,6 +14,8 @@ export type Demand =
 export interface Grant {
   authorization: string
   anonymous: boolean
+  /** The credential itself, and no token that a realm gave for it. */
+  isCredential: boolean
   /** A password of the caller's: who refuses it refuses him. */
   isCallersPassword?: boolean
   /** From an earlier request: a refusal may mean that it is no longer good. */
@@ -74,6 +76,7 @@ export class Authorizer {
     return {
       authorization: `Bearer ${token.value}`,
       anonymous: ask.credential === undefined,
+      isCredential: false,
       reused: token.reused,
       ...(hint === undefined ? {} : { hint }),
       drop: () => this.#tokens.drop(ask, token.value),
@@ -98,15 +101,16 @@ export class Authorizer {
 const maxWarnings = 100
 
 export function bearerGrant(token: string): Grant {
-  return { authorization: `Bearer ${token}`, anonymous: false, reused: false, drop: () => {} }
+  return credentialGrant(`Bearer ${token}`)
+}
+
+function credentialGrant(authorization: string): Grant {
+  return { authorization, anonymous: false, isCredential: true, reused: false, drop: () => {} }
 }
 
 function basicGrant(credential: Credential | undefined, subject: Subject): Grant {
-  if (credential?.kind === 'basic') {
-    const authorization = basicHeader(credential)
-    const isCallersPassword = isCallers(credential)
-    return { authorization, isCallersPassword, anonymous: false, reused: false, drop: () => {} }
-  }
+  if (credential?.kind === 'basic')
+    return { ...credentialGrant(basicHeader(credential)), isCallersPassword: isCallers(credential) }
   const message = `${subject.upstream} asks for a user name and password for ${subject.text}, and none is configured`
   throw failureOf(subject, 'denied', message, { upstreamStatus: 401 })
 }

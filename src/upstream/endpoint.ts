@@ -1,5 +1,6 @@
 /** One URL of an upstream: requests for a repository's objects there, with the authorization it turns out to need. */
 import { LRUCache } from 'lru-cache'
+import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
@@ -67,7 +68,7 @@ export class Endpoint {
   readonly #base: URL
   readonly #deps: EndpointDeps
   readonly #learned: Learned
-  #complaint = ''
+  readonly #quiet: Quiet
 
   constructor(upstream: string, base: URL, deps: EndpointDeps, learned: Learned = nothingLearned()) {
     this.origin = base.origin
@@ -75,6 +76,7 @@ export class Endpoint {
     this.#base = base
     this.#deps = deps
     this.#learned = learned
+    this.#quiet = new Quiet(deps.clock)
   }
 
   /** The same URL, asked with another credential; what one learns of it the other knows. */
@@ -242,17 +244,14 @@ export class Endpoint {
     throw failureOf(subject, 'rate-limited', message, { retryAfterMs: ms })
   }
 
-  /** A file, a program or a cloud that gives nothing is an operator's business, said once until it changes. */
+  /** A file, a program or a cloud that gives nothing, be it for one repository alone, is an operator's business. */
   async #told(subject: Subject, given: Promise<Credential | undefined>): Promise<Credential | undefined> {
     try {
-      const credential = await given
-      this.#complaint = ''
-      return credential
+      return await given
     } catch (error) {
       if (!(error instanceof CredentialUnavailable)) throw error
       const message = `no credential for ${this.upstream}: ${error.message}`
-      if (message !== this.#complaint) this.#deps.log.error({ upstream: this.upstream }, message)
-      this.#complaint = message
+      this.#quiet.say(message, () => this.#deps.log.error({ upstream: this.upstream }, message))
       throw failureOf(subject, 'credential-refused', `the credential for ${this.upstream} cannot be had`, {
         cause: error,
       })

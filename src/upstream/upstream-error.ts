@@ -31,6 +31,8 @@ export interface UpstreamErrorOptions {
   /** The status upstream answered with, if it answered. */
   upstreamStatus?: number
   retryAfterMs?: number
+  /** Our credential was refused as such, and not for what was asked for. */
+  altogether?: boolean
   cause?: unknown
 }
 
@@ -39,6 +41,7 @@ export class UpstreamError extends RegistryError {
   readonly upstream: string
   readonly failure: UpstreamFailure
   readonly upstreamStatus: number | undefined
+  readonly altogether: boolean
 
   /** @param what the code for "absent": MANIFEST_UNKNOWN, BLOB_UNKNOWN or NAME_UNKNOWN */
   constructor(
@@ -60,6 +63,7 @@ export class UpstreamError extends RegistryError {
     this.upstream = upstream
     this.failure = failure
     this.upstreamStatus = options.upstreamStatus
+    this.altogether = options.altogether ?? failure === 'credential-refused'
   }
 
   /** Upstream's own word that there is nothing: the only failures that may become a 404. */

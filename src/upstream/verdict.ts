@@ -23,7 +23,7 @@ export interface Circumstances {
 /** The error for an answer that is none of those the caller wanted. Its body is used up. */
 export async function refusalOf(answer: HttpAnswer, about: Circumstances): Promise<UpstreamError> {
   if (answer.status === 429) return limited(answer, about)
-  const { subject, clock } = about
+  const { subject, grant, clock } = about
   const { status } = answer
   discard(answer)
   const wait = headerOf(answer, 'retry-after')
@@ -31,6 +31,8 @@ export async function refusalOf(answer: HttpAnswer, about: Circumstances): Promi
   const advice = adviceFor(status, about)
   return failureOf(subject, failure, `${told(answer, about)}${advice}`, {
     upstreamStatus: status,
+    // A realm's token that does not reach is refused with 401 as well (RFC 6750 says 403).
+    altogether: status === 401 && grant?.isCredential === true,
     ...(wait === undefined ? {} : { retryAfterMs: retryAfterMs(wait, '', clock) }),
   })
 }

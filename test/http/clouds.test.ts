@@ -238,6 +238,15 @@ describe('of several credentials', () => {
     for (const path of [manifest, '/v2/b/manifests/v1']) expect((await at.ask(path)).status).toBe(200)
   })
 
+  test('one that the token realm takes, and that may not pull a repository, is still the first for others', async () => {
+    await using at = await stage('hub', [{ ...wrong, username: 'ann' }, right])
+    at.registry.addUser('ann', wrong.password, { pull: ['b'] })
+    at.registry.addUser('bob', right.password, { pull: ['a', 'b'] })
+    for (const path of [manifest, '/v2/b/manifests/v1']) expect((await at.ask(path)).status).toBe(200)
+    const logins = at.net.requests({ host: 'auth.hub.test' }).map(({ query }) => query.get('account'))
+    expect(logins).toEqual(['ann', 'bob', 'ann'])
+  })
+
   test('one that is rate-limited leaves its pulls to the next', async () => {
     await using at = await stage('hub', [{ ...wrong, username: 'ann' }, right])
     at.registry.addUser('ann', wrong.password)

@@ -15,6 +15,7 @@ import type { Answer, BlobEntry, Changed, Changing, Index, ManifestEntry, Page, 
 import { Listings } from '../listings.ts'
 import { PullNotes } from '../pull-notes.ts'
 import { contentLock, repositoryLock, tagLock } from './locks.ts'
+import type { PushedBlob } from './pushed-blob.ts'
 import type { Found, PushedManifest } from './pushed-manifest.ts'
 import { LocalRecords } from './records.ts'
 import { Renewals } from './renewals.ts'
@@ -148,15 +149,10 @@ export class Holdings {
     return undefined
   }
 
-  /** @param blob its bytes are on disk when `stored` resolves; nobody hears of it before */
-  putBlob(
-    key: RepositoryKey,
-    digest: Digest,
-    { size, stored }: { size: number; stored?: Promise<void> },
-  ): Promise<void> {
-    stored?.catch(() => {}) // told of when its turn comes
+  putBlob(key: RepositoryKey, digest: Digest, pushed: PushedBlob): Promise<void> {
+    pushed.stored?.catch(() => {}) // told of when its turn comes
     return this.#locks.hold({ exclusive: [contentLock(key, digest)], shared: [repositoryLock(key)] }, () =>
-      this.#writes.putBlob(key, digest, { entry: { size, isPublic: false }, stored }),
+      this.#writes.putBlob(key, digest, pushed),
     )
   }
 

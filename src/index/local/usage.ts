@@ -7,7 +7,7 @@ import { settle } from '../answer.ts'
 import type { Index } from '../index.ts'
 import { Count, type CountDeps } from './count.ts'
 import type { Held, Link } from './links.ts'
-import { contentLock, repositoryLock, tagLock } from './locks.ts'
+import { contentLock, tagLock } from './locks.ts'
 import type { LocalRecords } from './records.ts'
 
 /** The name of the namespace that the repository is counted in; undefined: in none. */
@@ -38,6 +38,7 @@ interface Tally {
 interface Writing {
   readonly namespace: string
   readonly repository: string
+  readonly ended: Promise<void>
 }
 
 export class Usage {
@@ -97,7 +98,8 @@ export class Usage {
   async noting(key: RepositoryKey, links: readonly Link[], write: () => Promise<void>): Promise<void> {
     const namespace = this.#deps.countedIn(key)
     if (namespace === undefined) return write()
-    const under: Writing = { namespace, repository: key.repository }
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+    const under: Writing = { namespace, repository: key.repository, ended }
     this.#writing.add(under)
     this.#tallies.get(namespace)?.count?.began(key.repository)
     try {
@@ -112,6 +114,7 @@ export class Usage {
       }
     } finally {
       this.#writing.delete(under)
+      end()
     }
   }
 
@@ -138,8 +141,11 @@ export class Usage {
     const { store, countedIn } = this.#deps
     const isOurs = (key: RepositoryKey) => countedIn(key) === namespace
     const look: CountDeps['look'] = (...asked) => this.#look(...asked)
-    const settled: CountDeps['settled'] = (key, task) =>
-      this.#deps.locks.hold({ exclusive: [repositoryLock(key)] }, async () => task())
+    const settled: CountDeps['settled'] = async ({ repository }, task) => {
+      const begun = [...this.#writing].filter(each => each.repository === repository)
+      await Promise.all(begun.map(each => each.ended)) // no lock: bytes may take long, and others are not to wait
+      task()
+    }
     const count = new Count({ store, isOurs, look, settled })
     for (const { namespace: name, repository } of this.#writing)
       if (name === namespace) count.began(repository)
@@ -147,6 +153,9 @@ export class Usage {
     tally.isDoubtful = false
     try {
       tally.held = await count.run(this.#ending.signal)
+    } catch (error) {
+      tally.isDoubtful = true // what it was to find out is not known yet
+      throw error
     } finally {
       tally.count = undefined
       tally.counted = undefined

@@ -15,6 +15,7 @@ import type { Completion } from '../completion.ts'
 import type { BlobEntry, Changed, Changing, Index, ManifestEntry, TagEntry } from '../index.ts'
 import { wasLately } from '../noted-times.ts'
 import { childrenOf } from '../records.ts'
+import type { PushedBlob } from './pushed-blob.ts'
 import { descriptorOf, manifestOf, movedTags, type PushedManifest } from './pushed-manifest.ts'
 import type { LocalRecords } from './records.ts'
 import { type Touched, Touching } from './touched.ts'
@@ -44,12 +45,10 @@ export class LocalWrites {
     this.#touching = new Touching(deps)
   }
 
-  async putBlob(
-    key: RepositoryKey,
-    digest: Digest,
-    { entry, stored }: { entry: BlobEntry; stored: Promise<void> | undefined },
-  ): Promise<void> {
+  async putBlob(key: RepositoryKey, digest: Digest, { size, stored, allow }: PushedBlob): Promise<void> {
     const { index, records, clock } = this.#deps
+    const entry = { size, isPublic: false }
+    allow?.((await this.#blobOf(key, digest)) !== undefined)
     await this.#told(key, [digest], () =>
       this.#change(key, [this.#touching.blob(key, digest)], async () => {
         await records.saveBlob(key, digest, { entry, at: clock.now(), after: stored })
@@ -75,7 +74,7 @@ export class LocalWrites {
     allow: (parents: readonly Digest[]) => void,
   ): Promise<boolean | undefined> {
     const { index, records } = this.#deps
-    if (!(await settle(await index.blob(key, digest), () => records.readBlob(key, digest)))) return false
+    if (!(await this.#blobOf(key, digest))) return false
     const parents = await index.parentsOf(key, digest)
     if (parents.answer === 'unknown') return undefined
     allow(parents.answer === 'present' ? parents.value : [])
@@ -237,10 +236,14 @@ export class LocalWrites {
 
   /** What an index lists as a manifest has to be one; of other types both are pushed. */
   async #holds(key: RepositoryKey, { digest, mediaType }: Descriptor): Promise<boolean> {
-    const { index, records } = this.#deps
     if (await this.#manifestOf(key, digest)) return true
     if (isManifestType(mediaType)) return false
-    return (await settle(await index.blob(key, digest), () => records.readBlob(key, digest))) !== undefined
+    return (await this.#blobOf(key, digest)) !== undefined
+  }
+
+  async #blobOf(key: RepositoryKey, digest: Digest): Promise<BlobEntry | undefined> {
+    const { index, records } = this.#deps
+    return settle(await index.blob(key, digest), () => records.readBlob(key, digest))
   }
 
   async #tagOf(key: RepositoryKey, tag: Tag): Promise<TagEntry | undefined> {

@@ -2,11 +2,11 @@
 import { endpointOf, type Place, awsKeys } from './aws-identity.ts'
 import { signed } from './aws-signature.ts'
 import { type Credential, type CredentialProvider, CredentialUnavailable } from './credential.ts'
-import { type CloudDeps, refreshed, variable } from './environment.ts'
+import { type CloudDeps, refreshed } from './environment.ts'
 import type { Lease } from './refreshing.ts'
 
 export interface EcrOptions {
-  /** Undefined: the one in the registry's name, or else the environment's. */
+  /** Undefined: the one in the registry's name. */
   readonly region: string | undefined
   /** A role that is assumed first. */
   readonly roleArn: string | undefined
@@ -65,7 +65,7 @@ async function password(host: string, options: EcrOptions, deps: CloudDeps): Pro
   }
 }
 
-/** @throws CredentialUnavailable where nothing names a region */
+/** @throws CredentialUnavailable for a registry that neither its name nor a written region makes one of AWS */
 export function serviceOf(host: string, { region }: EcrOptions, deps: CloudDeps): Service {
   if (publicHosts.has(host)) {
     const fallback = `https://api.ecr-public.${publicRegion}.amazonaws.com/`
@@ -78,10 +78,11 @@ export function serviceOf(host: string, { region }: EcrOptions, deps: CloudDeps)
     }
   }
   const known = privateHost.exec(host)?.groups
-  const { env } = deps
-  const where = region ?? known?.region ?? variable(env, 'AWS_REGION') ?? variable(env, 'AWS_DEFAULT_REGION')
+  const where = region ?? known?.region
   if (where === undefined) {
-    throw new CredentialUnavailable(`${host} names no region of AWS: write it as ecr: {region: …}`)
+    throw new CredentialUnavailable(
+      `${host} is no name of Amazon ECR: where its password is to go there all the same, write ecr: {region: …}`,
+    )
   }
   const { api, domain } = namesOf({ ...known, region: where })
   return {

@@ -62,10 +62,13 @@ export class ExecCredentials implements CredentialProvider {
   readonly #options: ExecOptions
   readonly #deps: ExecDeps
   readonly #running = new Semaphore(maxRunning)
-  /** What it said last, for the registry or for all: until it says that it is for one image only. */
+  /** What it said last, for the registry or for all; the first image's own, once it says that it is for one only. */
   readonly #common: Refreshing<Answer>
   readonly #byImage = new LRUCache<string, Refreshing<Answer>>({ max: maxImages })
+  /** That the common one is asked for. */
   #image = ''
+  /** One image's failure is no other's then. */
+  #isPerImage = false
 
   /** @param host of the registry's URL, with its port if it has one */
   constructor(host: string, options: ExecOptions, deps: ExecDeps) {
@@ -75,7 +78,7 @@ export class ExecCredentials implements CredentialProvider {
     this.#deps = deps
     this.#common = new Refreshing(() => this.#run(this.#image), deps)
     this.renewal = {
-      isDue: repository => this.#knownOf(this.#imageOf(repository)).isDue,
+      isDue: repository => this.#heldFor(this.#imageOf(repository)).isDue,
       renew: (repository, refused) => this.#renew(this.#imageOf(repository), refused),
     }
   }
@@ -86,27 +89,31 @@ export class ExecCredentials implements CredentialProvider {
   }
 
   async #answer(image: string): Promise<Answer> {
-    const own = this.#byImage.get(image)
-    if (own) return own.get()
+    if (this.#isPerImage) return this.#heldFor(image).get()
     this.#image = image
     const answer = await this.#common.get()
-    if (answer.onlyFor === undefined || answer.onlyFor === image) return answer
+    const { onlyFor } = answer
+    if (onlyFor === undefined) return answer
+    if (!this.#isPerImage) this.#byImage.set(onlyFor, this.#common)
+    this.#isPerImage = true
+    this.#image = onlyFor // from now on
+    return this.#heldFor(image).get()
+  }
+
+  #heldFor(image: string): Refreshing<Answer> {
+    if (!this.#isPerImage) return this.#common
     const known = this.#byImage.get(image) ?? new Refreshing(() => this.#run(image), this.#deps)
     this.#byImage.set(image, known)
-    return known.get()
+    return known
   }
 
   async #renew(image: string, refused: Credential): Promise<Credential | undefined> {
     const answer = await this.#answer(image)
     const present = credentialIn(answer, image)
     if (present && fingerprint(present) !== fingerprint(refused)) return present
-    this.#image = image
-    const renewed = await this.#knownOf(image).renew(answer)
+    if (!this.#isPerImage) this.#image = image
+    const renewed = await this.#heldFor(image).renew(answer)
     return renewed && credentialIn(renewed, image)
-  }
-
-  #knownOf(image: string): Refreshing<Answer> {
-    return this.#byImage.get(image) ?? this.#common
   }
 
   #imageOf(repository: string): string {

@@ -117,11 +117,11 @@ describe('while it is not known how much a namespace holds', () => {
     const gate = new AbortController()
     const { names: recordNames } = rig.store
     const listed = recordNames.in.bind(recordNames)
-    vi.spyOn(recordNames, 'in').mockImplementation(async function* gated(folder, count) {
+    const listing = vi.spyOn(recordNames, 'in').mockImplementation(async function* gated(folder, count) {
       if (!gate.signal.aborted) await once(gate.signal, 'abort')
       yield* listed(folder, count)
     })
-    return { rig, go: () => gate.abort() }
+    return { rig, listing, go: () => gate.abort() }
   }
 
   test('a push waits for it', async () => {
@@ -148,6 +148,20 @@ describe('while it is not known how much a namespace holds', () => {
     expect(await recordsOf(rig)).toEqual(rig.holdings.usage.known('local'))
   })
 
+  test('a push that comes after all is to be counted anew does not wait for the count before', async () => {
+    const { rig, listing, go } = await slow()
+    await using _ = rig
+    const before = expect(rig.push.quotas.ready(rig.at('one').namespace)).rejects.toThrow('begins anew')
+    await vi.waitFor(() => expect(listing).toHaveBeenCalled())
+    rig.push.quotas.forget()
+    const pushing = take(rig, { kind: 'push', place: { name: 'two', number: 1 } })
+    await rig.clock.untilSleeping(2)
+    go()
+    await pushing
+    await before
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+
   test('other work goes on, and is counted', async () => {
     const { rig, go } = await slow()
     await using _ = rig
@@ -157,5 +171,142 @@ describe('while it is not known how much a namespace holds', () => {
     go()
     await Promise.all([counting, deleting])
     expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+})
+
+describe('a body that is on its way', () => {
+  const [small, large] = [pushedOf(Buffer.alloc(600, 1)), pushedOf(Buffer.alloc(600, 2))]
+
+  /** Half of it comes at once, the rest after `go`, or nothing any more after `cut`. */
+  function halting({ body }: { body: Buffer }, more = Buffer.alloc(0)) {
+    const { promise: gate, resolve: go, reject } = Promise.withResolvers<void>()
+    gate.catch(() => {})
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const half = body.length / 2
+    async function* chunks() {
+      yield body.subarray(0, half)
+      begin()
+      await gate
+      yield Buffer.concat([body.subarray(half), more])
+    }
+    const chunk = { length: undefined, chunks: chunks(), abort: reject, range: undefined }
+    return { chunk, begun, go: () => go(), cut: () => reject(new Error('the client left')) }
+  }
+
+  async function limited() {
+    const rig = await openCollected({ quota: { bytes: 1_000 } })
+    const local = rig.at('one')
+    const used = async () => {
+      rig.push.quotas.measure([local.namespace])
+      return (await rig.metrics.quotaBytesUsed.get()).values[0]?.value
+    }
+    await rig.push.uploads.push(local, small.digest, bodyOf(small))
+    return { rig, local, used, uploads: rig.push.uploads }
+  }
+
+  test.each(['whole', 'session'])('of what is held is not free once that was deleted: %s', async way => {
+    const { rig, local, uploads } = await limited()
+    await using _ = rig
+    const { chunk, begun, go } = halting(small)
+    vi.spyOn(rig.store.pushed, 'size').mockResolvedValueOnce(undefined) // its bytes are lost: they are taken again
+    const again =
+      way === 'whole'
+        ? uploads.push(local, small.digest, chunk)
+        : uploads.start(local).then(({ id }) => uploads.complete(local, id, { digest: small.digest, chunk }))
+    const refused = expect(again).rejects.toMatchObject({ code: 'DENIED' })
+    await begun
+    await rig.push.blobs.delete(local, small.digest)
+    await uploads.push(local, large.digest, bodyOf(large))
+    go()
+    await refused
+    expect((await recordsOf(rig)).bytes).toBe(600)
+  })
+
+  test('said to be what is held is free up to the bytes of that', async () => {
+    const { rig, local, used, uploads } = await limited()
+    await using _ = rig
+    const { id } = await uploads.start(local)
+    const { chunk, go } = halting(small, Buffer.alloc(500))
+    go()
+    const closing = uploads.complete(local, id, { digest: small.digest, chunk })
+    await expect(closing).rejects.toMatchObject({ code: 'DENIED' })
+    expect(await used()).toBe(600)
+  })
+
+  test('said to be what is held, and left, is counted as every open upload', async () => {
+    const { rig, local, used, uploads } = await limited()
+    await using _ = rig
+    const { id } = await uploads.start(local)
+    const { chunk, begun, cut } = halting(small)
+    const closing = uploads.complete(local, id, { digest: small.digest, chunk })
+    const left = expect(closing).rejects.toThrow('the client left')
+    await begun
+    cut()
+    await left
+    expect(await used()).toBe(900)
+    await uploads.cancel(local, id)
+    expect(await used()).toBe(600)
+  })
+
+  test('goes on while all is counted anew, and is counted once', async () => {
+    const { rig, local, used, uploads } = await limited()
+    await using _ = rig
+    await rig.push.blobs.delete(local, small.digest)
+    const { id } = await uploads.start(local)
+    const { chunk, begun, go } = halting(large)
+    const closing = uploads.complete(local, id, { digest: large.digest, chunk })
+    await begun
+    rig.push.quotas.forget()
+    go()
+    await closing
+    await rig.push.quotas.ready(local.namespace)
+    expect(await used()).toBe(600)
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+
+  test('leaves nothing reserved, however often it fails', async () => {
+    const { rig, local, used, uploads } = await limited()
+    await using _ = rig
+    for (let nth = 0; nth < 300; nth += 1) {
+      const { chunk, begun, cut } = halting(large)
+      const pushing = uploads.push(local, large.digest, nth % 2 === 0 ? chunk : bodyOf(large))
+      const failed = expect(pushing).rejects.toThrow()
+      if (nth % 2 === 0) await begun
+      cut()
+      await failed
+    }
+    expect(await used()).toBe(600)
+  })
+})
+
+describe('a recount', () => {
+  test('holds up no push while the bytes of another are on their way to where they stay', async () => {
+    await using rig = await openCollected(roomy)
+    await rig.push.quotas.ready(rig.at('one').namespace)
+    const { promise: gate, resolve: go } = Promise.withResolvers<void>()
+    const put = rig.store.pushed.put.bind(rig.store.pushed)
+    vi.spyOn(rig.store.pushed, 'put').mockImplementationOnce(async (...asked) => {
+      await gate
+      return put(...asked)
+    })
+    const slow = take(rig, { kind: 'push', place: { name: 'one', number: 0 } })
+    const counting = rig.push.quotas.recount()
+    await take(rig, { kind: 'push', place: { name: 'one', number: 1 } })
+    await take(rig, { kind: 'push', place: { name: 'one', number: 2 } })
+    go()
+    await Promise.all([slow, counting])
+    expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
+  })
+
+  test('that fails leaves the doubt which it was to end', async () => {
+    await using rig = await openCollected(roomy)
+    const { usage } = rig.holdings
+    await rig.push.quotas.ready(rig.at('one').namespace)
+    vi.spyOn(rig.store.names, 'in').mockImplementationOnce(() => {
+      throw new Error('the disk is gone')
+    })
+    await take(rig, { kind: 'push', place: { name: 'one', number: 0 } })
+    await expect(usage.count('local')).rejects.toThrow('the disk is gone')
+    expect(usage.isDoubtful('local')).toBe(true)
   })
 })

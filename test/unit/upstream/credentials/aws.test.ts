@@ -166,20 +166,27 @@ test.each([
     'https://api.ecr.eusc-de-east-1.amazonaws.eu/',
     'amazonaws.eu',
   ],
-  ['ecr.corp.example', 'https://api.ecr.cn-west-1.amazonaws.com.cn/', 'amazonaws.com.cn'],
   ['public.ecr.aws', 'https://api.ecr-public.us-east-1.amazonaws.com/', 'amazonaws.com'],
 ])('the API of %s is at %s', async (name, url, domain) => {
   await using scene = await stage()
-  const found = serviceOf(name, options, scene.deps({ AWS_DEFAULT_REGION: 'cn-west-1' }))
+  const found = serviceOf(name, options, scene.deps({ AWS_REGION: 'cn-west-1' }))
   expect(found).toMatchObject({ url, domain })
 })
 
-test('a registry of another name needs a region', async () => {
+test.each([
+  'ecr.corp.example',
+  '123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.test',
+  '123456789012.dkr.ecr.eu-west-1.amazonaws.community',
+  'evil-123456789012.dkr.ecr.eu-west-1.amazonaws.com',
+])('%s gets no password because we are in a region, and one where it is written', async name => {
   await using scene = await stage()
-  const provider = ecrCredentials('ecr.corp.example', options, scene.deps())
-  expect(await refusalOf(provider.get('a'))).toBe(
-    'ecr.corp.example names no region of AWS: write it as ecr: {region: …}',
+  const deps = scene.deps({ ...endpoints(scene), ...rootKeys, AWS_REGION: 'cn-west-1' })
+  expect(await refusalOf(ecrCredentials(name, options, deps).get('a'))).toBe(
+    `${name} is no name of Amazon ECR: where its password is to go there all the same, write ecr: {region: …}`,
   )
+  expect(scene.asked()).toEqual([])
+  const url = 'https://api.ecr.cn-west-1.amazonaws.com.cn/'
+  expect(serviceOf(name, { ...options, region: 'cn-west-1' }, scene.deps({}))).toMatchObject({ url })
 })
 
 test("a signature is that of AWS's published example", () => {

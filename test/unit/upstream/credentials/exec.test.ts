@@ -73,6 +73,16 @@ test('an answer for an image is for no other', async () => {
   ])
 })
 
+test('a failure for one image is none of the others', async () => {
+  const script = 'if tail -n 1 "$(dirname "$0")/asked" | grep -q /broken; then exit 1; fi'
+  await using scene = await program(response({ cacheKeyType: 'Image', cacheDuration: '10m' }), { script })
+  await scene.provider.get('a')
+  scene.clock.advance(11 * 60_000)
+  await expect(scene.provider.get('broken')).rejects.toThrow('failed: exit code 1')
+  expect(await scene.provider.get('b')).toMatchObject({ username: 'robot' })
+  expect(await scene.provider.get('a')).toMatchObject({ username: 'robot' })
+})
+
 test('an answer without anything for the image means that it is asked for anonymously', async () => {
   await using scene = await program(response({ auth: { 'other.test': { username: 'a', password: 'b' } } }))
   expect(await scene.provider.get('a')).toBeUndefined()
