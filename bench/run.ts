@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import type { Figure } from './figure.ts'
 import { peerRows } from './peers/rows.ts'
 import { print, type RowFigure, save } from './report.ts'
-import { access } from './rows/access.ts'
+import { access, loginStorm } from './rows/access.ts'
 import { boot } from './rows/boot.ts'
 import { coldShaped, coldUnbounded } from './rows/cold.ts'
 import { corrupt } from './rows/corrupt.ts'
@@ -56,6 +56,7 @@ const ownRows: Readonly<Record<string, (site: Site) => Promise<Figure[]>>> = {
   'making-room': makingRoom,
   collection,
   access,
+  'login-storm': loginStorm,
   'redis-memory': redisMemory,
 }
 const replicaRows: typeof ownRows = {

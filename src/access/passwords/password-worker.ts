@@ -7,7 +7,7 @@ import type { PasswordHash } from './password-hash.ts'
 import type { PasswordAnswer, PasswordQuestion } from './password-thread.ts'
 
 /** Where cores are scarce a storm of logins is to wait for what is served, and not the other way round. */
-const niceness = 5
+const niceness = 10
 if (process.platform === 'linux') setPriority(0, niceness) // of this thread alone; elsewhere of the whole process
 
 parentPort?.on('message', (question: PasswordQuestion) => parentPort?.postMessage(answer(question)))
