@@ -98,7 +98,7 @@ function decided(session: Session, question: Question, verdict: Verdict): Decisi
 }
 
 /** @param access names are full ones; undefined: no token limits it */
-export function covers(access: readonly Scope[] | undefined, { action, repository }: Question): boolean {
+function covers(access: readonly Scope[] | undefined, { action, repository }: Question): boolean {
   if (access === undefined || action === 'health' || action === 'metrics') return true
   if (action === 'catalog') return access.some(({ type, name }) => type === 'registry' && name === 'catalog')
   return access.some(

@@ -48,10 +48,6 @@ export class Sessions {
     this.#known.set(this.#keyOf(shown), session, { size: authorization.length + 1 })
   }
 
-  clear(): void {
-    this.#known.clear()
-  }
-
   /** Who shows nothing but what the connection does. */
   #bare(certificate: CertificateNames | undefined): Session {
     if (!certificate) return nobody
