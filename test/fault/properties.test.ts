@@ -11,12 +11,12 @@ const timeout = 20_000
 const runs = { seed: 20_260_101, timeout, endOnFailure: true }
 
 test('whatever the order of readers, ranges, departures and faults: right bytes or none, one fetch, no secret abroad, and all of it without upstream', async () => {
-  await fc.assert(fc.asyncProperty(history, expectProperties), { ...runs, numRuns: 25 })
+  await fc.assert(fc.asyncProperty(history, expectProperties), { ...runs, numRuns: 15 })
 })
 
 test.skipIf(!mayMount)(
   '(as root, who may mount) on a disk too small for the blobs: right bytes or none, and all of it while upstream is there',
   async () => {
-    await fc.assert(fc.asyncProperty(history, expectRightOnTinyDisk), { ...runs, numRuns: 20 })
+    await fc.assert(fc.asyncProperty(history, expectRightOnTinyDisk), { ...runs, numRuns: 12 })
   },
 )

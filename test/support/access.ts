@@ -1,6 +1,6 @@
 /** Access for tests: users with cheap hashes, and everything else as it comes. */
 import { hashSync } from 'bcryptjs'
-import type { AccessOptions, PolicyOptions } from '../../src/access/options.ts'
+import type { AccessOptions, OidcOptions, PolicyOptions } from '../../src/access/options.ts'
 
 export const password = 'correct horse'
 const stored = hashSync(password, 4)
@@ -35,4 +35,25 @@ export function accessOptions(options: Partial<AccessOptions> = {}): AccessOptio
 
 export function basic(user: string, secret = password): string {
   return `Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}`
+}
+
+/** Of a test issuer, called `ci`, for tokens whose audience is `layover`. */
+export function issuerOptions({ url }: { readonly url: string }): OidcOptions {
+  return {
+    name: 'ci',
+    issuer: url,
+    audience: ['layover'],
+    jwks: undefined,
+    jwksUrl: undefined,
+    claims: {},
+    userClaim: 'sub',
+    algorithms: ['ES256'],
+    skewMs: minute,
+    ca: undefined,
+  }
+}
+
+/** Each allows. */
+export function rules(...given: readonly string[]): PolicyOptions {
+  return { default: 'deny', rules: given.map(when => ({ name: undefined, when })) }
 }

@@ -5,7 +5,7 @@ import { powerCuts, tracedPushes } from '../power-cut.ts'
 import { mayTrace, traceNote } from '../strace.ts'
 
 const seed = Number(process.env.LAYOVER_SEED ?? 20_260_301)
-const cuts = Number(process.env.LAYOVER_CUTS ?? 12)
+const cuts = Number(process.env.LAYOVER_CUTS ?? 6)
 
 test.skipIf(!mayTrace)(
   `after the power failed at ${cuts} moments (LAYOVER_SEED=${seed}), the program starts, every answer before it holds, and nothing is half there${traceNote}`,

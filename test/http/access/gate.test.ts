@@ -1,25 +1,12 @@
 /** What the gate lets through, seen from outside. */
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import type { AccessOptions, PolicyOptions } from '../../../src/access/options.ts'
+import { describe, expect, test, vi } from 'vitest'
 import { presets } from '../../../src/access/policy/presets.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
-import { accessOptions, basic } from '../../support/access.ts'
+import { accessOptions, basic, rules } from '../../support/access.ts'
 import { errorOf, type SceneSetting } from '../scene.ts'
-import { app, challengeIn, type Guarded, guarded, pushed, tokenAt } from './scene.ts'
+import { app, challengeIn, manifest, pushed, start, tokenAt } from './scene.ts'
 
-const manifest = '/v2/plain.example/app/manifests/v1'
 const upload = '/v2/local/team/app/blobs/uploads/'
-
-async function start(access: Partial<AccessOptions> = {}, setting: SceneSetting = {}): Promise<Guarded> {
-  const at = await guarded(access, setting)
-  onTestFinished(() => at[Symbol.asyncDispose]())
-  return at
-}
-
-const rules = (...given: string[]): PolicyOptions => ({
-  default: 'deny',
-  rules: given.map(when => ({ name: undefined, when })),
-})
 
 describe('anonymous pulls, pushes with a login', () => {
   test('who has no login pulls, is told at the ping how to log in, and cannot push', async () => {

@@ -1,7 +1,7 @@
 /** Every operation, in every mode, for who shows nothing, something wrong, something right, and something right that may not. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AccessOptions } from '../../../src/access/options.ts'
-import { accessOptions, basic, password } from '../../support/access.ts'
+import { accessOptions, basic, issuerOptions, password, rules } from '../../support/access.ts'
 import { startIssuer, type TestIssuer } from '../../support/issuer.ts'
 import { type Answered, ask, plain, type Scene, scene } from '../scene.ts'
 import { type Sample, samples } from './samples.ts'
@@ -24,23 +24,10 @@ interface At {
 }
 
 const audience = 'layover'
-const oidc = ({ url }: TestIssuer): Partial<AccessOptions> => ({
+const oidc = (issuer: TestIssuer): Partial<AccessOptions> => ({
   users: [],
-  oidc: [
-    {
-      name: 'ci',
-      issuer: url,
-      audience: [audience],
-      jwks: undefined,
-      jwksUrl: undefined,
-      claims: {},
-      userClaim: 'sub',
-      algorithms: ['ES256'],
-      skewMs: 60_000,
-      ca: undefined,
-    },
-  ],
-  policy: { default: 'deny', rules: [{ name: 'alice', when: 'user == "ci:alice"' }] },
+  oidc: [issuerOptions(issuer)],
+  policy: rules('user == "ci:alice"'),
 })
 
 const modes: Record<string, Mode> = {

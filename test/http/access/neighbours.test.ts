@@ -6,26 +6,12 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import type { AccessOptions, PolicyOptions } from '../../../src/access/options.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { image } from '../../fake/content.ts'
-import { basic } from '../../support/access.ts'
+import { basic, issuerOptions, rules } from '../../support/access.ts'
 import { startIssuer } from '../../support/issuer.ts'
-import { layerOf, type SceneSetting } from '../scene.ts'
-import { app, type Guarded, guarded, pushed, tokenAt } from './scene.ts'
-
-const manifest = '/v2/plain.example/app/manifests/v1'
-
-async function start(access: Partial<AccessOptions> = {}, setting: SceneSetting = {}): Promise<Guarded> {
-  const at = await guarded(access, setting)
-  onTestFinished(() => at[Symbol.asyncDispose]())
-  return at
-}
-
-const rules = (...given: string[]): PolicyOptions => ({
-  default: 'deny',
-  rules: given.map(when => ({ name: undefined, when })),
-})
+import { layerOf } from '../scene.ts'
+import { app, type Guarded, manifest, pushed, start, tokenAt } from './scene.ts'
 
 /** Of a request line as it is written; ends with the connection. */
 async function raw(at: Guarded, line: string, ...headers: string[]): Promise<string> {
@@ -170,20 +156,7 @@ test('a good token of an issuer is taken though its neighbours behind the addres
   const at = await start({
     policy: rules('user == "ci:alice"'),
     logins: { perAddress: 2, perUser: 2, windowMs: 60_000 },
-    oidc: [
-      {
-        name: 'ci',
-        issuer: issuer.url,
-        audience: ['layover'],
-        jwks: undefined,
-        jwksUrl: undefined,
-        claims: {},
-        userClaim: 'sub',
-        algorithms: ['ES256'],
-        skewMs: 60_000,
-        ca: undefined,
-      },
-    ],
+    oidc: [issuerOptions(issuer)],
   })
   const wrong = async () => (await at.as('Bearer x.y.z', manifest)).status
   expect([await wrong(), await wrong(), await wrong()]).toEqual([401, 401, 429])

@@ -1,5 +1,5 @@
 /** Layover with access, a local namespace and one upstream, and requests as somebody. */
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type { AccessOptions } from '../../../src/access/options.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { image } from '../../fake/content.ts'
@@ -9,6 +9,19 @@ import { type Sending, send } from '../push/scene.ts'
 
 export const app = image('app', { layers: [1024] })
 export const pushed = Buffer.from('a layer of ours')
+
+/** As the upstream has it. */
+export const manifest = '/v2/plain.example/app/manifests/v1'
+
+/** Ends with the test. */
+export async function start(
+  access: Partial<AccessOptions> = {},
+  setting: SceneSetting = {},
+): Promise<Guarded> {
+  const at = await guarded(access, setting)
+  onTestFinished(() => at[Symbol.asyncDispose]())
+  return at
+}
 
 export type Guarded = Awaited<ReturnType<typeof guarded>>
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { hashSync } from 'bcryptjs'
 import { expect, test } from 'vitest'
 import { effective } from '../../../src/config/effective.ts'
-import { accessOptions, basic } from '../../support/access.ts'
+import { accessOptions, basic, issuerOptions } from '../../support/access.ts'
 import { startIssuer } from '../../support/issuer.ts'
 import { askSocket } from '../admin/client.ts'
 import { guarded } from '../access/scene.ts'
@@ -16,21 +16,9 @@ const wrong = 'planted/wrong+password'
 test('none comes out: not in answers, headers, logs, metrics, the admin API, the configuration in force or the store', async () => {
   await using issuer = await startIssuer()
   const stored = hashSync(right, 4)
-  const provider = {
-    name: 'ci',
-    issuer: issuer.url,
-    audience: ['layover'],
-    jwks: undefined,
-    jwksUrl: undefined,
-    claims: {},
-    userClaim: 'sub',
-    algorithms: ['ES256'],
-    skewMs: 60_000,
-    ca: undefined,
-  }
   const access = accessOptions({
     users: [{ name: 'alice', hash: stored }],
-    oidc: [provider],
+    oidc: [issuerOptions(issuer)],
     webhook: {
       url: 'http://127.0.0.1:9/never',
       token: 'planted-webhook-token',
