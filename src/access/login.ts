@@ -1,6 +1,7 @@
 /** From what a request shows to who sends it (RFC 7617, RFC 6750). */
 import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { type UserAndPassword, userAndPassword } from './basic.ts'
 import { type Caller, LoginRefused } from './caller.ts'
 import type { LoginFailures } from './failures.ts'
 import type { Issuers, Login as IssuedLogin } from './oidc/issuers.ts'
@@ -23,11 +24,6 @@ export interface LoginDeps {
 export type LoginMethod = 'password' | 'oidc' | 'token'
 /** `limited`: nothing was looked at. */
 export type LoginResult = 'ok' | 'refused' | 'limited' | 'unavailable'
-
-export interface UserAndPassword {
-  readonly user: string
-  readonly password: string
-}
 
 /** How long who was let in is not asked again; a changed configuration ends it at once. */
 const rememberedMs = 5 * 60_000
@@ -69,16 +65,11 @@ export class Login {
 
   async #by(scheme: string, shown: string, { client, audience }: Asking): Promise<Session> {
     const { tokens } = this.#deps
-    if (scheme === 'basic') return this.#shortly(await this.withPassword(userAndPassword(shown), client))
+    if (scheme === 'basic') return this.#shortly(await this.withPassword(basicOf(shown), client))
     if (scheme !== 'bearer') throw new LoginRefused('the Authorization header is neither Basic nor Bearer')
     // A token of ours cannot be guessed, and an expired one is no attack.
     if (tokens.isOurs(shown)) return this.#told('token', () => tokens.verify(shown, audience()))
-    return this.#shortly(await this.withToken(shown, client))
-  }
-
-  /** A token of an issuer. `until` is that of the token. @throws as `identify` */
-  withToken(token: string, client: string): Promise<Session> {
-    return this.#issued(client, () => this.#deps.issuers.verify(token))
+    return this.#shortly(await this.#issued(client, () => this.#deps.issuers.verify(shown)))
   }
 
   #shortly(session: Session): Session {
@@ -128,10 +119,9 @@ interface Asking {
   readonly audience: () => string
 }
 
-/** @throws LoginRefused for what is no base64 of `user:password` in UTF-8 (RFC 7617 §2) */
-function userAndPassword(encoded: string): UserAndPassword {
-  const text = Buffer.from(encoded, 'base64').toString('utf8')
-  const colon = text.indexOf(':')
-  if (colon < 0) throw new LoginRefused('the Basic credentials hold no colon')
-  return { user: text.slice(0, colon), password: text.slice(colon + 1) }
+/** @throws LoginRefused for what is none */
+function basicOf(encoded: string): UserAndPassword {
+  const found = userAndPassword(encoded)
+  if (!found) throw new LoginRefused('the Basic credentials hold no colon')
+  return found
 }

@@ -1,6 +1,7 @@
 /** What a webhook says: `{"result": true}` or `{"result": {"allow": true, "reason": "…"}}`, as the Open Policy Agent does. */
 import type { Readable } from 'node:stream'
 import { z } from 'zod'
+import { wholeOf } from '../stream/whole.ts'
 import { allowed, type Verdict } from './question.ts'
 
 const maxAnswerBytes = 64 * 1024
@@ -44,13 +45,8 @@ function parse(text: string): unknown {
   }
 }
 
-async function textOf(body: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > maxAnswerBytes) throw new NoAnswer(`its answer is larger than ${maxAnswerBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const whole = await wholeOf(body, maxAnswerBytes)
+  if (!whole) throw new NoAnswer(`its answer is larger than ${maxAnswerBytes} bytes`)
+  return whole.toString('utf8')
 }

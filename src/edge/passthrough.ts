@@ -1,4 +1,5 @@
 /** Names of which their upstream decides for each caller: who he is there, and what he is told when it says no. */
+import { userAndPassword } from '../access/basic.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { isGuarded, type Verdicts } from '../pull/verdicts.ts'
 import { isPassthrough, type Resolved, type Resolver } from '../resolve/resolve.ts'
@@ -54,9 +55,7 @@ function challenge(realm: string): Headers {
 /** User and password (RFC 7617). Bearer tokens, and what is malformed, count as none: no upstream gave them to this host. */
 function loginIn({ request, client = '' }: Exchange): Login | undefined {
   const [, encoded] = /^Basic +([A-Za-z0-9+/_=-]{1,16384})$/i.exec(request.headers.authorization ?? '') ?? []
-  if (encoded === undefined) return undefined
-  const text = Buffer.from(encoded, 'base64').toString()
-  const colon = text.indexOf(':')
-  if (colon <= 0 || colon === text.length - 1 || /\p{Cc}/u.test(text)) return undefined
-  return { username: text.slice(0, colon), password: text.slice(colon + 1), client }
+  const { user: username, password } = userAndPassword(encoded ?? '') ?? { user: '', password: '' }
+  if (username === '' || password === '' || /\p{Cc}/u.test(username + password)) return undefined
+  return { username, password, client }
 }

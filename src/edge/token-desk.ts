@@ -1,5 +1,6 @@
 /** The token endpoint among everything else: who asks logs in as at any other request, and gets what policy grants. */
 import type { Access } from '../access/access.ts'
+import type { UserAndPassword } from '../access/basic.ts'
 import { anonymous, type Caller } from '../access/caller.ts'
 import type { Login } from '../access/login.ts'
 import type { Action } from '../access/question.ts'
@@ -12,7 +13,6 @@ import type { Exchange } from './exchange.ts'
 import { repositoryIn } from './question.ts'
 import { realmOf, tokenPath } from './realm.ts'
 import { answerToken, type LoggedIn } from './token.ts'
-import type { Password } from './token-request.ts'
 
 export interface Desk {
   readonly access: Access
@@ -47,7 +47,7 @@ export function answerTokens(
 /** Who shows nothing is who their certificate says, or nobody. */
 async function loggedIn(
   { certificate, client = '' }: Exchange,
-  shown: Password | undefined,
+  shown: UserAndPassword | undefined,
   { access, login }: Desk,
 ): Promise<LoggedIn> {
   if (shown) return login.withPassword(shown, client)

@@ -1,20 +1,16 @@
 /** What a client asks of the token endpoint, in either of its two forms: distribution's `token.md` (GET) and `oauth.md` (POST). */
+import { type UserAndPassword, userAndPassword } from '../access/basic.ts'
 import { LoginRefused } from '../access/caller.ts'
 import { parseScopes, type Scope } from '../access/tokens/scope.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Body } from '../push/body.ts'
+import { wholeOf } from '../stream/whole.ts'
 import { assertFramed, requestBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 
-export interface Password {
-  readonly user: string
-  /** Of a user of ours, or a token of some kind. */
-  readonly password: string
-}
-
 export interface TokenRequest {
   /** Undefined: nothing. */
-  readonly shown: Password | { readonly refreshToken: string } | undefined
+  readonly shown: UserAndPassword | { readonly refreshToken: string } | undefined
   readonly scopes: readonly Scope[]
   /** Whom the token is for; undefined where the client does not say. */
   readonly service: string | undefined
@@ -51,13 +47,12 @@ function asked(parameters: URLSearchParams): Omit<TokenRequest, 'shown'> {
 }
 
 /** RFC 7617 §2. @throws LoginRefused */
-function basicIn(authorization: string | undefined): Password | undefined {
+function basicIn(authorization: string | undefined): UserAndPassword | undefined {
   if (authorization === undefined) return undefined
   const [, encoded = ''] = /^basic +([a-z0-9+/_-]+=*) *$/i.exec(authorization) ?? []
-  const text = Buffer.from(encoded, 'base64').toString()
-  const colon = text.indexOf(':')
-  if (colon < 0) throw new LoginRefused('the Authorization header holds no user and password')
-  return text === ':' ? undefined : { user: text.slice(0, colon), password: text.slice(colon + 1) }
+  const found = userAndPassword(encoded)
+  if (!found) throw new LoginRefused('the Authorization header holds no user and password')
+  return found.user === '' && found.password === '' ? undefined : found
 }
 
 /** RFC 6749 §4.3.2 and §6. Clients that understand only GET try that after the 400. */
@@ -86,19 +81,11 @@ async function readForm(exchange: Exchange): Promise<URLSearchParams> {
 
 async function readAll({ length = 0, chunks }: Body): Promise<Buffer> {
   if (length > mostBodyBytes) throw tooLarge()
-  const read: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of chunks) {
-      size += chunk.length
-      if (size > mostBodyBytes) break
-      read.push(chunk)
-    }
-  } catch (cause) {
+  const whole = await wholeOf(chunks, mostBodyBytes).catch((cause: unknown) => {
     throw new RegistryError('UNSUPPORTED', 'the form did not arrive', { status: 400, cause })
-  }
-  if (size > mostBodyBytes) throw tooLarge()
-  return Buffer.concat(read)
+  })
+  if (!whole) throw tooLarge()
+  return whole
 }
 
 function malformed(message: string): RegistryError {

@@ -1,4 +1,5 @@
 /** The token endpoint: who shows a password, or a token of another kind, or nothing, gets a token for what it may do. */
+import type { UserAndPassword } from '../access/basic.ts'
 import { type Caller, LoginRefused, LoginUnavailable, nameOf } from '../access/caller.ts'
 import { challenge } from '../access/challenge.ts'
 import { formatScopes, type Scope } from '../access/tokens/scope.ts'
@@ -7,7 +8,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { type Answer, json } from './answer.ts'
 import { errorAnswer } from './error-answer.ts'
 import type { Exchange } from './exchange.ts'
-import { type Password, readTokenRequest, type TokenRequest } from './token-request.ts'
+import { readTokenRequest, type TokenRequest } from './token-request.ts'
 
 export interface TokenDeps {
   readonly tokens: Pick<Tokens, 'issue' | 'issueRefresh' | 'verifyRefresh' | 'isOurs'>
@@ -15,7 +16,7 @@ export interface TokenDeps {
    * Who it is. @param shown undefined: nothing
    * @throws LoginRefused, LoginUnavailable, and RegistryError for whom nothing is looked at now
    */
-  readonly login: (shown: Password | undefined, exchange: Exchange) => Promise<LoggedIn>
+  readonly login: (shown: UserAndPassword | undefined, exchange: Exchange) => Promise<LoggedIn>
   /** What of these the caller may do: a part of them, or nothing. */
   readonly grants: (caller: Caller, scopes: readonly Scope[], exchange: Exchange) => Promise<readonly Scope[]>
   /** What we are called where the client asks. @throws RegistryError (400) when it does not say where that is */

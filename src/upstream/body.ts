@@ -1,6 +1,7 @@
 /** Reading bodies that are small by their nature, with a cap on bytes and on time. */
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
+import { wholeOf } from '../stream/whole.ts'
 import { failureOf, type Subject, translate } from './failure.ts'
 import { discard, type HttpAnswer, headerOf } from './transport.ts'
 
@@ -42,21 +43,16 @@ async function readRaw(answer: HttpAnswer, subject: Subject, { maxBytes, signal 
     throw tooLarge(subject, maxBytes)
   }
   const slow = setTimeout(() => body.destroy(trickle(subject)), maxReadMs).unref()
-  const chunks: Buffer[] = []
-  let bytes = 0
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      bytes += chunk.length
-      if (bytes > maxBytes) throw tooLarge(subject, maxBytes)
-      chunks.push(chunk)
-    }
+    const whole = await wholeOf(body, maxBytes)
+    if (!whole) throw tooLarge(subject, maxBytes)
+    return whole
   } catch (error) {
     if (signal?.aborted) throw signal.reason
     throw translate(error, subject, { host: url.host, phase: 'body' })
   } finally {
     clearTimeout(slow)
   }
-  return Buffer.concat(chunks)
 }
 
 /** Some text of a failed answer, to learn a reason from; never an error of its own. */

@@ -2,6 +2,7 @@
 import { Agent, type Dispatcher, EnvHttpProxyAgent, ProxyAgent } from 'undici'
 import type { Lookup } from '../../runtime/lookup.ts'
 import { version } from '../../runtime/version.ts'
+import { wholeOf } from '../../stream/whole.ts'
 import { guardedLookup } from '../address.ts'
 import { codeOf } from '../failure.ts'
 import { CredentialUnavailable } from './credential.ts'
@@ -145,17 +146,8 @@ function reasonOf(text: string): string {
   return word === undefined ? '' : ` (${String(word).replace(/^.*#/, '')})`
 }
 
-async function readCapped(
-  body: AsyncIterable<Buffer> & { destroy(): unknown },
-  host: string,
-): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > maxAnswerBytes)
-      throw new CredentialUnavailable(`${host} answered with more than ${maxAnswerBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+async function readCapped(body: AsyncIterable<Buffer>, host: string): Promise<string> {
+  const whole = await wholeOf(body, maxAnswerBytes)
+  if (!whole) throw new CredentialUnavailable(`${host} answered with more than ${maxAnswerBytes} bytes`)
+  return whole.toString('utf8')
 }
