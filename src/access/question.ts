@@ -24,6 +24,16 @@ export interface Asked extends Question {
   readonly client: string
 }
 
+/** What is said of no object and no repository. */
+export const ofNothing = {
+  repository: '',
+  upstream: '',
+  namespace: '',
+  object: '',
+  tag: '',
+  digest: '',
+} as const satisfies Omit<Question, 'action'>
+
 export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly reason: string }
 
 export const allowed: Verdict = { allowed: true }

@@ -36,10 +36,10 @@ export interface AccessKeeperDeps {
 interface Kept {
   readonly passwords: Passwords
   readonly failures: LoginFailures
-  issuers: Issuers
-  webhook: Webhook | undefined
-  access: Access
-  desk: Desk
+  readonly issuers: Issuers
+  readonly webhook: Webhook | undefined
+  readonly access: Access
+  readonly desk: Desk
 }
 
 /** @throws what keeps the signing key from being read or made */
@@ -125,7 +125,7 @@ export class AccessKeeper {
     const access = new Access({
       clock,
       options,
-      policies: new Policies({ global: options.policy, ...config.policies }, log),
+      policies: new Policies(policySetOf(options, config), log),
       webhook,
       identify: (shown, audience) => login.identify(shown, audience),
     })
@@ -158,13 +158,13 @@ export function ratesOf({
 
 /** In a server process: it knows the policies, and whom the primary has let in. */
 export function accessOfServer(config: Config, clock: Clock, log: Logger): Access | undefined {
-  const set = policySetOf(config)
-  if (!config.access || !set) return undefined
+  const { access } = config
+  if (!access) return undefined
   return new Access({
     clock,
-    options: config.access,
-    policies: new Policies(set, log),
-    webhook: config.access.webhook && { peek: () => undefined, decide: thePrimaryDoes },
+    options: access,
+    policies: new Policies(policySetOf(access, config), log),
+    webhook: access.webhook && { peek: () => undefined, decide: thePrimaryDoes },
     identify: thePrimaryDoes,
   })
 }

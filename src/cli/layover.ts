@@ -167,7 +167,7 @@ class Program implements Layover {
     if (this.#started) this.#registry = this.#assemble(this.#started)
     this.#started?.answers.clear() // names may lead elsewhere now
     if (isCountedAnew) this.#started?.push.quotas.forget()
-    await this.#servers?.reload({ kind: 'reload', config: this.#configOfServers() })
+    await this.#servers?.reload({ kind: 'reload', config: forServers(this.#config, this.addresses) })
     this.#upstreams.keepOnly(config.upstreams)
     await this.#started?.pins.refresh()
     this.#started?.background.run(async () => this.#started?.store.capacity?.tidy())
@@ -220,7 +220,7 @@ class Program implements Layover {
     const inlet = await started.edge.listenInward()
     const start = (): Order & { kind: 'start' } => ({
       kind: 'start',
-      config: this.#configOfServers(),
+      config: forServers(this.#config, this.addresses),
       sharesLocalNames: started.replica !== undefined,
       inlet,
       index: started.index.shared,
@@ -234,16 +234,6 @@ class Program implements Layover {
     this.#changes = new Changes(started.index, servers, this.#stopping.signal)
     this.addresses.push(...(await servers.start()))
     await servers.startOthers()
-  }
-
-  /** A port that the system chose stays what it is. */
-  #configOfServers(): Config {
-    const config = forServers(this.#config)
-    const listen = config.listen.map((address, at) => ({
-      ...address,
-      port: this.addresses[at]?.port ?? address.port,
-    }))
-    return { ...config, listen }
   }
 
   #edge(parts: Parts): Edge {

@@ -9,7 +9,9 @@ export interface WithPolicies extends Pick<Config, 'policies'> {
     | undefined
 }
 
-/** Undefined while access is not configured. */
-export function policySetOf({ access, policies }: WithPolicies): PolicySet | undefined {
-  return access && { global: access.policy, ...policies }
+export function policySetOf(
+  access: Pick<AccessOptions, 'policy'>,
+  { policies }: Pick<Config, 'policies'>,
+): PolicySet {
+  return { global: access.policy, ...policies }
 }

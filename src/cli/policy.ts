@@ -2,7 +2,7 @@
 import { parseImage } from '../admin/image.ts'
 import { placeOf } from '../access/place.ts'
 import { Policies } from '../access/policy/policies.ts'
-import type { Asked } from '../access/question.ts'
+import { type Asked, ofNothing } from '../access/question.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
@@ -44,8 +44,8 @@ export function testPolicy(
   out: Output,
   err: Output,
 ): number {
-  const set = policySetOf(config)
-  if (!set) {
+  const { access } = config
+  if (!access) {
     err.write(
       'layover: there are no policies: without `access` in the configuration everybody may pull, and only the machine itself push and delete\n',
     )
@@ -53,12 +53,12 @@ export function testPolicy(
   }
   const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
   const asked = askedOf(question, resolver)
-  const explanation = new Policies(set, createLogger('silent')).explain(asked)
+  const explanation = new Policies(policySetOf(access, config), createLogger('silent')).explain(asked)
   out.write(explanationText(asked, explanation))
   const { allowed } = explanation.verdict
   if (isUnknown(asked, config))
     out.write(`But there is no user ${asked.caller.user}: nobody logs in as that.\n`)
-  if (allowed && config.access?.webhook) out.write('The webhook, which is asked next, may still deny it.\n')
+  if (allowed && access.webhook) out.write('The webhook, which is asked next, may still deny it.\n')
   return allowed ? 0 : 1
 }
 
@@ -69,18 +69,7 @@ function isUnknown({ caller }: Asked, { access }: WithPolicies): boolean {
 
 function askedOf(question: PolicyQuestion, resolver: Resolver): Asked {
   const { name, ns, action, caller, client } = question
-  if (name === undefined)
-    return {
-      action,
-      repository: '',
-      upstream: '',
-      namespace: '',
-      object: '',
-      tag: '',
-      digest: '',
-      caller,
-      client,
-    }
+  if (name === undefined) return { ...ofNothing, action, caller, client }
   const image = parseImage(name, resolver, resolver.effectiveNs(ns ?? null))
   const reference = question.reference === undefined ? image.reference : parseReference(question.reference)
   return {

@@ -1,9 +1,16 @@
 /** The audit: a line for each push, delete, failed login and denial, whatever the level of the log. */
+import type { LoginRefused } from '../access/caller.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Answer } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 
 type Event = 'push' | 'delete' | 'login-failed' | 'denied'
+
+/** A login that was refused: who it claimed to be, and why. */
+export function noteRefused({ facts }: Pick<Exchange, 'facts'>, { user, message }: LoginRefused): void {
+  facts.user = user || undefined
+  facts.audit = { event: 'login-failed', reason: message }
+}
 
 /** What was refused. Said once the answer is over, by the process that has the client. */
 export function tellRefusal(exchange: Exchange, log: Logger): void {

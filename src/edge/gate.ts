@@ -8,6 +8,7 @@ import type { Session, Shown } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { noteRefused } from './audit.ts'
 import type { Exchange } from './exchange.ts'
 import { pageAt } from './pages.ts'
 import { pageQuestions, type Wanted } from './question.ts'
@@ -188,8 +189,7 @@ export class Gate {
           retryAfterMs: 5_000,
         })
       if (!(error instanceof LoginRefused)) throw error
-      exchange.facts.user = error.user || undefined
-      exchange.facts.audit = { event: 'login-failed', reason: error.message }
+      noteRefused(exchange, error)
       if (exchange.role === 'mirror')
         throw new RegistryError('DENIED', 'the login is wrong', { cause: error })
       throw this.#challenged(exchange, {

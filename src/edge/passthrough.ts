@@ -36,7 +36,7 @@ export function forAsker(error: unknown, exchange: Exchange, resolved: Resolved)
  * Others may go on without one.
  */
 export function pingHeaders({ role }: Exchange, { upstreams }: Resolver): Headers {
-  const isAsked = upstreams.some(({ upstream }) => upstream.options.access === 'passthrough')
+  const isAsked = upstreams.some(isGuarded)
   return role === 'registry' && isAsked ? challenge('Layover') : {}
 }
 

@@ -1,6 +1,6 @@
 /** From a request to the question whether its sender may. */
 import { placeOf } from '../access/place.ts'
-import type { Question } from '../access/question.ts'
+import { ofNothing, type Question } from '../access/question.ts'
 import type { Scope } from '../access/tokens/scope.ts'
 import { isPassthrough, type Resolved, type Resolver } from '../resolve/resolve.ts'
 import { type Exchange, isReading } from './exchange.ts'
@@ -18,8 +18,6 @@ export interface Wanted {
   readonly isForUpstream?: boolean
 }
 
-const ofNothing = { repository: '', upstream: '', namespace: '', object: '', tag: '', digest: '' } as const
-
 /** Of the registry as a whole. */
 const catalogWanted: Wanted = {
   question: { ...ofNothing, action: 'catalog' },
@@ -36,10 +34,8 @@ export function wantedOfInventory(operation: InventoryOperation, resolver: Resol
   const name = repositoryNamed(operation)
   if (name === undefined) return catalogWanted
   const resolved = resolver.resolve({ name })
-  const about = repositoryIn(resolver, resolved)
-  if (!about) return catalogWanted
   return {
-    question: { ...about, action: 'pull' },
+    question: { ...repositoryIn(resolver, resolved), action: 'pull' },
     scopes: [{ type: 'repository', name, actions: ['pull'] }],
     isForUpstream: isPassthrough(resolved),
   }
@@ -51,12 +47,9 @@ function repositoryNamed(operation: InventoryOperation): string | undefined {
   return operation.kind === 'extension' && 'name' in operation ? operation.name : undefined
 }
 
-/** Of a repository as such. Undefined: the name leads nowhere. */
-export function repositoryIn(
-  resolver: Resolver,
-  resolved: Resolved | undefined,
-): Omit<Question, 'action'> | undefined {
-  return resolved && { ...ofNothing, ...placeOf(resolved, resolver) }
+/** Of a repository as such. */
+export function repositoryIn(resolver: Resolver, resolved: Resolved): Omit<Question, 'action'> {
+  return { ...ofNothing, ...placeOf(resolved, resolver) }
 }
 
 export interface Named {
@@ -69,10 +62,8 @@ export interface Named {
 
 export function wantedOf(named: Named): Wanted {
   const { exchange, operation, resolver, resolved } = named
-  const about = repositoryIn(resolver, resolved)
-  if (!about) throw new Error('a resolved name has a place')
   const action = actionOf(exchange, operation)
-  const question: Question = { ...about, action, ...objectOf(operation) }
+  const question: Question = { ...repositoryIn(resolver, resolved), action, ...objectOf(operation) }
   const tags = action === 'push' && operation.kind === 'manifest' ? tagsAsked(exchange.query) : []
   return {
     question,

@@ -171,8 +171,8 @@ function inventoryCall(exchange: Exchange, route: Route, deps: RegistryDeps): In
   const base = `${exchange.publicPath ?? publicPath}${route.base}`
   const unlimited = { ...exchange, access: undefined } // a token for the catalog names no repository
   const shows = async (key: RepositoryKey) => {
-    const about = repositoryIn(resolver, resolver.find(resolver.fullName(key)))
-    return about !== undefined && deps.gate.mayPull(unlimited, about)
+    const found = resolver.find(resolver.fullName(key))
+    return found !== undefined && deps.gate.mayPull(unlimited, repositoryIn(resolver, found))
   }
   const showsAll = !deps.gate.access
   return {
@@ -206,10 +206,8 @@ async function answerWrite(
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps
   const mounted = { object: 'blob', digest: exchange.query.get('mount') ?? '' } as const
-  const mayTake = async (found: Resolved | undefined) => {
-    const about = repositoryIn(resolver, found)
-    return about !== undefined && deps.gate.mayTake(exchange, { ...about, ...mounted })
-  }
+  const mayTake = async (found: Resolved | undefined) =>
+    found !== undefined && deps.gate.mayTake(exchange, { ...repositoryIn(resolver, found), ...mounted })
   const source = async (name: string) => {
     const found = resolver.find(name)
     return (await mayTake(found)) ? found : undefined

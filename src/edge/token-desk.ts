@@ -3,7 +3,7 @@ import type { Access } from '../access/access.ts'
 import type { UserAndPassword } from '../access/basic.ts'
 import { anonymous, type Caller } from '../access/caller.ts'
 import type { Login } from '../access/login.ts'
-import type { Action } from '../access/question.ts'
+import { type Action, ofNothing, type Question } from '../access/question.ts'
 import type { Session } from '../access/session.ts'
 import type { Scope } from '../access/tokens/scope.ts'
 import type { Tokens } from '../access/tokens/tokens.ts'
@@ -64,17 +64,17 @@ interface Asked {
 /** By full names, whatever the client calls them. What is not granted is left out. */
 function grants({ client = '' }: Exchange, { caller, scopes, desk, resolver }: Asked): readonly Scope[] {
   const session: Session = { caller, until: Number.POSITIVE_INFINITY }
+  const granted = (about: Omit<Question, 'action'>, actions: readonly Action[]) =>
+    desk.access.grants(session, about, actions, client)
   return scopes.flatMap((scope): Scope[] => {
-    const about = scope.type === 'registry' ? catalog : repositoryIn(resolver, resolver.find(scope.name))
-    if (!about) return []
-    const wanted = scope.type === 'registry' ? (['catalog'] as const) : asked(scope)
-    const granted = desk.access.grants(session, about, wanted, client)
-    if (granted.length === 0) return []
-    return [scope.type === 'registry' ? scope : { ...scope, name: about.repository, actions: granted }]
+    if (scope.type === 'registry') return granted(ofNothing, ['catalog']).length === 0 ? [] : [scope]
+    const found = resolver.find(scope.name)
+    if (!found) return []
+    const about = repositoryIn(resolver, found)
+    const actions = granted(about, asked(scope))
+    return actions.length === 0 ? [] : [{ ...scope, name: about.repository, actions }]
   })
 }
-
-const catalog = { repository: '', upstream: '', namespace: '', object: '', tag: '', digest: '' } as const
 
 function asked({ actions }: Scope): readonly Action[] {
   return actions.includes('*') ? repositoryActions : repositoryActions.filter(each => actions.includes(each))

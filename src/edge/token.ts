@@ -6,6 +6,7 @@ import { formatScopes, type Scope } from '../access/tokens/scope.ts'
 import type { Tokens } from '../access/tokens/tokens.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Answer, json } from './answer.ts'
+import { noteRefused } from './audit.ts'
 import { errorAnswer } from './error-answer.ts'
 import type { Exchange } from './exchange.ts'
 import { readTokenRequest, type TokenRequest } from './token-request.ts'
@@ -93,8 +94,7 @@ function forClient(cause: unknown, exchange: Exchange, deps: TokenDeps): unknown
     return new RegistryError('UNAVAILABLE', message, { cause, retryAfterMs: unavailableMs })
   }
   if (!(cause instanceof LoginRefused)) return cause
-  exchange.facts.user = cause.user || undefined
-  exchange.facts.audit = { event: 'login-failed', reason: cause.message }
+  noteRefused(exchange, cause)
   const service = deps.service(exchange)
   const headers = { 'www-authenticate': challenge({ mode: 'basic', realm: service, service }) }
   return new RegistryError('UNAUTHORIZED', 'the user name, the password or the token is wrong', {

@@ -136,7 +136,7 @@ export class Verdicts {
 }
 
 /** Upstream decides for each caller. */
-export function isGuarded({ upstream }: Target): boolean {
+export function isGuarded({ upstream }: Pick<Target, 'upstream'>): boolean {
   return upstream.options.access === 'passthrough'
 }
 

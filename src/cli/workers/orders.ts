@@ -57,8 +57,13 @@ export type Report =
   /** Asked as SharedCounts is, and answered. */
   | { readonly kind: 'counts'; readonly increments: ReadonlyMap<string, number>; readonly lifeMs: number }
 
-/** Servers talk to no upstream and to no bucket: they are not told any secret. */
-export function forServers(config: Config): Config {
+/**
+ * Servers talk to no upstream and to no bucket: they are not told any secret. A port that the system chose stays what
+ * it is.
+ *
+ * @param bound what is listened on already, in the order of the configuration
+ */
+export function forServers(config: Config, bound: readonly BoundAddress[]): Config {
   const upstreams = config.upstreams.map(upstream => ({
     ...upstream,
     options: {
@@ -70,7 +75,8 @@ export function forServers(config: Config): Config {
   }))
   const access = config.access && withoutSecrets(config.access)
   const store = { path: config.store.path }
-  return { ...config, access, store, upstreams, index: undefined, replica: undefined }
+  const listen = config.listen.map((address, at) => ({ ...address, port: bound[at]?.port ?? address.port }))
+  return { ...config, listen, access, store, upstreams, index: undefined, replica: undefined }
 }
 
 function withoutSecrets(access: AccessOptions): AccessOptions {

@@ -6,24 +6,13 @@ import { signatureAlgorithms } from '../../../../src/access/oidc/key-set.ts'
 import type { OidcOptions } from '../../../../src/access/options.ts'
 import { createLogger } from '../../../../src/observe/log.ts'
 import { FakeClock } from '../../../fake/clock.ts'
+import { issuerOptions } from '../../../support/access.ts'
 import { type IssuerOptions, startIssuer, type TestIssuer } from '../../../support/issuer.ts'
 
 export const skewMs = 60_000
 
-export function entryOf({ url }: { url: string }, differences: Partial<OidcOptions> = {}): OidcOptions {
-  return {
-    name: 'ci',
-    issuer: url,
-    audience: ['layover'],
-    jwks: undefined,
-    jwksUrl: undefined,
-    claims: {},
-    userClaim: 'sub',
-    algorithms: signatureAlgorithms,
-    skewMs,
-    ca: undefined,
-    ...differences,
-  }
+export function entryOf(at: { url: string }, differences: Partial<OidcOptions> = {}): OidcOptions {
+  return { ...issuerOptions(at), algorithms: signatureAlgorithms, skewMs, ...differences }
 }
 
 export interface Rig extends AsyncDisposable {
