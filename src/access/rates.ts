@@ -17,6 +17,11 @@ export class Rates {
     this.#users = new WindowCounts({ ...deps, name: 'rate-user', windowMs: minuteMs })
   }
 
+  /** Whether there is a limit that depends on who asks. */
+  get limitsUsers(): boolean {
+    return this.#options.perUser > 0
+  }
+
   /** Counts a request. Returns milliseconds to wait where there were too many: then this one is not counted. */
   take(who: Trying): number | undefined {
     const wait = this.waitMs(who)

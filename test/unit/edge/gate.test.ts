@@ -26,7 +26,7 @@ test('who was let in before a reload is not known after it, however late the ans
   }
   const [before, after] = [access(), access()]
   let now = before
-  const none = { take: () => undefined, waitMs: () => 0, add: () => {} }
+  const none = { limitsUsers: false, take: () => undefined, waitMs: () => 0, add: () => {} }
   const gate = new Gate({
     access: () => now,
     publicUrl: () => undefined,
