@@ -1,7 +1,6 @@
 /** Somebody else decides: what is asked, what is remembered, and that whatever is no answer lets nobody through. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { WebhookOptions } from '../../../src/access/options.ts'
@@ -11,6 +10,7 @@ import { createLogger } from '../../../src/observe/log.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import { systemLookup } from '../../../src/runtime/lookup.ts'
 import { FakeClock } from '../../fake/clock.ts'
+import { listenOnFreePort } from '../../support/free-port.ts'
 import { alice, asking, node, pipeline } from './asked.ts'
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void
@@ -34,9 +34,7 @@ async function rig(first: Answer, options: Partial<WebhookOptions> = {}) {
       state.answer(response, request)
     })
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const port = await listenOnFreePort(server)
   const lines: string[] = []
   const clock = new FakeClock()
   const webhook = new Webhook(
@@ -56,7 +54,7 @@ async function rig(first: Answer, options: Partial<WebhookOptions> = {}) {
     server.close()
     await webhook.close()
   })
-  return { webhook, received, state, server, clock, lines }
+  return { webhook, received, state, server, port, clock, lines }
 }
 
 /** What was said, or the status of the error. */
@@ -145,7 +143,7 @@ describe('the webhook', () => {
     const { webhook, received } = await rig(response => waiting.push(response))
     const same = Array.from({ length: 5 }, () => outcome(() => webhook.decide(asking({ caller: alice }))))
     const other = outcome(() => webhook.decide(asking({ caller: { ...alice, user: 'bob' } })))
-    await vi.waitFor(() => expect(waiting).toHaveLength(2))
+    await vi.waitFor(() => expect(waiting).toHaveLength(2), { timeout: 5_000 })
     for (const { input } of received) waiting.shift()?.end(JSON.stringify({ result: input.user === 'alice' }))
     expect(await Promise.all(same)).toEqual([true, true, true, true, true])
     expect(await other).toBe('the webhook denies it')
@@ -181,18 +179,20 @@ describe('the webhook', () => {
   })
 
   test('is left alone by all for a second where nobody listens', async () => {
-    const { webhook, received, server, clock, lines } = await rig(json({ result: true }))
+    const { webhook, received, server, port, clock, lines } = await rig(json({ result: true }))
     await outcome(() => webhook.decide(asking({ tag: 'known' })))
-    const { port } = server.address() as AddressInfo
     server.close()
     server.closeAllConnections()
     await once(server, 'close')
     const ask = (tag: string) => outcome(() => webhook.decide(asking({ tag })))
-    await vi.waitFor(async () => {
-      clock.advance(1_000)
-      expect(await ask('a')).toEqual(noAnswer)
-      expect(lines.join('')).toContain('ECONNREFUSED')
-    })
+    await vi.waitFor(
+      async () => {
+        clock.advance(1_000)
+        expect(await ask('a')).toEqual(noAnswer)
+        expect(lines.join('')).toContain('ECONNREFUSED')
+      },
+      { timeout: 5_000 },
+    )
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
     expect([await ask('b'), await ask('known'), received.length]).toEqual([noAnswer, true, 1])
