@@ -25,15 +25,18 @@ export function takeLock(path: string, what: string): () => void {
   }
 }
 
-/** On a full disk the lock holds without a name: deletes have to be able to make room. */
+/** On a full disk the lock holds without a name: deletes have to be able to make room. In one go: a disk takes its time for each. */
 function tellHolder(database: DatabaseSync, holder: string): void {
   try {
     database.exec('PRAGMA journal_mode = DELETE')
+    database.exec('BEGIN IMMEDIATE')
     database.exec('CREATE TABLE IF NOT EXISTS holder (name TEXT) STRICT')
     database.exec('DELETE FROM holder')
     database.prepare('INSERT INTO holder VALUES (?)').run(holder)
+    database.exec('COMMIT')
   } catch (error) {
     if (!isSqlite(error, sqlite.full)) throw error
+    if (database.isTransaction) database.exec('ROLLBACK')
   }
 }
 
