@@ -10,13 +10,15 @@ import { copySound, isSound } from './copy.ts'
 import { Damaged, readable } from './failure.ts'
 import type { BackupFolder } from './folder.ts'
 
-const lookAgainMs = 200
+const defaultLookAgainMs = 200
 
 export interface BackupBytesDeps {
   readonly store: Layout
   readonly folder: BackupFolder
   /** What is there is read again. */
   readonly verify: boolean
+  /** After what is not there. */
+  readonly lookAgainMs?: number
 }
 
 export interface Copied {
@@ -91,7 +93,7 @@ export class BackupBytes {
   /** The collection of garbage may have them in its hand, to put them back in a moment. */
   async #fetch(path: string, digest: Digest, size: number | undefined): Promise<boolean> {
     if (await this.#bring(path, digest, size)) return true
-    await setTimeout(lookAgainMs)
+    await setTimeout(this.#deps.lookAgainMs ?? defaultLookAgainMs)
     return this.#bring(path, digest, size)
   }
 
