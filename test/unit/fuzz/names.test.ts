@@ -13,6 +13,7 @@ import { matchesPattern } from '../../../src/oci/pattern.ts'
 import { maxRanges, parseRange, resolveRange } from '../../../src/oci/range.ts'
 import { parseReference, referenceText } from '../../../src/oci/reference.ts'
 import { goesInCircles, marksIn } from '../../../src/upstream/loop.ts'
+import { anyText } from '../../support/any-text.ts'
 import { megabytes, patient, runs, throwsOnly } from './fuzz.ts'
 
 /** Letter for letter from the distribution specification. */
@@ -39,7 +40,7 @@ const letters = fc.constantFrom(
   'é',
   ' ',
 )
-const odd = fc.oneof(fc.string({ unit: letters, maxLength: 300 }), fc.string({ unit: 'binary' }))
+const odd = fc.oneof(fc.string({ unit: letters, maxLength: 300 }), anyText())
 const hex = fc.string({
   unit: fc.constantFrom(...'0123456789abcdef'.split('')),
   minLength: 62,

@@ -9,6 +9,7 @@ import { parseRealm } from '../../../src/upstream/realm.ts'
 import { retryAfterMs } from '../../../src/upstream/retry-after.ts'
 import { usableMs } from '../../../src/upstream/token-life.ts'
 import { UpstreamError } from '../../../src/upstream/upstream-error.ts'
+import { anyText } from '../../support/any-text.ts'
 import {
   clientFor,
   HeldClock,
@@ -57,7 +58,7 @@ const bits = fc.constantFrom(
 )
 const headers = fc.oneof(
   fc.array(bits, { maxLength: 25 }).map(found => found.join('')),
-  fc.string({ unit: 'binary' }),
+  anyText(),
 )
 
 describe('headers', () => {
@@ -200,12 +201,7 @@ describe('bodies', () => {
     `{"manifests":${deep(20_000, '[', ']')}}`,
     many,
   ]
-  const bodies = fc.oneof(
-    fc.constantFrom(...known),
-    fc.constantFrom(...nested),
-    fc.json(),
-    fc.string({ unit: 'binary' }),
-  )
+  const bodies = fc.oneof(fc.constantFrom(...known), fc.constantFrom(...nested), fc.json(), anyText())
 
   test.each(['a registry', 'its token realm'])('of %s are taken for what they are, or refused', async who => {
     let body = ''

@@ -2,10 +2,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LoginRefused, LoginUnavailable } from '../../../../src/access/caller.ts'
+import { anyText } from '../../../support/any-text.ts'
 import { failure, startRig } from './rig.ts'
 
 const runs = { numRuns: 400 }
-const part = fc.oneof(fc.base64String(), fc.json(), fc.string({ unit: 'binary' }))
+const part = fc.oneof(fc.base64String(), fc.json(), anyText())
 
 const encoded = (text: string) => Buffer.from(text).toString('base64url')
 
