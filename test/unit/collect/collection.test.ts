@@ -255,8 +255,10 @@ describe('rules on tags', () => {
     rig.clock.advance(2 * dayMs)
     await rig.pull.manifest(rig.at('a'), { kind: 'tag', tag: 'pr-2' as Tag }, { head: true })
     const { digest } = imageOf('pr-2', [])
-    await vi.waitFor(async () =>
-      expect((await rig.holdings.manifest(localKey(rig.at('a')), digest))?.pulledAt).toBeDefined(),
+    await vi.waitFor(
+      async () =>
+        expect((await rig.holdings.manifest(localKey(rig.at('a')), digest))?.pulledAt).toBeDefined(),
+      { timeout: 5_000 },
     )
     rig.clock.advance(2 * dayMs)
     const told: Finding[] = []

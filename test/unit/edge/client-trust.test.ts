@@ -111,7 +111,9 @@ describe.each(versions)('client certificates over %s', version => {
     await expect(strict.client(identity, over)()).rejects.toThrow(isCut)
     const refused = { level: 'warn', reason: expect.stringMatching(why) as string }
     for (const { lines } of [at, strict])
-      await vi.waitFor(() => expect(lines).toContainEqual(expect.objectContaining(refused)))
+      await vi.waitFor(() => expect(lines).toContainEqual(expect.objectContaining(refused)), {
+        timeout: 5_000,
+      })
   })
 
   test('may come with those between them and the root', async () => {
@@ -183,7 +185,7 @@ describe('when other authorities hold', () => {
     await asks()
     expect((await asks()).isReused).toBe(true)
     at.renew({ ...optional, ca: `${teamCa}${caCertificate}` })
-    await vi.waitFor(async () => expect((await asks()).isReused).toBe(false))
+    await vi.waitFor(async () => expect((await asks()).isReused).toBe(false), { timeout: 5_000 })
   })
 
   test.each([

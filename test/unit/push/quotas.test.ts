@@ -152,7 +152,7 @@ describe('while it is not known how much a namespace holds', () => {
     const { rig, listing, go } = await slow()
     await using _ = rig
     const before = expect(rig.push.quotas.ready(rig.at('one').namespace)).rejects.toThrow('begins anew')
-    await vi.waitFor(() => expect(listing).toHaveBeenCalled())
+    await vi.waitFor(() => expect(listing).toHaveBeenCalled(), { timeout: 5_000 })
     rig.push.quotas.forget()
     const pushing = take(rig, { kind: 'push', place: { name: 'two', number: 1 } })
     await rig.clock.untilSleeping(2)
@@ -167,7 +167,7 @@ describe('while it is not known how much a namespace holds', () => {
     await using _ = rig
     const counting = rig.push.quotas.ready(rig.at('one').namespace)
     const deleting = take(rig, { kind: 'delete tag', place: { name: 'one', number: 0 }, tags: ['a'] })
-    await vi.waitFor(async () => expect((await rig.held('one')).tags).toEqual([]))
+    await vi.waitFor(async () => expect((await rig.held('one')).tags).toEqual([]), { timeout: 5_000 })
     go()
     await Promise.all([counting, deleting])
     expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))

@@ -27,7 +27,7 @@ test('reads that are under way when it is released end well, and then it is clos
   at.file.release()
   expect(await Promise.all(reads)).toEqual(buffers.map(() => 7))
   for (const buffer of buffers) expect(buffer.toString()).toBe('content')
-  await vi.waitFor(() => expect(linkOf(at.file.fd)).not.toBe(at.path))
+  await vi.waitFor(() => expect(linkOf(at.file.fd)).not.toBe(at.path), { timeout: 5_000 })
 })
 
 test('a read after it was closed is refused: its number may be of another file by then', async () => {

@@ -72,7 +72,7 @@ describe('the life of a store', () => {
     await using at = await place()
     const life = await at.begin({ everyMs: 5 })
     await utimes(at.path, 1, 1)
-    await vi.waitFor(async () => expect(await at.touchedAt()).toBeGreaterThan(1000))
+    await vi.waitFor(async () => expect(await at.touchedAt()).toBeGreaterThan(1000), { timeout: 5_000 })
     life.end()
     await expect(stat(at.path)).rejects.toThrow('ENOENT')
   })
@@ -90,7 +90,9 @@ describe('the life of a store', () => {
     await using at = await place()
     await at.left(Date.now() - 1000 * minute)
     const long = await at.begin({ everyMs: 5, settledMs: 0 })
-    await vi.waitFor(async () => expect(await at.touchedAt()).toBeGreaterThan(Date.now() - minute))
+    await vi.waitFor(async () => expect(await at.touchedAt()).toBeGreaterThan(Date.now() - minute), {
+      timeout: 5_000,
+    })
     long.end()
     expect((await at.begin()).doubtful).toBeUndefined()
   })

@@ -69,7 +69,7 @@ test.runIf(process.platform === 'linux')(
     at.files.forget(at.path)
     expect(isOpen(at.path)).toBe(true)
     found?.file.release()
-    await expect.poll(() => isOpen(at.path)).toBe(false)
+    await expect.poll(() => isOpen(at.path), { timeout: 5_000 }).toBe(false)
   },
 )
 
@@ -78,5 +78,5 @@ test.runIf(process.platform === 'linux')('closing lets go of all of them', async
   await textOf(at.files, at.path)
   expect(isOpen(at.path)).toBe(true)
   at.files.close()
-  await expect.poll(() => isOpen(at.path)).toBe(false)
+  await expect.poll(() => isOpen(at.path), { timeout: 5_000 }).toBe(false)
 })

@@ -158,7 +158,7 @@ describe('syncs on the way', () => {
     const failure = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
     const sync = vi.spyOn(upload.file, 'sync').mockRejectedValueOnce(failure)
     for (let at = 0; at < 2; at += 1) await upload.append([step])
-    await vi.waitFor(() => expect(sync).toHaveBeenCalled())
+    await vi.waitFor(() => expect(sync).toHaveBeenCalled(), { timeout: 5_000 })
     await expect(upload.append([step])).rejects.toThrow(failure)
     expect(upload.written).toBe(2 * step.length)
     expect(await upload.file.size()).toBe(2 * step.length)

@@ -42,7 +42,7 @@ async function growing() {
 /** One that ends as soon as it has nothing to do, so that no test leaves one behind. */
 function briefThread() {
   const thread = new HashThread({ idleMs: 0 })
-  onTestFinished(() => vi.waitFor(() => expect(thread.running).toBe(false)))
+  onTestFinished(() => vi.waitFor(() => expect(thread.running).toBe(false), { timeout: 5_000 }))
   return thread
 }
 
@@ -125,9 +125,11 @@ describe('the hashing thread', () => {
     const second = thread.follow('sha512', short.file)
     const sizes = [await long.write(Buffer.alloc(64 * mib)), await short.write(Buffer.alloc(10))] as const
     first.written(sizes[0])
-    const firstDigest = first.digest().then(() => order.push('long'))
-    second.written(sizes[1])
-    await Promise.all([firstDigest, second.digest().then(() => order.push('short'))])
+    second.written(sizes[1]) // at once: the long one may not have ended before
+    await Promise.all([
+      first.digest().then(() => order.push('long')),
+      second.digest().then(() => order.push('short')),
+    ])
     expect(order).toEqual(['short', 'long'])
   })
 
@@ -163,7 +165,7 @@ describe('the hashing thread', () => {
     at.release()
     expect(isOpen(at.file, at.path)).toBe(true)
     await expect(digest).rejects.toThrow('given up')
-    await vi.waitFor(() => expect(isOpen(at.file, at.path)).toBe(false))
+    await vi.waitFor(() => expect(isOpen(at.file, at.path)).toBe(false), { timeout: 5_000 })
   })
 
   test('ends when there is nothing to do, and is there again when there is', async () => {
@@ -173,7 +175,7 @@ describe('the hashing thread', () => {
       const followed = thread.follow('sha256', at.file)
       followed.written(await at.write(Buffer.from(text)))
       expect(`sha256:${await followed.digest()}`).toBe(digestOf(Buffer.from(text)))
-      await vi.waitFor(() => expect(thread.running).toBe(false))
+      await vi.waitFor(() => expect(thread.running).toBe(false), { timeout: 5_000 })
     }
   })
 
@@ -187,17 +189,17 @@ describe('the hashing thread', () => {
     ['none alive that gave up', 'hash.digest().catch(() => {}); hash[Symbol.dispose]()', 'begun'],
   ])('keeps %s', async (_, then, output) => {
     const { href: root } = new URL('../../../src/', import.meta.url)
+    await using dir = await tempDir()
+    await writeFile(dir.join('file'), Buffer.alloc(16 * mib))
     const program = `
       import { SharedFile } from '${root}store/file.ts'
       import { openHash } from '${root}stream/growing-hash.ts'
-      const file = await SharedFile.open(process.execPath, 'r')
+      const file = await SharedFile.open('${dir.join('file')}', 'r')
       const hash = openHash('sha512', { file, from: await file.size(), expected: undefined })
       process.stdout.write('begun')
       ${then}`
-    await using dir = await tempDir()
     await writeFile(dir.join('program.ts'), program)
-    const run = promisify(execFile)(process.execPath, [dir.join('program.ts')], { timeout: 8_000 })
-    const { stdout } = await run
+    const { stdout } = await promisify(execFile)(process.execPath, [dir.join('program.ts')])
     expect(stdout).toMatch(output)
   })
 })

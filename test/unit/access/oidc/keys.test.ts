@@ -15,7 +15,7 @@ async function login({ issuers, issuer }: Rig): Promise<string> {
 
 /** So that a fetch beside the logins has ended. */
 async function untilAsked({ issuer }: Rig, times: number): Promise<void> {
-  await vi.waitFor(() => expect(issuer.asked.keys).toBe(times))
+  await vi.waitFor(() => expect(issuer.asked.keys).toBe(times), { timeout: 5_000 })
 }
 
 describe('keys', () => {
@@ -120,12 +120,12 @@ describe('an issuer that is out', () => {
     rig.issuer.isOut = true
     rig.clock.advance(11 * minuteMs)
     await login(rig)
-    await vi.waitFor(() => expect(rig.lines).toHaveLength(1))
+    await vi.waitFor(() => expect(rig.lines).toHaveLength(1), { timeout: 5_000 })
     expect(rig.lines[0]).toContain('answered 503')
     await login(rig)
     rig.clock.advance(31 * minuteMs)
     await login(rig)
-    await vi.waitFor(() => expect(rig.lines).toHaveLength(2))
+    await vi.waitFor(() => expect(rig.lines).toHaveLength(2), { timeout: 5_000 })
     rig.clock.advance(1440 * minuteMs)
     expect(await unavailability(login(rig))).toContain('answered 503')
     rig.issuer.isOut = false
@@ -178,7 +178,7 @@ describe('an issuer that is out', () => {
     await using rig = await startRig()
     rig.issuer.isStalled = true
     const waiting = failure(login(rig))
-    await vi.waitFor(() => expect(rig.issuer.asked.discovery).toBe(1))
+    await vi.waitFor(() => expect(rig.issuer.asked.discovery).toBe(1), { timeout: 5_000 })
     rig.clock.advance(5_000)
     expect((await waiting).message).toContain('no answer within 5 s')
     expect((await waiting).name).toBe('LoginUnavailable')
@@ -208,7 +208,7 @@ describe('an issuer that is out', () => {
     await using rig = await startRig()
     rig.issuer.isStalled = true
     const waiting = failure(login(rig))
-    await vi.waitFor(() => expect(rig.issuer.asked.discovery).toBe(1))
+    await vi.waitFor(() => expect(rig.issuer.asked.discovery).toBe(1), { timeout: 5_000 })
     await rig.issuers.close()
     expect((await waiting).name).toBe('LoginUnavailable')
     expect(rig.lines).toEqual([])
@@ -301,7 +301,7 @@ describe('an issuer that lies', () => {
     rig.issuer.lies = { keys: { body: { keys: [] } } }
     rig.clock.advance(11 * minuteMs)
     await login(rig)
-    await vi.waitFor(() => expect(rig.lines).toHaveLength(1))
+    await vi.waitFor(() => expect(rig.lines).toHaveLength(1), { timeout: 5_000 })
     await login(rig)
   })
 

@@ -41,7 +41,7 @@ test.each([
   expect(fetches()).toBe(1)
   clock.advance(1)
   expect(await number()).toBe(1)
-  await vi.waitFor(async () => expect(await number()).toBe(2))
+  await vi.waitFor(async () => expect(await number()).toBe(2), { timeout: 5_000 })
 })
 
 test('the old one is used to its end while it cannot be renewed, which is told once', async () => {
@@ -50,10 +50,12 @@ test('the old one is used to its end while it cannot be renewed, which is told o
   state.failure = new CredentialUnavailable('sts.test answered 503')
   clock.advance(56 * minute)
   expect(await number()).toBe(1)
-  await vi.waitFor(() =>
-    expect(warned).toEqual([
-      'the credential for hub.test could not be renewed, the present one is good for 4 min: sts.test answered 503',
-    ]),
+  await vi.waitFor(
+    () =>
+      expect(warned).toEqual([
+        'the credential for hub.test could not be renewed, the present one is good for 4 min: sts.test answered 503',
+      ]),
+    { timeout: 5_000 },
   )
   expect(await number()).toBe(1)
   expect(fetches()).toBe(2)
