@@ -231,7 +231,7 @@ test('who waits for room that there is not to be costs nobody else theirs', asyn
 
 test('however much is pinned, others have their turns while it is looked through', async () => {
   await using at = await rig({ maxBytes: 1_600 })
-  for (let number = 0; number < 400; number += 1) await at.put(`${number}`, 4)
+  await Promise.all(Array.from({ length: 400 }, (_, number) => at.put(`${number}`, 4)))
   let asked = 0
   at.pinned.has = () => {
     asked += 1
@@ -250,7 +250,7 @@ test('however much is pinned, others have their turns while it is looked through
 
 test('a stop does not wait until everything has gone that is too much', async () => {
   await using at = await rig()
-  for (let number = 0; number < 100; number += 1) await at.put(`${number}`, 4)
+  await Promise.all(Array.from({ length: 100 }, (_, number) => at.put(`${number}`, 4)))
   at.limit({ maxBytes: 0 })
   const tidying = at.store.capacity?.tidy()
   while (at.dropped.length === 0) await setImmediate()
