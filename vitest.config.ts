@@ -13,8 +13,8 @@ export default defineConfig({
   test: {
     maxWorkers: 2, // most of them wait for processes and disks
     projects: [
-      project('unit', ['test/unit/**/*.test.ts', 'test/*.test.ts'], 10_000),
-      project('conformance', ['test/conformance/**/*.test.ts'], 20_000),
+      project('unit', ['test/unit/**/*.test.ts', 'test/*.test.ts'], 30_000),
+      project('conformance', ['test/conformance/**/*.test.ts'], 60_000),
       project('http', ['test/http/**/*.test.ts'], 30_000),
       project('fault', ['test/fault/**/*.test.ts'], 60_000),
       project('e2e', ['test/e2e/**/*.test.ts'], 180_000),
