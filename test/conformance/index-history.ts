@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { Index, Listing, RepositoryKey } from '../../src/index/index.ts'
 import { dashed } from '../../src/oci/digest.ts'
 import type { Tag } from '../../src/oci/name.ts'
+import { runs } from '../support/runs.ts'
 import type { IndexPlace } from './index.ts'
 import { digest, everything, keyOf, manifestEntry, referrer, tagged } from './index-samples.ts'
 
@@ -31,7 +32,7 @@ export function indexHistories(name: string, createPlace: () => Promise<IndexPla
         await using place = await createPlace()
         await replay(place, history)
       }),
-      { numRuns: 60 },
+      runs(60),
     )
   })
 }

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { readExample, referencePath, renderReference } from '../../../scripts/config-reference.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { ConfigError } from '../../../src/config/problem.ts'
+import { runs } from '../../support/runs.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 test('docs/reference/configuration.md is fresh: else run `npm run docs:reference`', () => {
@@ -49,7 +50,7 @@ test('whatever is broken in it, the mistake is told and nothing else goes wrong'
     },
   )
   await assert(broken, {
-    numRuns: 200,
+    ...runs(200),
     examples: [
       [0, 0, 'upstreams: &all [*all]\n---\n'],
       [0, example.length, 'upstreams: &all [*all]'],

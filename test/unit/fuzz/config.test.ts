@@ -33,7 +33,7 @@ import {
 } from '../../../src/upstream/credentials/docker-config.ts'
 import { CredentialHelperFailed } from '../../../src/upstream/credentials/helper.ts'
 import { tempDir } from '../../support/temp-dir.ts'
-import { megabytes, patient, runs, throwsOnly } from './fuzz.ts'
+import { megabytes, often, patient, throwsOnly } from './fuzz.ts'
 
 const forms = [
   parseCidr,
@@ -72,14 +72,14 @@ describe('values', () => {
       fc.property(amount, n => {
         expect([parseDuration(formatDuration(n)), parseSize(formatSize(n))]).toEqual([n, n])
       }),
-      runs,
+      often,
     )
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'0159.-+ eKMGTiBmshd'.split('')) }), text => {
         for (const value of [parseDuration(text), parseSize(text)])
           expect(value === undefined || (Number.isSafeInteger(value) && value >= 0)).toBe(true)
       }),
-      runs,
+      often,
     )
   })
 })
@@ -217,7 +217,7 @@ describe('upstreams.yaml', () => {
           async pieces =>
             void (await tries([pieces.join(''), `upstreams:\n  - registry: a.test\n    ${pieces.join('')}`])),
         ),
-        runs,
+        often,
       )
     },
     patient,
@@ -290,7 +290,7 @@ describe('a Docker config', () => {
           )
         }
       }),
-      runs,
+      often,
     )
   })
 })

@@ -1,10 +1,7 @@
 /** What every test of this folder needs: how many runs, inputs that make slow parsers slow, and what may be thrown. */
+import { runs } from '../../support/runs.ts'
 
-/** fast-check prints seed and path of a failure; both can be given back. */
-export const runs = {
-  numRuns: Number(process.env.LAYOVER_RUNS ?? 300),
-  ...(process.env.LAYOVER_SEED === undefined ? {} : { seed: Number(process.env.LAYOVER_SEED) }),
-}
+export const often = runs(300)
 
 const long = (text: string) => text.repeat(Math.ceil(2 ** 20 / text.length))
 

@@ -14,7 +14,7 @@ import { maxRanges, parseRange, resolveRange } from '../../../src/oci/range.ts'
 import { parseReference, referenceText } from '../../../src/oci/reference.ts'
 import { goesInCircles, marksIn } from '../../../src/upstream/loop.ts'
 import { anyText } from '../../support/any-text.ts'
-import { megabytes, patient, runs, throwsOnly } from './fuzz.ts'
+import { megabytes, often, patient, throwsOnly } from './fuzz.ts'
 
 /** Letter for letter from the distribution specification. */
 const specName = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
@@ -61,7 +61,7 @@ describe('names', () => {
     throwsOnly(RegistryError, () => expect(referenceText(parseReference(text))).toBe(text))
   }
 
-  test('are those of the specification, whatever is tried', () => fc.assert(fc.property(odd, cases), runs))
+  test('are those of the specification, whatever is tried', () => fc.assert(fc.property(odd, cases), often))
   test('of a megabyte are none', () => void megabytes.map(cases), patient)
 })
 
@@ -74,7 +74,7 @@ describe('digests', () => {
   }
 
   test('are those of the specification, whatever is tried', () =>
-    fc.assert(fc.property(digests, cases), runs))
+    fc.assert(fc.property(digests, cases), often))
   test('of a megabyte are none', () => void megabytes.map(cases), patient)
 })
 
@@ -144,7 +144,7 @@ describe('routes', () => {
       if (operation && 'name' in operation) expect(operation.name ?? 'a').not.toMatch(/^\/|\/\/|\/$|^$/)
     })
 
-  test('hold no component that climbs, and no empty one', () => fc.assert(fc.property(paths, check), runs))
+  test('hold no component that climbs, and no empty one', () => fc.assert(fc.property(paths, check), often))
 
   test('are what their last components say', () => {
     const plain = fc.constantFrom(
@@ -167,18 +167,18 @@ describe('routes', () => {
         })
         if (model(path)) expect(parseRoute(`/v2/${path}`, isRegistry)?.operation).toEqual(model(path))
       }),
-      runs,
+      often,
     )
   })
 
   test('of any text, and of a megabyte, are refused if they are none', () => {
     fc.assert(
       fc.property(odd, text => check(`/v2/${text}`)),
-      runs,
+      often,
     )
     fc.assert(
       fc.property(odd, text => check(`/docker.io/${text}`)),
-      runs,
+      often,
     )
     for (const text of megabytes)
       for (const path of [text, `/v2/${text}`, `/${text}/v2/`, `/docker.io/${text}`]) check(path)
@@ -223,7 +223,7 @@ describe('ranges', () => {
           expect(bytes).toEqual(expected[at])
         }
       }),
-      runs,
+      often,
     )
   })
 
@@ -255,7 +255,7 @@ describe('patterns', () => {
           new RegExp(`^${source}$`, 's').test(name),
         ])
       }),
-      runs,
+      often,
     )
   })
 })
@@ -286,7 +286,7 @@ describe('other headers and parameters', () => {
         listed.map(parts => parts.join(', ')),
         cases,
       ),
-      runs,
+      often,
     )
   })
 

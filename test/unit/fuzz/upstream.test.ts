@@ -20,7 +20,7 @@ import {
   serve,
   tag,
 } from '../upstream/support.ts'
-import { megabytes, patient, runs } from './fuzz.ts'
+import { megabytes, often, patient } from './fuzz.ts'
 
 const page = new URL('https://registry.test/v2/a/tags/list?n=2')
 const bits = fc.constantFrom(
@@ -76,7 +76,7 @@ describe('headers', () => {
     expect(lifeMs >= 30_000 && lifeMs <= 12 * 3_600_000).toBe(true)
   }
 
-  test('of any text are read or passed over', () => fc.assert(fc.property(headers, cases), runs))
+  test('of any text are read or passed over', () => fc.assert(fc.property(headers, cases), often))
   test('of a megabyte too', () => void megabytes.map(cases), patient)
 
   test('a challenge comes out as it was put in', () => {
@@ -88,7 +88,7 @@ describe('headers', () => {
         expect(others).toEqual([])
         expect(Object.fromEntries(found?.params ?? [])).toEqual({ realm, scope })
       }),
-      runs,
+      often,
     )
   })
 
@@ -104,7 +104,7 @@ describe('headers', () => {
           expect(lifeMs >= 30_000 && lifeMs <= 12 * 3_600_000).toBe(true)
         }
       }),
-      runs,
+      often,
     )
   })
 })
@@ -173,7 +173,7 @@ describe('manifests', () => {
         ])
           expect([size, digest]).toEqual([5, manifestDigest])
       }),
-      runs,
+      often,
     )
   })
 })
@@ -225,7 +225,7 @@ describe('bodies', () => {
         body = given
         await ask().catch((error: unknown) => expect(error).toBeInstanceOf(UpstreamError))
       }),
-      { ...runs, numRuns: Math.min(runs.numRuns, 100) },
+      { ...often, numRuns: Math.min(often.numRuns, 100) },
     )
     expect(ours > 0).toBe(who === 'its token realm')
   })

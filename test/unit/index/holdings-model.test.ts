@@ -16,6 +16,7 @@ import type { Digest } from '../../../src/oci/digest.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import type { Tag } from '../../../src/oci/name.ts'
 import { digest, everything, keyOf } from '../../conformance/index-samples.ts'
+import { runs } from '../../support/runs.ts'
 import { layerOf, manifestOf, openHoldings, pushedManifest } from './holdings-rig.ts'
 
 const keys = [keyOf('a', '_local'), keyOf('a/b', '_local')]
@@ -67,7 +68,7 @@ test('any history of pushes, deletes and crashes is answered as the records have
       }
       await parts.holdings.stop()
     }),
-    { numRuns: 40 },
+    runs(40),
   )
 })
 

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Digest } from '../../../src/oci/digest.ts'
 import type { Tag } from '../../../src/oci/name.ts'
+import { runs } from '../../support/runs.ts'
 import {
   bodyOf,
   imageOf,
@@ -99,7 +100,7 @@ test('the running count equals the records after any pushes, mounts, deletes and
       const [used] = (await rig.metrics.quotaBytesUsed.get()).values
       expect(used?.value).toBe((await recordsOf(rig)).bytes) // nothing stays reserved
     }),
-    { numRuns: Number(process.env.LAYOVER_RUNS ?? 12), endOnFailure: true },
+    { ...runs(12), endOnFailure: true },
   )
 })
 

@@ -7,6 +7,7 @@ import { type KnownUpstream, Resolver } from '../../../src/resolve/resolve.ts'
 import { localRegistry } from '../../../src/store/layout.ts'
 import type { Upstream } from '../../../src/upstream/upstream.ts'
 import { local } from '../../support/local.ts'
+import { runs } from '../../support/runs.ts'
 
 function known(registry: string, { aliases = [] as string[], isDefault = false } = {}): KnownUpstream {
   return { upstream: { registry } as Upstream, policy: {} as CachePolicy, aliases, isDefault }
@@ -386,7 +387,7 @@ test('any two ways of writing that end in one local repository agree on its name
       seen.set(repository, meant)
     }
   })
-  assert(agree, { numRuns: 300 })
+  assert(agree, runs(300))
 })
 
 test('a repository has a full name, under which it is found again', () => {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { array, assert, asyncProperty, boolean, constantFrom, record, uniqueArray } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type LockKeys, Locks } from '../../../src/stream/locks.ts'
+import { runs } from '../../support/runs.ts'
 
 /** A task that says when it began and ends when it is told to. */
 function held(locks: Locks, keys: LockKeys) {
@@ -145,7 +146,7 @@ describe('locks', () => {
         )
         expect(locks.idle).toBe(true)
       }),
-      { numRuns: 100 },
+      runs(100),
     )
   })
 })

@@ -3,9 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LoginRefused, LoginUnavailable } from '../../../../src/access/caller.ts'
 import { anyText } from '../../../support/any-text.ts'
+import { runs } from '../../../support/runs.ts'
 import { failure, startRig } from './rig.ts'
 
-const runs = { numRuns: 400 }
+const often = runs(400)
 const part = fc.oneof(fc.base64String(), fc.json(), anyText())
 
 const encoded = (text: string) => Buffer.from(text).toString('base64url')
@@ -37,7 +38,7 @@ describe.each(['ES256', 'RS256', 'EdDSA'])('a token signed by %s', algorithm => 
       fc.pre(token !== good)
       expect(await failure(rig.issuers.verify(token))).toBeInstanceOf(LoginRefused)
     })
-    await fc.assert(cases, runs)
+    await fc.assert(cases, often)
   })
 
   test('is not accepted with another last character', async () => {
@@ -62,7 +63,7 @@ test('of header, claims and signature of any content none is a login', async () 
     const error = await failure(rig.issuers.verify(token, provider))
     expect(error instanceof LoginRefused || error instanceof LoginUnavailable).toBe(true)
   })
-  await fc.assert(cases, runs)
+  await fc.assert(cases, often)
 })
 
 test('claims of any content, signed by the issuer, are a login or a refusal', async () => {
@@ -79,5 +80,5 @@ test('claims of any content, signed by the issuer, are a login or a refusal', as
     expect(until).toBeGreaterThan(rig.clock.now())
     expect(new Date(until).getTime()).not.toBeNaN()
   })
-  await fc.assert(cases, runs)
+  await fc.assert(cases, often)
 })

@@ -3,6 +3,7 @@ import { array, assert, constantFrom, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ExpressionInvalid, failureOf, parseExpression } from '../../../../src/access/policy/expression.ts'
 import { valuesOf } from '../../../../src/access/policy/vocabulary.ts'
+import { runs } from '../../../support/runs.ts'
 import { alice, asking, node, pipeline, type Some } from '../asked.ts'
 
 const there =
@@ -135,7 +136,7 @@ describe('an expression', () => {
         expect((error as Error).message).not.toBe('')
       }
     })
-    assert(check, { numRuns: 2_000 })
+    assert(check, runs(2_000))
   })
 
   test('a failure says where and never with which value', () => {

@@ -8,6 +8,7 @@ import type { Asked, Verdict } from '../../../../src/access/question.ts'
 import { createLogger } from '../../../../src/observe/log.ts'
 import { Quiet } from '../../../../src/observe/quiet.ts'
 import { FakeClock } from '../../../fake/clock.ts'
+import { runs } from '../../../support/runs.ts'
 import { alice, asking, pipeline, type Some } from '../asked.ts'
 
 const silent = createLogger('silent')
@@ -221,6 +222,6 @@ describe('whatever is asked', () => {
         : given.default === 'allow'
       expect(verdict.allowed).toBe(expected)
     })
-    assert(check, { numRuns: 500 })
+    assert(check, runs(500))
   })
 })

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { digestOf } from '../../../../src/oci/digest.ts'
 import { NoRoom } from '../../../../src/store/partial.ts'
 import type { Store } from '../../../../src/store/store.ts'
+import { runs } from '../../../support/runs.ts'
 import { bytesBelow, contentOf, hourMs, onDisk, rig } from './rig.ts'
 
 interface Step {
@@ -52,6 +53,6 @@ test('whatever comes, goes, breaks off and is read at once: the cap is kept at e
         expect(at.store.capacity?.cachedBytes).toBe(bytesBelow(join(at.path, 'cached')))
       }
     }),
-    { numRuns: 40 },
+    runs(40),
   )
 }, 60_000)
