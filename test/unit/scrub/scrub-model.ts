@@ -94,6 +94,8 @@ class Model {
   readonly #held = new Set<string>()
   /** Fetched, and not evicted. */
   readonly #fetched = new Set<Digest>()
+  /** How often taking away what is named was begun or has ended. */
+  readonly #taken = new Map<string, number>()
 
   constructor(rig: ScrubRig) {
     this.rig = rig
@@ -107,20 +109,18 @@ class Model {
     const text = `${name} ${digest}`
     switch (kind) {
       case 'push':
-        await rig.push.uploads.push(rig.at(name), digest, bodyOf(of))
-        this.#held.add(text)
-        return
+        return this.#bring(this.#held, text, () => rig.push.uploads.push(rig.at(name), digest, bodyOf(of)))
       case 'mount':
-        if (await rig.push.mounts.mount(rig.at(name), digest, async () => true)) this.#held.add(text)
-        return
+        return this.#bring(this.#held, text, () =>
+          rig.push.mounts.mount(rig.at(name), digest, async () => true),
+        )
       case 'mount cached':
         await rig.store.pushed.claim(digest, () => rig.store.pushed.pin(digest))
         return
       case 'delete':
-        this.#held.delete(text)
-        await rig.push.blobs.delete(rig.at(name), digest).catch(nothingHappens)
-        this.#held.delete(text)
-        return
+        return this.#take(this.#held, text, () =>
+          rig.push.blobs.delete(rig.at(name), digest).catch(nothingHappens),
+        )
       case 'collect':
         rig.clock.advance(longMs)
         await rig.collection().collect().catch(nothingHappens) // one is under way
@@ -129,19 +129,31 @@ class Model {
             if (!(await rig.held(each)).blobs.includes(gone)) this.#held.delete(`${each} ${gone}`)
         return
       case 'fetch':
-        await rig.store.put(digest, of.body)
-        this.#fetched.add(digest)
-        return
+        return this.#bring(this.#fetched, digest, () => rig.store.put(digest, of.body))
       case 'evict':
-        this.#fetched.delete(digest)
-        await rig.store.drop(digest)
-        this.#fetched.delete(digest)
-        return
+        return this.#take(this.#fetched, digest, () => rig.store.drop(digest))
       case 'rot pushed':
         return this.#rot(layout.pushed(digest), of)
       case 'rot cached':
         return this.#rot(layout.cached(digest), of)
     }
+  }
+
+  /** Where something took it away meanwhile nobody knows which of them was last. */
+  async #bring<T extends string>(there: Set<T>, what: T, task: () => Promise<unknown>): Promise<void> {
+    const before = this.#taken.get(what)
+    if ((await task()) === false) return
+    if (this.#taken.get(what) === before) there.add(what)
+  }
+
+  async #take<T extends string>(there: Set<T>, what: T, task: () => Promise<unknown>): Promise<void> {
+    const gone = () => {
+      there.delete(what)
+      this.#taken.set(what, (this.#taken.get(what) ?? 0) + 1)
+    }
+    gone()
+    await task()
+    gone()
   }
 
   /** What never rotted is where it was, and right; only what did is in quarantine. */
