@@ -171,6 +171,12 @@ async function expectClean(model: Model): Promise<void> {
   expect(await rig.trash()).toEqual([])
 }
 
+/** Of one thing. */
+interface Deletes {
+  readonly begun: number
+  readonly ended: number
+}
+
 /** What clients were told, and what may be expected of it. */
 class Model {
   readonly rig: Rig
@@ -180,8 +186,7 @@ class Model {
   readonly #promised = new Map<string, number>()
   /** Manifests that were pushed and not deleted. */
   readonly #pushed = new Set<string>()
-  /** Deletes of a thing that have begun or ended. */
-  readonly #deletes = new Map<string, number>()
+  readonly #deletes = new Map<string, Deletes>()
 
   constructor(rig: Rig, hasPolicy: boolean) {
     this.rig = rig
@@ -266,25 +271,25 @@ class Model {
     const { rig, parts } = this
     const at = rig.at(name)
     const blob = layers[layer] ?? zero
-    const start = rig.clock.now()
+    const promise = this.#promising(name, blob)
     switch (kind) {
       case 'push blob':
         await parts.push.uploads.push(at, blob.digest, bodyOf(blob))
-        return this.#promise(name, blob, start)
+        return promise()
       case 'push session':
         await this.#pushInSession(name, blob)
-        return this.#promise(name, blob, start)
+        return promise()
       case 'mount': {
         const from = names.find(each => each !== name && tag !== undefined)
         const source = from === undefined ? async () => true : { local: rig.at(from) }
-        if (await parts.push.mounts.mount(at, blob.digest, source)) this.#promise(name, blob, start)
+        if (await parts.push.mounts.mount(at, blob.digest, source)) promise()
         return
       }
       case 'head blob': {
         const before = this.#isPromised(name, blob)
         const found = await parts.pull.blobHead(at, blob.digest)
         if (before() && !found) throw new Error(`${name} promised ${blob.digest} and has it no more`)
-        if (found) this.#promise(name, blob, start)
+        if (found) promise()
         return
       }
       case 'get blob':
@@ -298,10 +303,10 @@ class Model {
   async #bring(name: string, blob: Pushed): Promise<void> {
     const { rig, parts } = this
     const at = rig.at(name)
-    const start = rig.clock.now()
+    const promise = this.#promising(name, blob)
     if (!(await parts.pull.blobHead(at, blob.digest)))
       await parts.push.uploads.push(at, blob.digest, bodyOf(blob))
-    this.#promise(name, blob, start)
+    promise()
   }
 
   async #pushIndex(name: string, tag: string | undefined): Promise<void> {
@@ -362,20 +367,25 @@ class Model {
 
   async #delete(name: string, { digest }: Pushed, run: () => Promise<void>): Promise<void> {
     const text = `${name} ${digest}`
-    const note = () => {
-      this.#deletes.set(text, (this.#deletes.get(text) ?? 0) + 1)
+    const note = (what: keyof Deletes) => {
+      const deletes = this.#deletesOf(text)
+      this.#deletes.set(text, { ...deletes, [what]: deletes[what] + 1 })
       this.#pushed.delete(text)
       this.#promised.delete(text)
     }
-    note()
+    note('begun')
     await refusal(run())
-    note()
+    note('ended')
   }
 
-  #promise(name: string, { digest }: Pushed, since: number): void {
+  /** To be called when it is known to be there: promised from now on, unless a delete meanwhile may have been later. */
+  #promising(name: string, { digest }: Pushed): () => void {
     const text = `${name} ${digest}`
-    if ((this.#deletes.get(text) ?? 0) % 2 === 0)
-      this.#promised.set(text, Math.max(since + graceMs, this.#promised.get(text) ?? 0))
+    const until = this.rig.clock.now() + graceMs
+    const unchanged = this.#watch(text)
+    return () => {
+      if (unchanged()) this.#promised.set(text, Math.max(until, this.#promised.get(text) ?? 0))
+    }
   }
 
   /** Whether it is promised now; to be asked again whether it has been so all the time. */
@@ -389,8 +399,12 @@ class Model {
 
   /** False once a delete has begun, or while one is under way. */
   #watch(text: string): () => boolean {
-    const before = this.#deletes.get(text) ?? 0
-    return () => before % 2 === 0 && (this.#deletes.get(text) ?? 0) === before
+    const { begun, ended } = this.#deletesOf(text)
+    return () => begun === ended && this.#deletesOf(text).begun === begun
+  }
+
+  #deletesOf(text: string): Deletes {
+    return this.#deletes.get(text) ?? { begun: 0, ended: 0 }
   }
 }
 
