@@ -53,7 +53,7 @@ const step = record({
 type Rig = Awaited<ReturnType<typeof openHoldings>>
 
 test('any history of pushes, deletes and crashes is answered as the records have it', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await assert(
     asyncProperty(array(step, { maxLength: 8 }), async history => {
@@ -68,7 +68,7 @@ test('any history of pushes, deletes and crashes is answered as the records have
       }
       await parts.holdings.stop()
     }),
-    runs(40),
+    runs(25),
   )
 })
 

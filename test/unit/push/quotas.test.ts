@@ -85,7 +85,7 @@ async function recordsOf(rig: Rig) {
 }
 
 test('the running count equals the records after any pushes, mounts, deletes and collections, also during a recount', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const history = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { maxLength: 8 })
   await fc.assert(
