@@ -2,7 +2,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createSecureServer } from 'node:http2'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { listenApart } from '../support/free-port.ts'
 import type { Answer, Handler, Request } from './answer.ts'
 import { applies, type Fault, isEarly } from './fault.ts'
 import { earlyAnswer, spoil } from './fault-answers.ts'
@@ -55,13 +56,12 @@ export class Listener {
     return `${this.#tls ? 'https' : 'http'}://${this.host}:${this.#port}`
   }
 
-  /** Takes a free port the first time, and the same one again after `refuse`. */
+  /** Takes a free port the first time, and the same one again after `refuse`: nobody else has it meanwhile. */
   async listen(): Promise<void> {
     if (this.#server.listening) return
     this.#server = this.#build()
-    this.#server.listen(this.#port, '127.0.0.1')
-    await once(this.#server, 'listening')
-    this.#port = (this.#server.address() as AddressInfo).port
+    if (this.#port === 0) this.#port = await listenApart(this.#server)
+    else await once(this.#server.listen(this.#port, '127.0.0.1'), 'listening')
   }
 
   /** Closes the port and every connection: nothing answers here any more. */

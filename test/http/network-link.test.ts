@@ -8,6 +8,7 @@ import { Balancer } from '../support/balancer.ts'
 import { freePort } from '../support/free-port.ts'
 import { isSettled } from '../support/is-settled.ts'
 import { NetworkLink } from '../support/network-link.ts'
+import { patience } from '../support/patience.ts'
 
 async function listening(server: Server) {
   server.listen(0, '127.0.0.1')
@@ -171,6 +172,6 @@ describe('a balancer', () => {
     })
     const asking = await fetch(`http://${balancer.address}/stay`)
     await asking.body?.cancel()
-    await vi.waitFor(() => expect(left).toHaveBeenCalledTimes(2))
+    await vi.waitFor(() => expect(left).toHaveBeenCalledTimes(2), patience)
   })
 })

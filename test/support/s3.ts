@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { S3Options } from '../../src/store/s3/options.ts'
 import { loopbackCertificate } from '../fake/certificates.ts'
+import { freePort } from './free-port.ts'
 import { tempDir } from './temp-dir.ts'
 
 const credentials = { accessKeyId: 'layover', secretAccessKey: 'layover-secret' }
@@ -75,16 +76,6 @@ export async function startS3({ tls = false } = {}) {
       await dir[Symbol.asyncDispose]()
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 async function accepting(port: number, child: { readonly exitCode: number | null }): Promise<void> {
