@@ -1,9 +1,11 @@
 /** A cap on what is cached, as clients and upstreams see it. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
+import type { Digest } from '../../src/oci/digest.ts'
+import { Layout } from '../../src/store/layout.ts'
 import { readContent } from '../fake/bytes.ts'
 import { type Bundle, image, index } from '../fake/content.ts'
 import { patience } from '../support/patience.ts'
@@ -70,6 +72,13 @@ const here = ({ layover }: Scene, number: number) => {
   )
 }
 
+/** The manifest, and the record of its tag or digest: what is pinned follows from them. */
+function expectOnDisk({ layover }: Scene, digest: Digest, reference: string): void {
+  expect(existsSync(new Layout(layover.storePath).cached(digest))).toBe(true)
+  const records = readdirSync(join(layover.storePath, 'names'), { recursive: true, encoding: 'utf8' })
+  expect(records.map(path => basename(path))).toContain(reference.replace(':', '-'))
+}
+
 test('what was pulled longest ago makes room, and is fetched again when it is asked for', async () => {
   await using at = await world()
   for (const number of [0, 1, 2, 3, 4]) {
@@ -111,6 +120,8 @@ test('a blob larger than the cap is passed through whole, and costs nothing that
 test('what is pinned stays whatever comes, and goes when the configuration no longer says so', async () => {
   const pins = [{ match: 'library/app', tags: 'v0' }]
   await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
+  await pull(at, 0)
+  await at.layover.restart() // then it is known what is pinned, before anything goes
   for (const number of [0, 1, 2, 3, 4, 5]) {
     await pull(at, number)
     at.clock.advance(hourMs)
@@ -135,10 +146,13 @@ test.each([
 ])('what is pinned is so as soon as it has come, within the hour: $what', async ({ tags, reference }) => {
   const pins = [{ match: 'library/pinned', tags }]
   await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
-  at.net.hub.put('library/pinned', 'many', index([bundleOf(0)]))
+  const many = index([bundleOf(0)])
+  at.net.hub.put('library/pinned', 'many', many)
   for (const path of [`manifests/${reference}`, `manifests/${bundleOf(0).digest}`])
     expect((await at.ask(`/v2/library/pinned/${path}`)).status).toBe(200)
   await at.warm(`/v2/library/pinned/blobs/${layerOf(bundleOf(0)).digest}`)
+  const { digest } = reference === 'many' ? many : bundleOf(0)
+  await vi.waitFor(() => expectOnDisk(at, digest, reference), patience)
   for (const number of [1, 2, 3, 4, 5]) {
     at.clock.advance(60_000)
     await pull(at, number)

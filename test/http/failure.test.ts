@@ -23,7 +23,7 @@ import {
 const app = image('app', { layers: [300, 200_000] })
 const minute = 60_000
 /** Any other failure than a time-out may take a busy machine longer. */
-const quickTimeouts = { connectMs: 5_000, headersMs: 300, revalidateMs: 3_000, idleMs: 300 }
+const quickTimeouts = { connectMs: 5_000, headersMs: 50, revalidateMs: 3_000, idleMs: 50 }
 
 interface Expected {
   status: number

@@ -103,7 +103,7 @@ describe('a reload that changes an upstream', () => {
   })
 
   test('leaves nothing open that a stop would not end', async () => {
-    await using at = await scene({ upstreams: net => [plain(net)] })
+    await using at = await scene({ upstreams: net => [plain(net)], limits: { drainMs: 50 } })
     at.net.plain.put('app', 'v1', app)
     const stall = at.net.fault({ host: 'plain.test', path: /manifests/, kind: 'stall', at: 1 })
     const asking = at.ask('/v2/app/manifests/v1').catch(() => undefined)
