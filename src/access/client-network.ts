@@ -1,10 +1,10 @@
 /** What counts as one client: an IPv4 address, or the network of 64 bits that a site gives one host of IPv6. */
 import ipaddr from 'ipaddr.js'
-import { LRUCache } from 'lru-cache'
+import { latest } from '../runtime/latest.ts'
 
 const networkBytes = 8
 const maxKnown = 10_000
-const known = new LRUCache<string, string>({ max: maxKnown })
+const known = latest<string, string>(maxKnown)
 
 /** @param client an address; what is none stands for itself */
 export function networkOf(client: string): string {

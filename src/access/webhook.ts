@@ -1,11 +1,11 @@
 /** Somebody else who decides, after the policies: asked over HTTP as the Open Policy Agent is. */
 import { hash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { Agent } from 'undici'
 import type { Logger } from '../observe/log.ts'
 import { Quiet } from '../observe/quiet.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { version } from '../runtime/version.ts'
 import { Coalescer } from '../stream/coalesce.ts'
@@ -44,7 +44,7 @@ export class Webhook {
   readonly #agent: Agent
   readonly #quiet: Quiet
   readonly #asking = new Coalescer<Verdict>()
-  readonly #remembered = new LRUCache<string, Remembered>({ max: maxRemembered })
+  readonly #remembered = latest<string, Remembered>(maxRemembered)
   readonly #callers = new WeakMap<Caller, string>()
   #waiting = 0
   /** Nobody could be reached at all. */

@@ -3,9 +3,9 @@
  * other processes every 250 ms, as long as there is something to tell.
  */
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { SharedCounts } from '../cluster/counts.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 
 export interface WindowCountsDeps {
   /** Tells them from the counts of others. */
@@ -35,7 +35,7 @@ const answerMs = 2_000
 
 export class WindowCounts {
   readonly #deps: WindowCountsDeps
-  readonly #entries = new LRUCache<string, Entry>({ max: maxKeys })
+  readonly #entries = latest<string, Entry>(maxKeys)
   /** Keys to tell of, or to ask for. */
   readonly #due = new Set<string>()
   readonly #closing = new AbortController()

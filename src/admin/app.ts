@@ -20,8 +20,7 @@ export function createAdmin(routes: readonly Route[], { log }: { log: Logger }):
       return context.json(answer as object, route.status)
     })
   }
-  const description = describeApi(routes)
-  app.get(`${base}/openapi.json`, context => context.json(description))
+  app.get(`${base}/openapi.json`, context => context.json(describeApi(routes)))
   for (const [path, allow] of methodsOf(routes)) {
     app.all(path, () => {
       throw new AdminError('METHOD_NOT_ALLOWED', `this path takes ${allow}`, { headers: { allow } })

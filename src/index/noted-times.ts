@@ -1,6 +1,7 @@
 /** What is written down of manifests and blobs once an hour each: when it was noted last. */
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
+import { latest } from '../runtime/latest.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 
 const everyMs = 3_600_000
@@ -10,7 +11,7 @@ export class NotedTimes {
 
   /** @param max so many: to have forgotten one costs a look at what is written down */
   constructor(max: number) {
-    this.#times = new LRUCache({ max })
+    this.#times = latest(max)
   }
 
   isNoted(key: RepositoryKey, digest: Digest, now: number): boolean {

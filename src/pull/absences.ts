@@ -1,12 +1,12 @@
 /** Upstream's "there is no such thing", remembered for a moment. */
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 
 const maxEntries = 10_000
 
 export class Absences {
-  readonly #known = new LRUCache<string, { error: UpstreamError; until: number }>({ max: maxEntries })
+  readonly #known = latest<string, { error: UpstreamError; until: number }>(maxEntries)
   readonly #clock: Clock
 
   constructor(clock: Clock) {

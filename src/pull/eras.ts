@@ -2,15 +2,15 @@
  * Somebody has a tag, or a whole repository, dropped or asked about anew: a new era begins for it. What was asked of
  * upstream in an earlier one is neither joined nor written down any more.
  */
-import { LRUCache } from 'lru-cache'
 import type { Tag } from '../oci/name.ts'
+import { latest } from '../runtime/latest.ts'
 import { keyText, type RepositoryKey } from '../store/layout.ts'
 
 /** Of one that so many others were dropped after, no question of before is under way any more. */
 const maxBegun = 10_000
 
 export class Eras {
-  readonly #begun = new LRUCache<string, number>({ max: maxBegun })
+  readonly #begun = latest<string, number>(maxBegun)
   #count = 0
 
   of(key: RepositoryKey, tag?: Tag): number {

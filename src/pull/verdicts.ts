@@ -2,10 +2,10 @@
  * Whom an upstream of `access: passthrough` lets have which repository, as it said itself: by the caller's credential, for
  * a short while. What is cached is given on no other ground.
  */
-import { LRUCache } from 'lru-cache'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import type { ManifestHead, TagPage, Upstream } from '../upstream/upstream.ts'
 import { UpstreamError, type UpstreamFailure } from '../upstream/upstream-error.ts'
 import { scopeOf, type Target } from './target.ts'
@@ -36,7 +36,7 @@ type Verdict = { readonly allowedAt: number } | { readonly refusal: UpstreamErro
 export class Verdicts {
   readonly #clock: Clock
   /** By scope: who asks for what of whom. */
-  readonly #known = new LRUCache<string, Verdict>({ max: maxKept })
+  readonly #known = latest<string, Verdict>(maxKept)
 
   constructor(clock: Clock) {
     this.#clock = clock

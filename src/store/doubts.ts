@@ -1,7 +1,7 @@
 /** Files that were written shortly before the store was left without being closed: nobody gets one before its digest was computed. */
 import { fstatSync, type Stats } from 'node:fs'
-import { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
+import { latest } from '../runtime/latest.ts'
 import type { Span } from './life.ts'
 import type { OpenFile } from './open-files.ts'
 import { digestOfFile } from './sound.ts'
@@ -19,7 +19,7 @@ const maxKnown = 10_000
 export class Doubts {
   readonly #deps: DoubtsDeps
   /** Whether a file is sound, by what tells it from another that comes in its place. */
-  readonly #known = new LRUCache<string, Promise<boolean>>({ max: maxKnown })
+  readonly #known = latest<string, Promise<boolean>>(maxKnown)
   readonly #closing = new AbortController()
 
   constructor(deps: DoubtsDeps) {

@@ -1,7 +1,7 @@
 /** Folders of the store, and what it takes for a name in one of them to survive a power cut. */
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { LRUCache } from 'lru-cache'
+import { latest } from '../runtime/latest.ts'
 import { SharedFile } from './file.ts'
 import { KeptFiles } from './kept-files.ts'
 import { ifThere, isCode } from './system-error.ts'
@@ -17,7 +17,7 @@ export class Folders {
   readonly #root: string
   readonly #syncNow: (folder: string) => Promise<void>
   /** Those whose own names are on disk. */
-  readonly #settled = new LRUCache<string, true>({ max: maxSettled })
+  readonly #settled = latest<string, true>(maxSettled)
   readonly #begun = new Map<string, Promise<void>>()
   readonly #queued = new Map<string, Promise<void>>()
 

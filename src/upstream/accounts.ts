@@ -1,8 +1,8 @@
 /** Several credentials for one URL: which to try first, and when to go on to the next. */
-import { LRUCache } from 'lru-cache'
 import type { Logger } from '../observe/log.ts'
 import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import type { Endpoint } from './endpoint.ts'
 import { UpstreamError } from './upstream-error.ts'
 
@@ -23,7 +23,7 @@ export class Accounts {
   readonly #quiet: Quiet
   /** One that was refused altogether is passed by for every repository, one that may not pull something only for that. */
   #preferred: Preference | undefined
-  readonly #preferredFor = new LRUCache<string, Preference>({ max: maxRepositories })
+  readonly #preferredFor = latest<string, Preference>(maxRepositories)
 
   /** @param all the same URL, each with one of its credentials, in the order of the configuration */
   constructor(all: readonly Endpoint[], deps: { clock: Clock; log: Logger }) {

@@ -1,6 +1,6 @@
 /** A breaker per origin: a dead upstream costs seconds once, not per request. */
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 
 const firstRestMs = 5_000
 const longestRestMs = 30_000
@@ -35,7 +35,7 @@ interface State {
 export class Breaker {
   readonly #clock: Clock
   readonly #quickFailures: number
-  readonly #states = new LRUCache<string, State>({ max: maxOrigins })
+  readonly #states = latest<string, State>(maxOrigins)
 
   constructor(clock: Clock, { quickFailures = defaultQuickFailures } = {}) {
     this.#clock = clock

@@ -1,7 +1,8 @@
 /** One URL of an upstream: requests for a repository's objects there, with the authorization it turns out to need. */
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import { abortable } from './abort.ts'
 import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
 import {
@@ -59,7 +60,7 @@ interface Learned {
 }
 
 function nothingLearned(): Learned {
-  return { refusesHead: false, demands: new LRUCache({ max: maxDemands }) }
+  return { refusesHead: false, demands: latest(maxDemands) }
 }
 
 export class Endpoint {

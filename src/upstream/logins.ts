@@ -1,6 +1,6 @@
 /** Passwords that callers bring: a wrong one is tried once, and few for each user, since registries lock accounts. */
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import type { Applicant } from './callers.ts'
 import { failureOf, type Subject } from './failure.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -19,10 +19,10 @@ type Tries = Map<string, number | undefined>
 export class Logins {
   readonly #clock: Clock
   /** Fingerprints, until when they are not tried. */
-  readonly #refused = new LRUCache<string, number>({ max: maxKept })
+  readonly #refused = latest<string, number>(maxKept)
   /** Fingerprints that upstream took. */
-  readonly #taken = new LRUCache<string, true>({ max: maxKept })
-  readonly #tries = new LRUCache<string, Tries>({ max: maxKept })
+  readonly #taken = latest<string, true>(maxKept)
+  readonly #tries = latest<string, Tries>(maxKept)
 
   constructor(clock: Clock) {
     this.#clock = clock

@@ -1,7 +1,7 @@
 /** Tokens from the realms that registries name: fetched once for all who need them, kept while they are good. */
-import { LRUCache } from 'lru-cache'
 import type { Logger } from '../observe/log.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { latest } from '../runtime/latest.ts'
 import { Coalescer } from '../stream/coalesce.ts'
 import { peekText, readBody } from './body.ts'
 import { basicHeader, type Credential, fingerprint, isCallers, nameOf } from './credentials/credential.ts'
@@ -36,9 +36,9 @@ export class Tokens {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #running = new Coalescer<string>()
-  readonly #tokens = new LRUCache<string, { value: string; until: number }>({ max: maxTokens })
+  readonly #tokens = latest<string, { value: string; until: number }>(maxTokens)
   /** What a realm said that holds for a while: a refused credential, a limit. */
-  readonly #refusals = new LRUCache<string, { error: UpstreamError; until: number }>({ max: maxTokens })
+  readonly #refusals = latest<string, { error: UpstreamError; until: number }>(maxTokens)
 
   constructor(deps: { transport: Transport; clock: Clock; log: Logger }) {
     this.#transport = deps.transport

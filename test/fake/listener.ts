@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import type { Server, Socket } from 'node:net'
-import { listenOnFreePort } from '../support/free-port.ts'
+import { listenApart } from '../support/free-port.ts'
 import type { Answer, Handler, Request } from './answer.ts'
 import { applies, type Fault, isEarly } from './fault.ts'
 import { earlyAnswer, spoil } from './fault-answers.ts'
@@ -56,11 +56,11 @@ export class Listener {
     return `${this.#tls ? 'https' : 'http'}://${this.host}:${this.#port}`
   }
 
-  /** Takes a free port the first time, and the same one again after `refuse`. */
+  /** Takes a free port the first time, and the same one again after `refuse`: nobody else has it meanwhile. */
   async listen(): Promise<void> {
     if (this.#server.listening) return
     this.#server = this.#build()
-    if (this.#port === 0) this.#port = await listenOnFreePort(this.#server)
+    if (this.#port === 0) this.#port = await listenApart(this.#server)
     else await once(this.#server.listen(this.#port, '127.0.0.1'), 'listening')
   }
 

@@ -1,11 +1,14 @@
 /** A cap on what is cached, as clients and upstreams see it. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
+import type { Digest } from '../../src/oci/digest.ts'
+import { Layout } from '../../src/store/layout.ts'
 import { readContent } from '../fake/bytes.ts'
 import { type Bundle, image, index } from '../fake/content.ts'
+import { patience } from '../support/patience.ts'
 import { type AdminAsk, askSocket } from './admin/client.ts'
 import { hub, type Scene, type SceneSetting, scene } from './scene.ts'
 
@@ -69,13 +72,20 @@ const here = ({ layover }: Scene, number: number) => {
   )
 }
 
+/** The manifest, and the record of its tag or digest: what is pinned follows from them. */
+function expectOnDisk({ layover }: Scene, digest: Digest, reference: string): void {
+  expect(existsSync(new Layout(layover.storePath).cached(digest))).toBe(true)
+  const records = readdirSync(join(layover.storePath, 'names'), { recursive: true, encoding: 'utf8' })
+  expect(records.map(path => basename(path))).toContain(reference.replace(':', '-'))
+}
+
 test('what was pulled longest ago makes room, and is fetched again when it is asked for', async () => {
   await using at = await world()
   for (const number of [0, 1, 2, 3, 4]) {
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 4)).toBe(true))
+  await vi.waitFor(async () => expect(await here(at, 4)).toBe(true), patience)
   expect([await here(at, 0), await here(at, 4)]).toEqual([false, true])
   at.net.clearRequests()
   await pull(at, 0)
@@ -95,6 +105,7 @@ test('however much is pulled at once, no more than the cap is ever on disk, and 
 test('a blob larger than the cap is passed through whole, and costs nothing that is cached', async () => {
   await using at = await world({ realTime: true })
   await pull(at, 0)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
   const large = image('beyond', { layers: [400_000] })
   at.net.hub.put('library/app', 'large', large)
   const layer = layerOf(large)
@@ -109,11 +120,13 @@ test('a blob larger than the cap is passed through whole, and costs nothing that
 test('what is pinned stays whatever comes, and goes when the configuration no longer says so', async () => {
   const pins = [{ match: 'library/app', tags: 'v0' }]
   await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
+  await pull(at, 0)
+  await at.layover.restart() // then it is known what is pinned, before anything goes
   for (const number of [0, 1, 2, 3, 4, 5]) {
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true), patience)
   expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
   const [upstream] = at.layover.config.upstreams
   if (!upstream) throw new Error('no upstream')
@@ -124,7 +137,7 @@ test('what is pinned stays whatever comes, and goes when the configuration no lo
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false), patience)
 })
 
 test.each([
@@ -133,15 +146,18 @@ test.each([
 ])('what is pinned is so as soon as it has come, within the hour: $what', async ({ tags, reference }) => {
   const pins = [{ match: 'library/pinned', tags }]
   await using at = await world({ upstreams: net => [hub(net, { keeping: { pins } })] })
-  at.net.hub.put('library/pinned', 'many', index([bundleOf(0)]))
+  const many = index([bundleOf(0)])
+  at.net.hub.put('library/pinned', 'many', many)
   for (const path of [`manifests/${reference}`, `manifests/${bundleOf(0).digest}`])
     expect((await at.ask(`/v2/library/pinned/${path}`)).status).toBe(200)
   await at.warm(`/v2/library/pinned/blobs/${layerOf(bundleOf(0)).digest}`)
+  const { digest } = reference === 'many' ? many : bundleOf(0)
+  await vi.waitFor(() => expectOnDisk(at, digest, reference), patience)
   for (const number of [1, 2, 3, 4, 5]) {
     at.clock.advance(60_000)
     await pull(at, number)
   }
-  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true), patience)
   expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
 })
 
@@ -166,7 +182,7 @@ test.each([
   expect((await pins({})).body).toEqual({ pins: [] })
   at.clock.advance(100 * hourMs)
   for (const number of [5, 6, 7]) await pull(at, number)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false), patience)
 })
 
 test('what nobody asks for any more goes after the time set', async () => {
@@ -176,20 +192,23 @@ test('what nobody asks for any more goes after the time set', async () => {
     capacity: { maxBytes: Infinite },
   })
   await pull(at, 0)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
   at.clock.advance(29 * 24 * hourMs)
   await pull(at, 1)
-  await vi.waitFor(async () => {
-    at.clock.advance(6 * hourMs) // it is looked for what may go every now and then
-    expect(await here(at, 0)).toBe(false)
-  })
+  await vi.waitFor(
+    async () => {
+      at.clock.advance(6 * hourMs) // it is looked for what may go every now and then
+      expect(await here(at, 0)).toBe(false)
+    },
+    { timeout: 5_000, interval: 50 }, // in all less than what is left to the other
+  )
   expect(await here(at, 1)).toBe(true)
 })
 
 test('an image is in use as long as its manifest is asked for, by who has its layers too', async () => {
   await using at = await world()
   await pull(at, 0)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
   for (const number of [1, 2, 3, 4]) {
     at.clock.advance(2 * hourMs)
     expect((await at.ask('/v2/library/app/manifests/v0', { method: 'HEAD' })).status).toBe(200)
@@ -200,7 +219,7 @@ test('an image is in use as long as its manifest is asked for, by who has its la
       const pulledAt = new Date(at.clock.now() - hourMs).toISOString()
       expect(JSON.stringify(body)).toContain('"pulledAt":"')
       expect(JSON.stringify(body).replace(/.*"pulledAt":"([^"]*)".*/, '$1') > pulledAt).toBe(true)
-    })
+    }, patience)
     await pull(at, number)
   }
   expect(await here(at, 0)).toBe(true)

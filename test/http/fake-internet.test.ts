@@ -388,6 +388,7 @@ describe('faults', () => {
     expect(stall.hits).toBe(1)
     stall.release()
     await pull
+    await internet.requests({ path })[0]?.closed
     expect(internet.requests({ path })[0]?.outcome).toBe('finished')
   })
 

@@ -1,7 +1,8 @@
 /** Overlays: what was pushed here lies over what upstream has, object by object and in one list. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { artifact, image } from '../fake/content.ts'
+import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
 import { type Answered, asked, errorOf, hub, plain, type SceneSetting, scene } from './scene.ts'
 
@@ -43,8 +44,9 @@ describe('an object', () => {
         expect(blob.body.equals(readContent(content))).toBe(true)
       }
     }
-    const lines = at.layover.lines.filter(({ path }) => String(path).endsWith('/manifests/v2'))
-    expect(lines).toEqual([expect.objectContaining({ upstream: 'plain.example', repository: name })])
+    const lines = () => at.layover.lines.filter(({ path }) => String(path).endsWith('/manifests/v2'))
+    const line = expect.objectContaining({ upstream: 'plain.example', repository: name })
+    await vi.waitFor(() => expect(lines()).toEqual([line]), patience)
   })
 
   test('pushed here is served without upstream', async () => {

@@ -159,7 +159,7 @@ describe.each(states)('%s', state => {
 describe('of a cold blob', () => {
   test('a short one is forwarded, and the fill that follows makes the next a hit', async () => {
     await using at = await world()
-    const blob = seededBlob('forwarded', 20 * MiB)
+    const blob = seededBlob('forwarded', 2 * MiB)
     const path = await at.hold(blob, 'cold')
     const answer = await at.ask(path, { headers: { range: 'bytes=-100' } })
     expect(answer.status).toBe(206)
@@ -189,10 +189,10 @@ describe('of a cold blob', () => {
 
   test('a long closed one takes part in the flight too', async () => {
     await using at = await world()
-    const blob = seededBlob('long', 12 * MiB)
+    const blob = seededBlob('long', 6 * MiB)
     const path = await at.hold(blob, 'cold')
-    const answer = await at.ask(path, { headers: { range: `bytes=${MiB}-${10 * MiB}` } })
-    expect(answer.body.equals(bytes(blob, MiB, 10 * MiB + 1))).toBe(true)
+    const answer = await at.ask(path, { headers: { range: `bytes=${MiB}-${5 * MiB}` } })
+    expect(answer.body.equals(bytes(blob, MiB, 5 * MiB + 1))).toBe(true)
     const gets = at.net.requests({ method: 'GET', path: /blobs/ })
     expect(gets.map(({ headers }) => headers.range)).toEqual([undefined])
   })

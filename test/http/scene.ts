@@ -13,6 +13,7 @@ import type { HostName } from '../fake/hosts.ts'
 import { type Internet, startInternet } from '../fake/internet.ts'
 import type { LoggedRequest } from '../fake/request-log.ts'
 import { startTestLayover, type UpstreamSetting, upstream } from '../support/layover.ts'
+import { patience } from '../support/patience.ts'
 
 type Setting = Partial<Omit<Parameters<typeof startTestLayover>[0], 'upstreams' | 'clock' | 'lookup'>>
 
@@ -145,13 +146,10 @@ export function layerOf({ blobs }: Bundle, number = 0): StoredBlob {
 
 /** An object is kept a little after it was answered, and its flight ends when everything about it is written down. */
 async function untilHit(base: string, path: string): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      const { status, headers } = await ask(base, path)
-      expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
-      const { body } = await ask(base, '/metrics')
-      expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
-    },
-    { timeout: 10_000, interval: 5 },
-  )
+  await vi.waitFor(async () => {
+    const { status, headers } = await ask(base, path)
+    expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
+    const { body } = await ask(base, '/metrics')
+    expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
+  }, patience)
 }

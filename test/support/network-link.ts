@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pacer } from '../fake/transmit.ts'
-import { listenOnFreePort } from './free-port.ts'
+import { listenApart } from './free-port.ts'
 
 export class NetworkLink implements AsyncDisposable {
   /** On loopback. */
@@ -30,7 +30,8 @@ export class NetworkLink implements AsyncDisposable {
   /** @param target a port on loopback; nobody has to listen there yet */
   static async start(target: number): Promise<NetworkLink> {
     const server = createServer({ allowHalfOpen: true, noDelay: true })
-    return new NetworkLink(server, { port: await listenOnFreePort(server), target })
+    const port = await listenApart(server) // the same one after `refuse`
+    return new NetworkLink(server, { port, target })
   }
 
   /** Ends whatever is in force; what was held goes on. */

@@ -2,7 +2,7 @@
 import type { BoundAddress } from '../../edge/listener.ts'
 import type { Logger } from '../../observe/log.ts'
 import { type Counted, remaining, sum } from '../../observe/sum.ts'
-import { systemClock as clock } from '../../runtime/clock.ts'
+import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Link } from './link.ts'
 import type { Order, OrderAnswers, Report } from './orders.ts'
 
@@ -27,11 +27,14 @@ export interface ServersDeps {
   /** What a server is started with, as it is at the moment. */
   readonly start: () => Order & { kind: 'start' }
   readonly reported: (report: Report) => unknown
+  readonly clock?: Clock
 }
 
 /** Who does not take in an order for so long hangs, and would answer what is not true any more. */
 const patienceMs = 10_000
 const graceMs = 500
+/** A process that starts may wait long for its turn, on a machine where everything does. */
+const startMs = 60_000
 /** How often each is asked how it fares. */
 const watchMs = 10_000
 /** Between the deaths of a server that dies again and again. */
@@ -39,7 +42,10 @@ const restartMs = { first: 100, most: 10_000 }
 
 export class Servers {
   readonly #deps: ServersDeps
+  readonly #clock: Clock
   readonly #servers = new Set<Server>()
+  /** Those of them that have not taken in their first order yet. */
+  readonly #starting = new Set<Server>()
   readonly #stopping = new AbortController()
   /** As each of them told last: what a dead one counted is not to vanish from the sum. */
   readonly #counted = new Map<Server, Counted>()
@@ -49,6 +55,7 @@ export class Servers {
 
   constructor(deps: ServersDeps) {
     this.#deps = deps
+    this.#clock = deps.clock ?? systemClock
   }
 
   /**
@@ -114,7 +121,7 @@ export class Servers {
   async #watch(): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      await clock.sleep(watchMs, signal).catch(() => {}) // the stop ends it
+      await this.#clock.sleep(watchMs, signal).catch(() => {}) // the stop ends it
       if (!signal.aborted) await this.metrics()
     }
   }
@@ -122,10 +129,11 @@ export class Servers {
   async #add(pauseMs: number): Promise<readonly BoundAddress[]> {
     const { spawn, reported, start } = this.#deps
     const server = spawn(reported)
-    const since = clock.monotonic()
+    const since = this.#clock.monotonic()
     this.#servers.add(server)
+    this.#starting.add(server)
     void server.ended.then(how => {
-      const isSettled = clock.monotonic() - since > restartMs.most
+      const isSettled = this.#clock.monotonic() - since > restartMs.most
       return this.#replace(server, how, isSettled ? restartMs.first : pauseMs)
     })
     try {
@@ -133,6 +141,8 @@ export class Servers {
     } catch (error) {
       server.kill()
       throw error
+    } finally {
+      this.#starting.delete(server)
     }
   }
 
@@ -146,7 +156,7 @@ export class Servers {
     if (signal.aborted) return
     log.error({ pid: server.pid, how }, 'a server died and is replaced')
     try {
-      await clock.sleep(pauseMs, signal)
+      await this.#clock.sleep(pauseMs, signal)
       await this.#add(Math.min(pauseMs * 2, restartMs.most))
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, 'a new server could not start') // its end brings the next one
@@ -166,7 +176,7 @@ export class Servers {
   async #order<K extends Order['kind']>(
     server: Server,
     order: Order & { kind: K },
-    withinMs = patienceMs,
+    withinMs = this.#starting.has(server) ? startMs : patienceMs,
   ): Promise<OrderAnswers[K]> {
     const answered = server.link.ask(order) as Promise<OrderAnswers[K]>
     return this.#within(withinMs, server, order.kind, answered)
@@ -175,8 +185,8 @@ export class Servers {
   /** A server that has not done it by then hangs. */
   async #within<T>(ms: number, server: Server, order: string, done: Promise<T>): Promise<T> {
     const over = new AbortController()
-    const late = clock.sleep(ms, over.signal).then(async () => {
-      await clock.sleep(graceMs, over.signal) // it may be the whole machine that stood still
+    const late = this.#clock.sleep(ms, over.signal).then(async () => {
+      await this.#clock.sleep(graceMs, over.signal) // it may be the whole machine that stood still
       this.#deps.log.error({ pid: server.pid, order }, 'a server does not answer and is ended')
       server.kill()
     })

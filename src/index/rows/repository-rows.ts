@@ -1,5 +1,5 @@
 /** Which repositories something was put for, as rows. */
-import { LRUCache } from 'lru-cache'
+import { latest } from '../../runtime/latest.ts'
 import { keyText } from '../../store/layout.ts'
 import type { Page, RepositoryKey } from '../index.ts'
 import type { EntryRows } from './entry-rows.ts'
@@ -14,7 +14,7 @@ export class RepositoryRows {
   readonly #rows: Rows
   readonly #entries: EntryRows
   /** The epoch in which a repository was put last. */
-  readonly #noted = new LRUCache<string, string>({ max: maxNoted })
+  readonly #noted = latest<string, string>(maxNoted)
 
   constructor(rows: Rows, entries: EntryRows) {
     this.#rows = rows

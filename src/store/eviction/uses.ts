@@ -1,7 +1,7 @@
 /** Which blobs were asked for, told in batches: at most once a minute of each. */
-import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../oci/digest.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { latest } from '../../runtime/latest.ts'
 
 const againMs = 60_000
 const batchMs = 1_000
@@ -11,7 +11,7 @@ const maxLately = 20_000
 export class Uses {
   readonly #clock: Clock
   readonly #told: (digests: readonly Digest[]) => void
-  readonly #lately = new LRUCache<Digest, number>({ max: maxLately })
+  readonly #lately = latest<Digest, number>(maxLately)
   #batch: Digest[] = []
   #timer: NodeJS.Timeout | undefined
 

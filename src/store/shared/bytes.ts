@@ -1,9 +1,9 @@
 /** Bytes by digest in the object store: `cached/`, which may lose them, and `pushed/`, which may not. */
 import type { Hash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/log.ts'
 import { algorithmOf, type Digest, digestFrom, digestOf, hashFor } from '../../oci/digest.ts'
+import { latest } from '../../runtime/latest.ts'
 import type { StoredBlob } from '../contents.ts'
 import type { ObjectBody, Objects } from '../objects.ts'
 import type { Behind } from './behind.ts'
@@ -50,7 +50,7 @@ interface PushedOpening extends Opening {
 export class SharedBytes {
   readonly #deps: SharedBytesDeps
   /** Objects below `cached/` that are to be replaced. */
-  readonly #damaged = new LRUCache<Digest, true>({ max: maxDamaged })
+  readonly #damaged = latest<Digest, true>(maxDamaged)
 
   constructor(deps: SharedBytesDeps) {
     this.#deps = deps

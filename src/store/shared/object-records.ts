@@ -1,7 +1,7 @@
 /** Records of local repositories in the object store, which alone says what they hold. One process writes them. */
-import { LRUCache } from 'lru-cache'
 import type { Logger } from '../../observe/log.ts'
 import { RegistryError } from '../../oci/errors.ts'
+import { latest } from '../../runtime/latest.ts'
 import type { Durability } from '../durable.ts'
 import type { Layout } from '../layout.ts'
 import type { Condition, Objects, ObjectVersion } from '../objects.ts'
@@ -30,7 +30,7 @@ export interface ObjectRecordsDeps {
  */
 export class ObjectRecords implements Records {
   readonly #deps: ObjectRecordsDeps
-  readonly #versions = new LRUCache<string, ObjectVersion>({ max: maxVersions })
+  readonly #versions = latest<string, ObjectVersion>(maxVersions)
 
   constructor(deps: ObjectRecordsDeps) {
     this.#deps = deps

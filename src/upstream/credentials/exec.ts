@@ -3,7 +3,7 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-credentialprovider.v1/
  */
 import { execFile } from 'node:child_process'
-import { LRUCache } from 'lru-cache'
+import { latest } from '../../runtime/latest.ts'
 import { Semaphore } from '../../stream/semaphore.ts'
 import {
   type Credential,
@@ -64,7 +64,7 @@ export class ExecCredentials implements CredentialProvider {
   readonly #running = new Semaphore(maxRunning)
   /** What it said last, for the registry or for all; the first image's own, once it says that it is for one only. */
   readonly #common: Refreshing<Answer>
-  readonly #byImage = new LRUCache<string, Refreshing<Answer>>({ max: maxImages })
+  readonly #byImage = latest<string, Refreshing<Answer>>(maxImages)
   /** That the common one is asked for. */
   #image = ''
   /** One image's failure is no other's then. */

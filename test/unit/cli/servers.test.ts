@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Link } from '../../../src/cli/workers/link.ts'
 import type { Order } from '../../../src/cli/workers/orders.ts'
 import { type Server, Servers, type Spawn } from '../../../src/cli/workers/servers.ts'
@@ -8,6 +8,9 @@ import { createLogger } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
 import { countedBy, sum } from '../../../src/observe/sum.ts'
 import type { RepositoryName } from '../../../src/oci/name.ts'
+import { FakeClock } from '../../fake/clock.ts'
+import { isSettled } from '../../support/is-settled.ts'
+import { patience } from '../../support/patience.ts'
 
 const silent = createLogger('silent')
 const address = { host: '127.0.0.1', port: 5000, role: 'registry', tls: false } as const
@@ -29,7 +32,7 @@ const changed: Order = {
 type Obey = (order: Order) => unknown
 
 /** Servers that do as the test says; `born` resolves with the next one. */
-function stand(obey: (nth: number) => Obey, count = 2) {
+function stand(obey: (nth: number) => Obey, count = 2, clock?: FakeClock) {
   const born: { server: Server; nth: number; die: (how: string) => void }[] = []
   const births = new EventTarget()
   const spawn: Spawn = () => {
@@ -59,11 +62,13 @@ function stand(obey: (nth: number) => Obey, count = 2) {
     births.dispatchEvent(new Event('birth'))
     return server
   }
-  const servers = new Servers({ count, spawn, log: silent, start: () => start, reported: () => {} })
+  const told = { log: silent, start: () => start, reported: () => {} }
+  const servers = new Servers({ count, spawn, ...told, ...(clock ? { clock } : {}) })
   onTestFinished(() => servers.stop(0))
   return { servers, born, nextBirth: () => once(births, 'birth') }
 }
 
+const never = new Promise<never>(() => {})
 const listens: Obey = ({ kind }) => (kind === 'start' ? [address] : undefined)
 
 describe('the servers of a primary', () => {
@@ -73,6 +78,33 @@ describe('the servers of a primary', () => {
     expect(born).toHaveLength(1)
     await servers.startOthers()
     expect(born).toHaveLength(3)
+  })
+
+  it('may start slowly, and hang when they take long for anything else', async () => {
+    const clock = new FakeClock()
+    const gate = Promise.withResolvers<unknown>()
+    const { servers, born } = stand(
+      () =>
+        ({ kind }) =>
+          kind === 'start' ? gate.promise : never,
+      1,
+      clock,
+    )
+    const starting = servers.start()
+    await clock.untilSleeping(2) // the watch, and the start
+    for (const ms of [11_000, 1_000, 40_000]) {
+      clock.advance(ms)
+      expect(await isSettled(starting)).toBe(false)
+    }
+    gate.resolve([address])
+    expect(await starting).toEqual([address])
+    const telling = servers.tell(changed)
+    clock.advance(10_000)
+    await vi.waitFor(async () => {
+      clock.advance(500) // it may be the machine that stood still
+      expect(await isSettled(telling)).toBe(true)
+    }, patience)
+    expect(await born[0]?.server.ended).toBe('SIGKILL')
   })
 
   it('fail the start when one cannot listen, as the system said it', async () => {
