@@ -53,6 +53,7 @@ async function status(
   const { hostname, port } = new URL(at.layover.url)
   const type = contentType === undefined ? {} : { 'content-type': contentType }
   const asking = request({ hostname, port, path, method, agent, headers: { ...headers, ...type } })
+  asking.on('error', () => {}) // a server that answers early may stop reading; before the answer `once` rejects
   asking.end(body)
   const [answer] = (await once(asking, 'response')) as [IncomingMessage]
   await buffer(answer)

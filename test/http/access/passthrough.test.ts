@@ -1,10 +1,11 @@
 /** Names of which their upstream decides for each caller, where a policy of ours decides too. */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { AccessOptions, PolicyOptions } from '../../../src/access/options.ts'
 import { image } from '../../fake/content.ts'
 import type { HostName } from '../../fake/hosts.ts'
 import { accessOptions, basic } from '../../support/access.ts'
 import { asked, errorOf, hub, scene } from '../scene.ts'
+import { patience } from './scene.ts'
 
 const app = image('private')
 const name = 'team/app'
@@ -61,8 +62,12 @@ test('a policy that denies is not asked of upstream, and no login is asked for',
     expect(errorOf(refused).code).toBe('DENIED')
   }
   expect(at.net.requests()).toEqual([])
-  expect(at.audits()).toMatchObject(
-    Array.from({ length: 3 }, () => ({ audit: 'denied', repository: name, status: 403 })),
+  await vi.waitFor(
+    () =>
+      expect(at.audits()).toMatchObject(
+        Array.from({ length: 3 }, () => ({ audit: 'denied', repository: name, status: 403 })),
+      ),
+    patience,
   )
 })
 

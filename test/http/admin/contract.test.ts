@@ -83,10 +83,12 @@ test('every route answers as it is described, and none is left out', async () =>
       status: 202,
       body: { id: 1, dryRun: true },
     })
-    await vi.waitFor(async () =>
-      expect((await call(`${jobs}/current`, { query: { after: '0' } })).body).toMatchObject({
-        state: 'done',
-      }),
+    await vi.waitFor(
+      async () =>
+        expect((await call(`${jobs}/current`, { query: { after: '0' } })).body).toMatchObject({
+          state: 'done',
+        }),
+      { timeout: 10_000 },
     )
     expect((await call(`${jobs}/current`, { method: 'DELETE' })).status).toBe(404)
     await call(jobs, { method: 'POST' })

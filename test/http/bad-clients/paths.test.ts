@@ -1,9 +1,9 @@
 /** Paths that would like to be elsewhere: answered in the form of the specification, and nothing outside the store is touched. */
 import { readdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { image } from '../../fake/content.ts'
+import { tempDir } from '../../support/temp-dir.ts'
 import { name, type PushScene, pushScene } from '../push/scene.ts'
 import { head, statusesIn, talk } from './wire.ts'
 
@@ -46,14 +46,32 @@ const tricks = [
   '*',
 ]
 
+/** Nothing but the store lies in it. */
+let around: Awaited<ReturnType<typeof tempDir>>
+let at: PushScene
+
+beforeAll(async () => {
+  around = await tempDir()
+  at = await pushScene({ store: { path: around.join('store') } })
+})
+afterAll(async () => {
+  await at[Symbol.asyncDispose]()
+  await around[Symbol.asyncDispose]()
+})
+
 test.each(tricks)('%s', async path => {
-  await using at = await pushScene()
-  await expectRefused(at, path)
+  const before = await outside()
+  for (const method of ['GET', 'PUT', 'DELETE', 'PATCH']) {
+    const bytes = head(`${method} ${path}`, { connection: 'close', 'content-length': '0' })
+    const heard = await talk(at.layover.url, bytes)
+    expect([method, statusesIn(heard)]).toEqual([method, [expect.toBeOneOf([400, 404, 405])]])
+    expect(heard).not.toMatch(/root:|set-cookie/i)
+  }
+  expect(await outside()).toEqual(before)
 })
 
 test('no path made of such pieces breaks anything', async () => {
-  await using at = await pushScene()
-  const before = await outside(at)
+  const before = await outside()
   const pieces = fc.constantFrom(
     '..',
     '.',
@@ -104,13 +122,12 @@ test('no path made of such pieces breaks anything', async () => {
       expect(status).toBeGreaterThanOrEqual(200)
       expect(status).toBeLessThan(500)
     }),
-    { numRuns: 300 },
+    { seed: 20_260_101, numRuns: 300 },
   )
-  expect(await outside(at)).toEqual(before)
+  expect(await outside()).toEqual(before)
 })
 
 test('a parameter is no path either', async () => {
-  await using at = await pushScene()
   const app = image('app', { layers: [10] })
   await at.put(app.root, 'v1')
   const queries = [
@@ -154,24 +171,7 @@ test('a parameter is no path either', async () => {
   }
 })
 
-async function expectRefused(at: PushScene, path: string): Promise<void> {
-  const before = await outside(at)
-  for (const method of ['GET', 'PUT', 'DELETE', 'PATCH']) {
-    const bytes = head(`${method} ${path}`, { connection: 'close', 'content-length': '0' })
-    const heard = await talk(at.layover.url, bytes)
-    expect([method, statusesIn(heard)]).toEqual([method, [expect.toBeOneOf([400, 404, 405])]])
-    expect(heard).not.toMatch(/root:|set-cookie/i)
-  }
-  expect(await outside(at)).toEqual(before)
-}
-
 /** What lies around the store, and on its first level. */
-async function outside({ layover }: PushScene): Promise<string[][]> {
-  const around = (await readdir(dirname(layover.storePath))).filter(
-    entry => !entry.startsWith('layover-') && !/^(?:vitest|node)/.test(entry),
-  )
-  return [
-    around.filter(entry => /etc|passwd|app|manifests|cached/.test(entry)),
-    (await readdir(layover.storePath)).sort(),
-  ]
+async function outside(): Promise<string[][]> {
+  return [await readdir(around.path), (await readdir(at.layover.storePath)).sort()]
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 
 /** However badly the server behaves, a test ends. */
 const patienceMs = 20_000
@@ -48,6 +48,11 @@ export function head(line: string, headers: Record<string, string> = {}, body = 
     ([name, value]) => `${name}: ${value}\r\n`,
   )
   return `${line} HTTP/1.1\r\n${fields.join('')}\r\n${body}`
+}
+
+/** Resolves when no more is in use: what broke off is let go a moment later. */
+export async function untilHeapBelow(most: number): Promise<void> {
+  await vi.waitFor(async () => expect(await heapBytes()).toBeLessThan(most), { timeout: patienceMs })
 }
 
 /** What is really in use, garbage apart. */

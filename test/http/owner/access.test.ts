@@ -24,7 +24,7 @@ test('a login at one replica counts for what another one owns, and a refusal is 
   for (let nth = 0; nth < 3; nth += 1) expect((await as(1, basic('alice'))).status).toBe(200)
   expect((await as(1, basic('mallory'))).status).toBe(403) // of what it keeps in memory too
 
-  await vi.waitFor(() => expect(at.told(1, 'audit')).toHaveLength(3))
+  await vi.waitFor(() => expect(at.told(1, 'audit')).toHaveLength(3), { timeout: 10_000 })
   expect(at.told(1, 'audit').map(({ audit, user }) => [audit, user])).toEqual([
     ['denied', 'mallory'],
     ['login-failed', 'alice'],

@@ -53,15 +53,6 @@ describe('a replica that does not own a name', () => {
       expect(await late).toBe(second.digest)
     },
   )
-
-  test('answers nothing any more when its owner has stopped', async () => {
-    await using at = await startReplicas(2)
-    const manifest = manifestOf('one')
-    await at.put(0, manifest, 'v1')
-    await vi.waitFor(async () => expect(await at.tag(1, 'v1')).toBe(manifest.digest), patience)
-    await at.all[0]?.stop()
-    expect(await at.tag(1, 'v1')).toBe(503)
-  })
 })
 
 describe('what clients see of a tag', () => {
@@ -82,22 +73,22 @@ describe('what clients see of a tag', () => {
       const before = history.operations.length
       await vi.waitFor(() => expect(history.operations.length).toBeGreaterThan(before + count), patience)
     }
-    await more(200)
+    await more(80)
     at.toOwner.cut()
-    await more(150)
+    await more(80)
     at.toOwner.stall()
-    await more(4)
+    expect((await at.put(0, manifestOf('beside'), 'beside')).status).toBe(201) // leases have ended meanwhile
     await at.toOwner.pass()
-    await more(150)
+    await more(80)
     await at.all[0]?.restart()
-    await more(150)
+    await more(80)
     await at.all[1]?.restart()
     await at.toOwner.refuse()
     await more(4)
     await at.toOwner.pass()
-    await more(150)
+    await more(80)
     ending.abort()
-    expect(await running).toBeGreaterThan(500)
+    expect(await running).toBeGreaterThan(250)
     expect(unexplained(history.operations)).toBeUndefined()
   }, 120_000)
 })

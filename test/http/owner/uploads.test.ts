@@ -10,7 +10,7 @@ import { name, startReplicas } from './scene.ts'
 
 const mib = 1024 * 1024
 const within = { timeout: 20_000, interval: 50 }
-const owns = 'this replica owns the local names'
+const beginning = 'this replica owns the local names'
 
 /** Two over a bucket, which elect the owner; the first one is that. */
 async function start(limits: { uploads?: number } = {}) {
@@ -24,13 +24,18 @@ async function start(limits: { uploads?: number } = {}) {
     }),
   )
   const owner = await vi.waitFor(() => {
-    const found = [0, 1].findIndex(nth => at.told(nth, owns).length > 0)
+    const found = [0, 1].findIndex(nth => at.told(nth, beginning).length > 0)
     expect(found).not.toBe(-1)
     return found
   }, within)
+  const next = 1 - owner
+  /** Resolves when that one has begun to be the owner so often. */
+  const owns = (nth: number, times = 1) =>
+    vi.waitFor(() => expect(at.told(nth, beginning).length).toBeGreaterThanOrEqual(times), within)
   const upload = {
     owner,
-    next: 1 - owner,
+    next,
+    owns,
     begun: async (nth: number) => {
       const answer = await at.ask(nth, `/v2/${name}/blobs/uploads/`, { method: 'POST' })
       expect(answer.status).toBe(202)
@@ -40,7 +45,11 @@ async function start(limits: { uploads?: number } = {}) {
       at.ask(nth, location, { method: 'PATCH', body, headers }),
     close: (nth: number, location: string, digest: string, body?: Buffer) =>
       at.ask(nth, withQuery(location, { digest }), { method: 'PUT', ...(body ? { body } : {}) }),
-    stopOwner: () => at.all[owner]?.stop(),
+    /** Resolves when the other one is the owner. */
+    async stopOwner() {
+      await at.all[owner]?.stop()
+      await owns(next)
+    },
     /** Objects in the bucket. */
     async away() {
       const found = await readdir(service.path('uploads'), { recursive: true }).catch(() => [])
@@ -100,6 +109,7 @@ describe.skipIf(!hasS3)('an upload under way, of replicas that share a bucket (n
     expect((await up.patch(next, location, body.subarray(1000, 2000))).headers.range).toBe('0-1999')
     await at.all[owner]?.restart()
     await at.all[next]?.stop()
+    await up.owns(owner, 2)
     expect((await up.patch(owner, location, body.subarray(2000))).headers.range).toBe('0-2999')
     expect((await up.close(owner, location, digestOf(body))).status).toBe(201)
   })
@@ -127,7 +137,8 @@ describe.skipIf(!hasS3)('an upload under way, of replicas that share a bucket (n
     const writing = begin(at.url(owner), location, { method: 'PATCH', headers })
     writing.write(bytes(1000))
     await vi.waitFor(async () => expect((await at.ask(owner, location)).headers.range).toBe('0-999'), within)
-    const stopped = up.stopOwner()
+    const stopped = at.all[owner]?.stop()
+    await up.owns(next)
     const asked = await at.ask(next, location)
     expect(failure(asked)).toEqual([404, 'BLOB_UPLOAD_UNKNOWN'])
     expect(await up.away()).toEqual([])

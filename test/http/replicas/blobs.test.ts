@@ -1,5 +1,4 @@
 /** One flight a digest, whichever replica is asked, and whatever becomes of the one that flies it. */
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { readContent, seededBlob } from '../../fake/bytes.ts'
@@ -8,11 +7,12 @@ import { download, expectHonest, expectWhole, openDownload } from '../../fault/d
 import { ask, plain } from '../scene.ts'
 import { hasS3, startS3 } from '../../support/s3.ts'
 import { acquainted, type Replicas, startReplicas } from './scene.ts'
-import { claimFor, deadAddress, join, startStranger } from './stranger.ts'
+import { claimFor, claimKey, deadAddress, join, startStranger } from './stranger.ts'
 
 const miB = 1024 * 1024
 const repository = 'team/app'
 const path = /\/blobs\//
+const patience = { timeout: 10_000 }
 
 function blobAt(replicas: Replicas, seed: string, size: number, repositories = [repository]) {
   const blob = seededBlob(seed, size)
@@ -43,26 +43,26 @@ async function kept(replicas: Replicas, place: number, blob: ReturnType<typeof b
     expect(headers['cache-status']).toBe('layover; hit')
     const { body } = await ask(replicas.at(place).url, '/metrics')
     expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
-  })
+  }, patience)
 }
 
 /** Half of it is on its way to the first replica, and clients wait at all three. */
 async function midway(seed: string) {
   const at = await startReplicas()
-  const blob = blobAt(at, seed, 8 * miB)
-  const fault = at.net.fault({ kind: 'stall', at: 4 * miB, path, times: 1 })
+  const blob = blobAt(at, seed, 4 * miB)
+  const fault = at.net.fault({ kind: 'stall', at: 2 * miB, path, times: 1 })
   const first = await openDownload(blob.urlAt(0))
   await fault.reached
   const others = await Promise.all([1, 2].map(place => openDownload(blob.urlAt(place))))
-  for (const reader of others) await reader.take(2 * miB)
+  for (const reader of others) await reader.take(miB)
   return { at, blob, fault, first, others }
 }
 
 describe('a cold blob that three replicas are asked for', () => {
   test('is fetched once, for clients who come at once and for those who come late', async () => {
     await using at = await startReplicas()
-    const blob = blobAt(at, 'herd', 8 * miB)
-    const fault = at.net.fault({ kind: 'stall', at: 4 * miB, path, times: 1 })
+    const blob = blobAt(at, 'herd', 4 * miB)
+    const fault = at.net.fault({ kind: 'stall', at: 2 * miB, path, times: 1 })
     const clients = Array.from({ length: 30 }, (_, number) => openDownload(blob.urlAt(number % 3)))
     const early = await Promise.all(clients)
     await fault.reached
@@ -98,7 +98,7 @@ describe('a cold blob that three replicas are asked for', () => {
     await vi.waitFor(async () => {
       for (const { url } of at.all)
         expect((await ask(url, '/metrics')).body.toString()).toMatch(/^layover_flights\{.*\} 1$/m)
-    })
+    }, patience)
     fault.release()
     for (const { status } of await Promise.all(asking)) expect(status).toBe(404)
     expect(at.gets(blob)).toBe(1)
@@ -160,7 +160,10 @@ describe('the replica that flies', () => {
     await using at = await startReplicas()
     await using stranger = await startStranger(() => {})
     const blob = blobAt(at, 'hanging holder', miB)
-    await claimFor(stranger.url, `blob ${blob.digest}`, at.at(0))
+    const subject = `blob ${blob.digest}`
+    await claimFor(stranger.url, subject, at.at(0))
+    const { redis } = at.at(0)
+    await redis.ask(client => client.pexpire(claimKey(subject, at.at(0)), 4_000)) // it hangs for a while already
     const readers = await Promise.all([0, 1, 2].map(place => download(blob.urlAt(place))))
     for (const found of readers) expectWhole(found, blob)
     expect(at.gets(blob)).toBe(1)
@@ -266,11 +269,11 @@ describe.runIf(hasS3)('a blob that lies in the store of all replicas', () => {
       await kept(at, 0, blob)
       const hex = blob.digest.slice('sha256:'.length)
       const key = `cached/sha256/${hex.slice(0, 2)}/${hex}`
-      await vi.waitFor(() => expect(existsSync(service.path(key))).toBe(true), { timeout: 10_000 })
+      await vi.waitFor(() => expect(existsSync(service.path(key))).toBe(true), patience)
     }
     const [before, lately] = blobs
     const { redis } = at.at(1)
-    const claim = redis.key('claim', createHash('sha256').update(`blob ${before.digest}`).digest('base64url'))
+    const claim = claimKey(`blob ${before.digest}`, at.at(1))
     expect(await redis.ask(client => client.del(claim))).toBe(1)
     expectWhole(await download(before.urlAt(1)), before)
     expect(await peerBytes(at, 1)).toBe(0)

@@ -88,9 +88,12 @@ test('a pause after a 429 is one for all replicas', async () => {
   await acquainted(at)
   at.net.fault({ kind: 'rate-limited', form: 'hub', path, times: 1 })
   expect((await ask(at.at(0).url, byTag)).status).toBe(503)
-  await vi.waitFor(async () => {
-    const { status, body } = await ask(at.at(1).url, '/v2/team/app/manifests/v2')
-    expect([status, body.toString()]).toEqual([503, expect.stringContaining('429')])
-  })
+  await vi.waitFor(
+    async () => {
+      const { status, body } = await ask(at.at(1).url, '/v2/team/app/manifests/v2')
+      expect([status, body.toString()]).toEqual([503, expect.stringContaining('429')])
+    },
+    { timeout: 10_000 },
+  )
   expect(count(at, 'GET')).toBeLessThanOrEqual(2)
 })

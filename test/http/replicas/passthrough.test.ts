@@ -34,9 +34,12 @@ test('callers of another replica are asked about there', async () => {
       user === undefined ? {} : { headers: { authorization: basic(user) } },
     )
   for (const path of paths) {
-    await vi.waitFor(async () => {
-      expect((await askAt(0, path, 'ann')).headers['cache-status']).toBe('layover; hit')
-    })
+    await vi.waitFor(
+      async () => {
+        expect((await askAt(0, path, 'ann')).headers['cache-status']).toBe('layover; hit')
+      },
+      { timeout: 10_000 },
+    )
   }
   at.net.clearRequests()
   for (const path of paths) {

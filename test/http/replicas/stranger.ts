@@ -1,4 +1,5 @@
 /** What another replica could be that is no good one: it is known by an address, and does as the test says. */
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { Claims } from '../../../src/cluster/claims.ts'
@@ -42,6 +43,11 @@ export async function claimFor(holder: string, subject: string, { redis }: Repli
   const claims = new Claims({ redis, advertise: holder, clock: systemClock })
   await claims.take(subject)
   claims.stop()
+}
+
+/** Of a subject: who claims it, or has done the work. */
+export function claimKey(subject: string, { redis }: Replica): string {
+  return redis.key('claim', createHash('sha256').update(subject).digest('base64url'))
 }
 
 /** Counts it among the replicas, until the next of them looks. */

@@ -27,6 +27,7 @@ import {
 import { type Siblings, siblings } from './scene.ts'
 
 const mib = 1024 * 1024
+const patience = { timeout: 10_000 }
 const plain = { expectedSize: undefined, unverified: false }
 
 function answerOf(bytes: Bytes, range: ByteRange | undefined): Answer {
@@ -177,7 +178,7 @@ describe('a blob in flight', () => {
     let seen = 0
     let reply: IncomingMessage | undefined
     for (const upTo of [100_000, 100_001, 500_000, 900_000]) {
-      await vi.waitFor(() => flightOf(rig, digest))
+      await vi.waitFor(() => flightOf(rig, digest), patience)
       body.push(content.subarray(seen, upTo))
       reply ??= await opening
       expect((await take(reply, upTo - seen)).equals(content.subarray(seen, upTo))).toBe(true)
@@ -194,7 +195,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
     body.push(content)
     const reply = await opening
     await take(reply, mib - heldBack)
@@ -229,7 +230,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
     content[mib - 1] = (content[mib - 1] ?? 0) ^ 1
     body.push(content)
     const reply = await opening
@@ -250,7 +251,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
     body.push(content.subarray(0, 500_000))
     const reply = await opening
     await take(reply, 500_000)
@@ -263,7 +264,7 @@ describe('a blob in flight', () => {
     const { digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.ask('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
     rig.flights.find(digest)?.stop(new Error('it is stopped'))
     body.push(null)
     expect((await opening).status).toBeGreaterThanOrEqual(500)
@@ -274,7 +275,7 @@ describe('a blob in flight', () => {
     const { content, body, source, at } = await pushed(rig, 3 * mib)
     await using _ = at
     const all = Array.from({ length: 50 }, () => at.ask('/v2/'))
-    await vi.waitFor(() => expect(at.primary).toHaveLength(50), 5_000)
+    await vi.waitFor(() => expect(at.primary).toHaveLength(50), patience)
     for (let from = 0; from < content.length; from += 100_000)
       body.push(content.subarray(from, from + 100_000))
     body.end()
@@ -287,16 +288,18 @@ describe('a blob in flight', () => {
 
   test('is left by a client that leaves', async () => {
     await using rig = await openRig()
-    const { content, digest, body, at } = await pushed(rig, 200 * mib)
-    await using _ = at
+    const { content, digest } = someBlob(100_000)
+    const body = new PushedBody()
+    const source = new ScriptedSource('a', answering(body, { total: 200 * mib })) // too much to fetch for nobody
+    await using at = await flying(rig, digest, { source })
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
-    body.push(content.subarray(0, 100_000))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
+    body.push(content)
     const reply = await opening
     const flight = flightOf(rig, digest)
     reply.on('error', () => {})
     reply.destroy()
-    await vi.waitFor(() => expect(flight.stopping.aborted).toBe(true))
+    await vi.waitFor(() => expect(flight.stopping.aborted).toBe(true), patience)
   })
 
   test('goes on from upstream when the disk takes no more', async () => {
@@ -306,7 +309,7 @@ describe('a blob in flight', () => {
     const source = new ScriptedSource('a', answering(body, { total: mib }), giving(content))
     await using at = await flying(rig, digest, { source })
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest))
+    await vi.waitFor(() => flightOf(rig, digest), patience)
     body.push(content.subarray(0, 90_000))
     const reply = await opening // the server has the file, which will be deleted
     body.end(content.subarray(90_000))
@@ -359,6 +362,6 @@ describe('bytes that the file does not have', () => {
     expect(sentInward(at) - taken).toBeLessThan(2 * mib)
     reply.on('error', () => {})
     reply.destroy()
-    await vi.waitFor(() => expect(closed()).toBe(1))
+    await vi.waitFor(() => expect(closed()).toBe(1), patience)
   })
 })
