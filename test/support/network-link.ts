@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pacer } from '../fake/transmit.ts'
+import { freePort } from './free-port.ts'
 
 export class NetworkLink implements AsyncDisposable {
   /** On loopback. */
@@ -28,11 +29,10 @@ export class NetworkLink implements AsyncDisposable {
 
   /** @param target a port on loopback; nobody has to listen there yet */
   static async start(target: number): Promise<NetworkLink> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }).listen(0, '127.0.0.1')
+    const port = await freePort() // one that nobody gets by chance while the link refuses
+    const server = createServer({ allowHalfOpen: true, noDelay: true }).listen(port, '127.0.0.1')
     await once(server, 'listening')
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('the link has no port')
-    return new NetworkLink(server, { port: address.port, target })
+    return new NetworkLink(server, { port, target })
   }
 
   /** Ends whatever is in force; what was held goes on. */

@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { S3Options } from '../../src/store/s3/options.ts'
 import { loopbackCertificate } from '../fake/certificates.ts'
+import { freePort } from './free-port.ts'
 import { tempDir } from './temp-dir.ts'
 
 const credentials = { accessKeyId: 'layover', secretAccessKey: 'layover-secret' }
@@ -77,18 +78,8 @@ export async function startS3({ tls = false } = {}) {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
 async function accepting(port: number, child: { readonly exitCode: number | null }): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (let tries = 0; tries < 1_200; tries += 1) {
     const socket = connect(port, '127.0.0.1')
     const is = await Promise.race([
       once(socket, 'connect').then(() => true),
