@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { tempDir } from '../../support/temp-dir.ts'
 
-const moves = 3000
+const moves = 1500
 
 interface Step {
   readonly move: number
