@@ -43,16 +43,28 @@ export function connectorOf(hidden: Hidden) {
 /** What the library has for itself, and tests hold it to. */
 interface SentinelClients {
   connectToSentinel(...args: readonly unknown[]): Client
+  /** Listens for news of another master while there is a connection to one. */
+  readonly failoverDetector: { cleanup(): void } | null
 }
 
-/** For a master that Sentinels name: the errors of connections to them are heard, instead of printed. */
+/**
+ * For a master that Sentinels name: the errors of connections to them are heard, instead of printed, and news of another
+ * master do not end the search for it.
+ */
 export function sentinelConnectorOf(hidden: Hidden) {
   return class extends SentinelConnector {
+    readonly #library = this as unknown as SentinelClients
+
     constructor(options: unknown) {
       super(options as ConstructorParameters<typeof SentinelConnector>[0])
-      const library = this as unknown as SentinelClients
-      const connect = library.connectToSentinel.bind(this)
-      library.connectToSentinel = (...args) => connect(...args).on('error', hidden)
+      const connect = this.#library.connectToSentinel.bind(this)
+      this.#library.connectToSentinel = (...args) => connect(...args).on('error', hidden)
+    }
+
+    /** News that come now are none, and to the library they are a wish to be connected no more: it would never try again. */
+    override connect(...args: Parameters<SentinelConnector['connect']>) {
+      this.#library.failoverDetector?.cleanup()
+      return super.connect(...args)
     }
   }
 }

@@ -7,8 +7,8 @@ import { readContent, seededBlob } from '../fake/bytes.ts'
 import { artifactOf, type Bundle } from '../fake/content.ts'
 import { seededRandom } from '../fault/crashes.ts'
 import { Load, patiently, wrongWith } from '../fault/replicas/load.ts'
-import { backends, startReplicas } from '../fault/replicas/scene.ts'
-import { type Scene, troubles } from '../fault/replicas/troubles.ts'
+import { backends, type Scene, startReplicas } from '../fault/replicas/scene.ts'
+import { troubles } from '../fault/replicas/troubles.ts'
 import { repository } from '../fault/scene.ts'
 
 const seed = Number(process.env.LAYOVER_SEED ?? Date.now() % 2 ** 31)

@@ -9,8 +9,8 @@ export type Fault =
   | { readonly kind: 'stall' }
   /** Connections break at once. */
   | { readonly kind: 'refuse' }
-  /** Connections break after so many bytes of answers. */
-  | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** Connections break after so many bytes of answers: the next few, or all. */
+  | { readonly kind: 'cut'; readonly afterBytes: number; readonly connections?: number }
   /** Connections give no more after so many bytes of answers, and stay. */
   | { readonly kind: 'freeze'; readonly afterBytes: number }
   /** Every piece of an answer comes so late. */
@@ -23,11 +23,13 @@ export type FaultProxy = Awaited<ReturnType<typeof startFaultProxy>>
 export async function startFaultProxy(port: number) {
   let fault: Fault = { kind: 'none' }
   let connections = 0
+  let failing = Number.POSITIVE_INFINITY
   const open = new Set<Socket>()
   const server = createServer(socket => {
     connections += 1
+    failing -= 1
     keep(open, socket)
-    take(socket, fault, () => {
+    take(socket, failing < 0 ? { kind: 'none' } : fault, () => {
       const beyond = connect(port, '127.0.0.1')
       keep(open, beyond)
       return beyond
@@ -48,6 +50,7 @@ export async function startFaultProxy(port: number) {
     /** From here on, also for those who are connected. */
     fail(next: Fault) {
       fault = next
+      failing = (next.kind === 'cut' && next.connections) || Number.POSITIVE_INFINITY
       cut()
     },
     async [Symbol.asyncDispose]() {

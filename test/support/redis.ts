@@ -10,7 +10,7 @@ import { tempDir } from './temp-dir.ts'
 type TempDir = Awaited<ReturnType<typeof tempDir>>
 
 const run = promisify(execFile)
-const waitMs = 20_000
+const waitMs = 50_000
 const lookEveryMs = 20
 
 export interface RedisServerOptions {
@@ -197,7 +197,7 @@ function siteOf(
   }
 }
 
-/** Asks again and again until it holds. @throws after 20 s */
+/** Asks again and again until it holds. @throws after 50 s */
 export async function until(holds: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + waitMs
   while (!(await holds())) {

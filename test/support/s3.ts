@@ -79,7 +79,7 @@ export async function startS3({ tls = false } = {}) {
 }
 
 async function accepting(port: number, child: { readonly exitCode: number | null }): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (let tries = 0; tries < 1_200; tries += 1) {
     const socket = connect(port, '127.0.0.1')
     const is = await Promise.race([
       once(socket, 'connect').then(() => true),

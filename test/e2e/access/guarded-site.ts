@@ -27,6 +27,9 @@ const policy = {
   ],
 }
 
+/** All clients guess from one address, and what comes again after a while counts again: on a slow machine too often. */
+const uncounted = { perAddress: 0, perUser: 0 }
+
 export class GuardedSite implements AsyncDisposable {
   readonly image: Bundle = multiArchImage()
   readonly root: string
@@ -62,7 +65,7 @@ export class GuardedSite implements AsyncDisposable {
         listeners: [{ address: mirror, role: 'mirror' }, ...listeners],
         settings: {
           hosts: [ownName],
-          access: { users: usersNamed('alice', 'mallory'), policy, ...access },
+          access: { users: usersNamed('alice', 'mallory'), policy, logins: uncounted, ...access },
         },
       },
     )

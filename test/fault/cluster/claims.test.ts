@@ -75,7 +75,7 @@ test('is renewed while its holder lives, also after a flush, and expires after i
   await redis.ask(client => client.flushall())
   expect(await left()).toBe(-2)
   clock.advance(claimMs / 3)
-  await vi.waitFor(async () => expect(await left()).toBeGreaterThan(0))
+  await vi.waitFor(async () => expect(await left()).toBeGreaterThan(0), 10_000)
   expect(await left()).toBeLessThanOrEqual(claimMs)
   first.stop()
 })

@@ -38,7 +38,7 @@ test('each knows the others, and hears at once of one that leaves', async () => 
   await vi.waitFor(async () => {
     await renew()
     expect(first.others).toEqual(['http://b.test'])
-  })
+  }, 10_000)
   await second.stop()
   await first.stop()
   const third = memberOf(await scene.connect(), 'http://c.test', new FakeClock())

@@ -14,7 +14,7 @@ test('others hear of a pause and of its end, and so does who starts later', asyn
   await Promise.all(all.map(pauses => pauses.start()))
   first.tell(hub, 'manifests', 60_000)
   expect(first.leftMs(hub, 'manifests')).toBeGreaterThan(0)
-  await vi.waitFor(() => expect(second.leftMs(hub, 'manifests')).toBeGreaterThan(0))
+  await vi.waitFor(() => expect(second.leftMs(hub, 'manifests')).toBeGreaterThan(0), 10_000)
   expect(second.leftMs(hub, 'everything')).toBe(0)
   expect(second.leftMs({ ...hub, identity: 'robot' }, 'manifests')).toBe(0)
   const third = new Pauses(await scene.connect(), systemClock)
@@ -24,7 +24,7 @@ test('others hear of a pause and of its end, and so does who starts later', asyn
   second.tell(hub, 'manifests', 0)
   await vi.waitFor(() => {
     for (const pauses of [first, third]) expect(pauses.leftMs(hub, 'manifests')).toBe(0)
-  })
+  }, 10_000)
   for (const pauses of [first, second, third]) pauses.stop()
 })
 

@@ -1,6 +1,6 @@
 /**
  * A process that reads what `mover.ts` writes until it finds the last move: `node follower.ts <path> <epoch>
- * <moves>`. Says `<number> <begun> <ended>` for each read of the tag, 0 where it is unknown, and `absent <repository>`
+ * <moves>`. Says `ready` when it begins, then `<number> <begun> <ended>` for each read of the tag, 0 where it is unknown, and `absent <repository>`
  * where a tag that was always there is called absent.
  */
 import { openIndexReader } from '../../../src/index/rows/reader.ts'
@@ -14,6 +14,8 @@ const key = keyOf('team/app', '_local')
 const now = () => process.hrtime.bigint() / 1000n
 const lines: string[] = []
 const last = Number(moves)
+
+console.log('ready')
 
 for (let found = 0, hunted = 1, tries = 0; found < last && tries < 1e6; tries += 1) {
   const begun = now()

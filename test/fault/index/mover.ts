@@ -1,8 +1,9 @@
 /**
- * A process that moves a tag as fast as it can: `node mover.ts <path> <moves>`. Says the index's epoch, then
- * `<number> <begun> <acknowledged>` for each move, in microseconds of a clock that all processes share. Beside it
- * repositories are completed, `r<number>`: each with one tag that was always there.
+ * A process that moves a tag as fast as it can: `node mover.ts <path> <moves>`. Says the index's epoch, waits for a
+ * byte, then says `<number> <begun> <acknowledged>` for each move, in microseconds of a clock that all processes share.
+ * Beside it repositories are completed, `r<number>`: each with one tag that was always there.
  */
+import { once } from 'node:events'
 import { openSqliteIndex } from '../../../src/index/rows/sqlite.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import type { Tag } from '../../../src/oci/name.ts'
@@ -14,7 +15,10 @@ const index = await openSqliteIndex({ path, clock: systemClock, log: createLogge
 const key = keyOf('team/app', '_local')
 const now = () => process.hrtime.bigint() / 1000n
 
+const stopped = once(process.stdin, 'end')
+
 console.log(index.shared?.epoch)
+await once(process.stdin, 'data')
 for (let move = 1; move <= Number(moves); move += 1) {
   const begun = now()
   await index.putTag(key, 'latest' as Tag, tagged('moved', { size: move }))
@@ -26,5 +30,5 @@ for (let move = 1; move <= Number(moves); move += 1) {
   await index.markComplete(whole, 'tags')
 }
 await index.flush()
-await new Promise(resolve => process.stdin.once('end', resolve).resume()) // a close would check the journal in
+await stopped // a close would check the journal in
 await index.close()

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { tempDir } from '../../support/temp-dir.ts'
 
-const moves = 3000
+const moves = 1500
 
 interface Step {
   readonly move: number
@@ -20,17 +20,19 @@ test('reads in other processes and acknowledged moves of a tag make one history'
   const mover = start('mover.ts', path, String(moves))
   const moved = createInterface(mover.stdout)[Symbol.asyncIterator]()
   const epoch = String((await moved.next()).value)
-  const followers = [1, 2].map(() => start('follower.ts', path, epoch, String(moves)))
+  const followers = [1, 2].map(() => outputOf(start('follower.ts', path, epoch, String(moves))))
+  for (const follower of followers) await follower.next() // it reads: none comes too late for the moves
+  mover.stdin.write('go')
   const written: Step[] = []
   while (written.length < moves) written.push(step(String((await moved.next()).value)))
-  const read = (await Promise.all(followers.map(follower => outputOf(follower)))).flat()
+  const read = (await Promise.all(followers.map(restOf))).flat()
   mover.stdin.end()
   if (mover.exitCode === null) await once(mover, 'exit')
 
   expect(read.filter(line => line.startsWith('absent'))).toEqual([])
   const reads = read.map(step).sort((a, b) => a.begun - b.begun)
   const known = reads.filter(({ move }) => move > 0)
-  expect(new Set(known.map(({ move }) => move)).size).toBeGreaterThan(moves / 10)
+  expect(new Set(known.map(({ move }) => move)).size).toBeGreaterThan(moves / 100) // they had turns, on one core too
   expect(wrongReads(written, known)).toEqual([])
   expect(backwards(known)).toEqual([])
 })
@@ -69,8 +71,12 @@ function start(script: string, ...args: string[]) {
   return spawn(process.execPath, [path, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
 }
 
-async function outputOf(child: ChildProcess & { stdout: NodeJS.ReadableStream }): Promise<string[]> {
-  const lines: string[] = []
-  for await (const line of createInterface(child.stdout)) lines.push(line)
-  return lines
+async function restOf(lines: AsyncIterable<string>): Promise<string[]> {
+  const rest: string[] = []
+  for await (const line of lines) rest.push(line)
+  return rest
+}
+
+function outputOf(child: ChildProcess & { stdout: NodeJS.ReadableStream }): AsyncIterableIterator<string> {
+  return createInterface(child.stdout)[Symbol.asyncIterator]()
 }

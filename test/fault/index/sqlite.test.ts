@@ -368,11 +368,13 @@ describe('a crash', () => {
     await using at = await place()
     for (const killAfter of [1, 20, 60]) {
       const child = writer(at.path, 1e9)
+      const ended = once(child, 'exit') // its output ends before its lock on the file does
       let seen = 0
       for await (const _ of createInterface(child.stdout)) {
         seen += 1
         if (seen === killAfter) child.kill('SIGKILL')
       }
+      await ended
       const index = await at.open()
       const name = (n: number) => tag(String(n).padStart(8, '0'))
       let next = 0

@@ -1,10 +1,7 @@
 /** Redis emptied, stopped, killed, set back and full, under a Layover that has its index there: nobody notices, and nothing old is told. */
-import { describe, expect, test } from 'vitest'
+import { describe, test } from 'vitest'
 import { RedisServer } from '../../support/redis.ts'
 import { type RedisScene, redisScene } from './scene.ts'
-
-/** A pull asks a few things of the index, and waits for Redis once: so long, and something for a busy machine. */
-const patientMs = 5_000
 
 async function withRedis(check: (at: RedisScene, server: RedisServer) => Promise<void>) {
   await using server = await RedisServer.start()
@@ -14,18 +11,17 @@ async function withRedis(check: (at: RedisScene, server: RedisServer) => Promise
   await check(at, server)
 }
 
-async function inTime(at: RedisScene) {
-  const begun = performance.now()
-  await at.told.cached()
-  await at.told.local()
-  expect(performance.now() - begun).toBeLessThan(patientMs)
+/** Nobody hangs: how long one who asks waits for Redis, and how often, the tests of the connection say. */
+async function isTold({ told }: RedisScene) {
+  await told.cached()
+  await told.local()
 }
 
 describe('Redis as the index', () => {
   test('emptied: everything is told as before, from the records', () =>
     withRedis(async (at, server) => {
       await server.command('FLUSHALL')
-      await inTime(at)
+      await isTold(at)
       await at.change()
       await at.healed()
     }))
@@ -45,9 +41,9 @@ describe('Redis as the index', () => {
     withRedis(async (at, server) => {
       server.pause()
       try {
-        await inTime(at)
+        await isTold(at)
         await at.change()
-        await inTime(at)
+        await isTold(at)
       } finally {
         server.resume()
       }
@@ -58,7 +54,7 @@ describe('Redis as the index', () => {
   test('killed, and back with nothing', () =>
     withRedis(async (at, server) => {
       await server.kill()
-      await inTime(at)
+      await isTold(at)
       await at.change()
       await server.begin()
       await at.told.local()
@@ -78,10 +74,10 @@ describe('Redis as the index', () => {
   test('full: what cannot be written is read from the records', () =>
     withRedis(async (at, server) => {
       await server.command('CONFIG', 'SET', 'maxmemory', '1')
-      await inTime(at)
+      await isTold(at)
       await at.change()
       await at.change()
-      await inTime(at)
+      await isTold(at)
       await server.command('CONFIG', 'SET', 'maxmemory', '0')
       await at.told.local()
       await at.healed()
@@ -92,7 +88,7 @@ describe('Redis as the index', () => {
     await server.kill()
     await using at = await redisScene(server.url, { isUp: false })
     await at.change()
-    await inTime(at)
+    await isTold(at)
     await server.begin()
     await at.healed()
   })

@@ -10,7 +10,8 @@ import { layerOf, plain, scene } from '../../http/scene.ts'
 
 const pulled = image('pulled', { layers: [3_000] })
 const images = [image('one', { layers: [3_000] }), image('two', { layers: [3_000] })] as const
-const healMs = 20_000
+/** A Sentinel that had to wait for the machine trusts its clock for half a minute no more. */
+const healMs = 50_000
 /** Nothing is answered from memory, so that the index is asked each time. */
 const limits = { memory: 2 }
 
@@ -37,7 +38,7 @@ interface RedisSetting {
 
 export async function redisScene(url: string, { isUp = true, more, log }: RedisSetting = {}) {
   const redis = await connected(url, more, log)
-  expect(redis.up).toBe(isUp)
+  await vi.waitFor(() => expect(redis.up).toBe(isUp), 20_000)
   const address = parseRedisAddress(url)
   const index = { address, prefix: 'test:' }
   const at = await scene({ upstreams: net => [plain(net)], realTime: true, limits, redis, index })

@@ -6,6 +6,7 @@ import { stringify } from 'yaml'
 import { runCheck } from '../../../src/cli/check.ts'
 import type { Redis, RedisOptions } from '../../../src/cluster/redis.ts'
 import { createLogger } from '../../../src/observe/log.ts'
+import { allDone } from '../../../src/stream/all-done.ts'
 import { RedisServer, type RedisSite, reshard, startCluster, startSentinels } from '../../support/redis.ts'
 import { type RedisSecurity, redisSecurity, securedOptions } from '../../support/redis-security.ts'
 import { tempDir } from '../../support/temp-dir.ts'
@@ -121,12 +122,16 @@ const unknownAuthority = async (): Promise<Refusal> => ({
 })
 
 describe('whoever Redis lets in under no circumstances', () => {
+  type At = Awaited<ReturnType<typeof secured<RedisServer | RedisSite>>>
+
+  /** Side by side: each waits until nobody answers any more. */
+  async function areTold(at: At, refusals: readonly Refusal[]): Promise<void> {
+    await allDone(refusals.map((refusal, nth) => isTold(at, refusal, at.folder.join(`${nth}.yaml`))))
+  }
+
   /** Said by the command and in the log, without what is secret; what is cached is served meanwhile. */
-  async function isTold(
-    url: string,
-    { folder, more }: Pick<Awaited<ReturnType<typeof secured>>, 'folder' | 'more'>,
-    { what, wrong, master, said }: Refusal,
-  ) {
+  async function isTold({ site, more }: At, { what, wrong, master, said }: Refusal, path: string) {
+    const { url } = site
     const lines: string[] = []
     const log = createLogger('info', { write: line => void lines.push(line) })
     const options = { ...more, ...wrong }
@@ -144,7 +149,6 @@ describe('whoever Redis lets in under no circumstances', () => {
       [],
     ])
     const { tls = {}, ...users } = options
-    const path = folder.join('upstreams.yaml')
     const index = JSON.parse(JSON.stringify({ url: wanted, prefix: 'test:', ...users, ...tls })) as object
     await writeFile(path, stringify({ index, upstreams: [{ registry: 'ghcr.io' }] }))
     const checked = { out: '', err: '' }
@@ -158,8 +162,7 @@ describe('whoever Redis lets in under no circumstances', () => {
 
   test('one server', { timeout: longMs }, async () => {
     await using at = await secured(security => RedisServer.start({ security }))
-    for (const refusal of [wrongPassword, noUser, await unknownAuthority()])
-      await isTold(at.site.url, at, refusal)
+    await areTold(at, [wrongPassword, noUser, await unknownAuthority()])
   })
 
   test('Sentinels', { timeout: longMs }, async () => {
@@ -181,12 +184,11 @@ describe('whoever Redis lets in under no circumstances', () => {
         said: 'no Sentinel names the master: they know none of that name, which stands at the end of the URL',
       },
     ]
-    for (const refusal of refusals) await isTold(at.site.url, at, refusal)
+    await areTold(at, refusals)
   })
 
   test('a Cluster', { timeout: longMs }, async () => {
     await using at = await secured(startCluster)
-    for (const refusal of [wrongPassword, noUser, await unknownAuthority()])
-      await isTold(at.site.url, at, refusal)
+    await areTold(at, [wrongPassword, noUser, await unknownAuthority()])
   })
 })

@@ -11,24 +11,18 @@ import { artifactOf } from '../../fake/content.ts'
 import { pushBlob, pushManifest } from '../../http/push-client.ts'
 import { send } from '../push/crash-send.ts'
 import { wrongWith } from './load.ts'
-import { backends, startReplicas } from './scene.ts'
-
-type Scene = Awaited<ReturnType<typeof startReplicas>>
+import { backends, replicasOfSuite, type Scene } from './scene.ts'
 
 const local = 'local/team/app'
 /** Until local names have an owner. */
 const starting = { timeout: 40_000, interval: 200 }
 
-async function started(scene: Parameters<typeof startReplicas>[0] = {}): Promise<Scene> {
-  await using resources = new AsyncDisposableStack()
-  const at = resources.use(await startReplicas(scene))
+async function untilOwned(at: Scene): Promise<void> {
   for (const place of at.replicas.all.keys())
     await vi.waitFor(
       async () => expect((await send(at.clients.at(place, `${local}/manifests/none`))).status).toBe(404),
       starting,
     )
-  resources.move()
-  return at
 }
 
 async function layoutOf(at: Scene, name: string, bundle: Parameters<typeof writeLayout>[1]): Promise<string> {
@@ -38,56 +32,10 @@ async function layoutOf(at: Scene, name: string, bundle: Parameters<typeof write
   return folder
 }
 
-describe('through a balancer', () => {
-  testWith(
-    [...backends, 'crane'],
-    'crane pushes an image and its signature, lists, pulls, copies and deletes',
-    async () => {
-      await using at = await started()
-      const image = multiArchImage()
-      const signature = signatureOf(image.root)
-      const registry = { address: at.balancer.address, namespace: 'local/' }
-      const crane = (...args: string[]) => run('crane', ['--insecure', ...args], at.root)
-      const name = `${registry.address}/local/team/app`
-      await crane('push', await layoutOf(at, 'image', image), `${name}:1.0`)
-      await crane('push', await layoutOf(at, 'signature', signature), `${name}@${signature.root.digest}`)
-      for (const url of at.replicas.urls) {
-        const replica = { address: new URL(url).host, namespace: 'local/' }
-        await expectServed(replica, 'team/app:1.0', image)
-        expect(await referrersOf(replica, 'team/app', image.root)).toHaveLength(1)
-      }
-      await crane('copy', `${name}:1.0`, `${registry.address}/local/release/app:1.0`)
-      await crane('tag', `${name}:1.0`, 'latest')
-      expect((await crane('ls', name)).split('\n').filter(Boolean)).toEqual(['1.0', 'latest'])
-      await crane('delete', `${name}:latest`)
-      expect((await crane('ls', name)).split('\n').filter(Boolean)).toEqual(['1.0'])
-      await crane(
-        'pull',
-        '--format=oci',
-        `${registry.address}/local/release/app:1.0`,
-        join(at.root, 'pulled'),
-      )
-      expect(await layoutDigests(join(at.root, 'pulled'))).toEqual(digestsOf(image))
-    },
-  )
-
-  testWith([...backends, 'regctl'], 'regctl pushes an image in chunks, and gets it back', async () => {
-    await using at = await started()
-    const image = multiArchImage()
-    const { address } = at.balancer
-    const regctl = (...args: string[]) =>
-      run('regctl', ['--host', `reg=${address},tls=disabled,blobChunk=262144,blobMax=1`, ...args], at.root)
-    const layout = await layoutOf(at, 'image', image)
-    await regctl('image', 'copy', `ocidir://${layout}:${layoutTag}`, `${address}/local/team/app:1.0`)
-    await expectServed({ address, namespace: 'local/' }, 'team/app:1.0', image)
-    await regctl('image', 'copy', `${address}/local/team/app:1.0`, `ocidir://${at.root}/back:1.0`)
-    expect(await layoutDigests(join(at.root, 'back'))).toEqual(digestsOf(image))
-  })
-})
-
-describe.each(['redis and s3', 'redis'] as const)('replicas that share %s', shares => {
+/** Of each kind of sharing. */
+function answerAlike(replicas: () => Scene): void {
   testWith(backends, 'answer a tag that moved at any of them from the moment of the 201', async () => {
-    await using at = await started({ shares })
+    const at = replicas()
     const bundles = Array.from({ length: 12 }, (_, nth) => artifactOf([seededBlob(`move ${nth}`, 200)]))
     for (const [nth, bundle] of bundles.entries()) {
       const to = { url: at.replicas.at(nth % 3).url, name: local }
@@ -104,7 +52,7 @@ describe.each(['redis and s3', 'redis'] as const)('replicas that share %s', shar
   })
 
   testWith(backends, 'take the chunks of one upload wherever they arrive', async () => {
-    await using at = await started({ shares })
+    const at = replicas()
     const blob = seededBlob('chunked', 600_000)
     const bytes = readContent(blob.content)
     const begun = await send(at.clients.at(0, `${local}/blobs/uploads/`), { method: 'POST' })
@@ -128,4 +76,59 @@ describe.each(['redis and s3', 'redis'] as const)('replicas that share %s', shar
         undefined,
       )
   })
+}
+
+describe('replicas that share redis and s3', () => {
+  const replicas = replicasOfSuite({}, untilOwned)
+
+  describe('through a balancer', () => {
+    testWith(
+      [...backends, 'crane'],
+      'crane pushes an image and its signature, lists, pulls, copies and deletes',
+      async () => {
+        const at = replicas()
+        const image = multiArchImage()
+        const signature = signatureOf(image.root)
+        const registry = { address: at.balancer.address, namespace: 'local/' }
+        const crane = (...args: string[]) => run('crane', ['--insecure', ...args], at.root)
+        const name = `${registry.address}/local/team/app`
+        await crane('push', await layoutOf(at, 'image', image), `${name}:1.0`)
+        await crane('push', await layoutOf(at, 'signature', signature), `${name}@${signature.root.digest}`)
+        for (const url of at.replicas.urls) {
+          const replica = { address: new URL(url).host, namespace: 'local/' }
+          await expectServed(replica, 'team/app:1.0', image)
+          expect(await referrersOf(replica, 'team/app', image.root)).toHaveLength(1)
+        }
+        await crane('copy', `${name}:1.0`, `${registry.address}/local/release/app:1.0`)
+        await crane('tag', `${name}:1.0`, 'latest')
+        expect((await crane('ls', name)).split('\n').filter(Boolean)).toEqual(['1.0', 'latest'])
+        await crane('delete', `${name}:latest`)
+        expect((await crane('ls', name)).split('\n').filter(Boolean)).toEqual(['1.0'])
+        await crane(
+          'pull',
+          '--format=oci',
+          `${registry.address}/local/release/app:1.0`,
+          join(at.root, 'pulled'),
+        )
+        expect(await layoutDigests(join(at.root, 'pulled'))).toEqual(digestsOf(image))
+      },
+    )
+
+    testWith([...backends, 'regctl'], 'regctl pushes an image in chunks, and gets it back', async () => {
+      const at = replicas()
+      const image = multiArchImage()
+      const { address } = at.balancer
+      const regctl = (...args: string[]) =>
+        run('regctl', ['--host', `reg=${address},tls=disabled,blobChunk=262144,blobMax=1`, ...args], at.root)
+      const layout = await layoutOf(at, 'image', image)
+      await regctl('image', 'copy', `ocidir://${layout}:${layoutTag}`, `${address}/local/team/chunked:1.0`)
+      await expectServed({ address, namespace: 'local/' }, 'team/chunked:1.0', image)
+      await regctl('image', 'copy', `${address}/local/team/chunked:1.0`, `ocidir://${at.root}/back:1.0`)
+      expect(await layoutDigests(join(at.root, 'back'))).toEqual(digestsOf(image))
+    })
+  })
+
+  answerAlike(replicas)
 })
+
+describe('replicas that share redis', () => answerAlike(replicasOfSuite({ shares: 'redis' }, untilOwned)))

@@ -8,7 +8,7 @@ import { artifactOf } from '../../fake/content.ts'
 import { download, expectWhole, openDownload } from '../download.ts'
 import { miB, repository } from '../scene.ts'
 import { patiently } from './load.ts'
-import { backends, startReplicas } from './scene.ts'
+import { backends, replicasOfSuite, startReplicas } from './scene.ts'
 
 const blobs = /\/blobs\//
 
@@ -29,9 +29,36 @@ describe.each(['redis and s3', 'redis'] as const)('three replicas that share %s'
     const toS3 = all.reduce((sum, { network }) => sum + (network.toS3?.bytes ?? 0), 0)
     expect(toS3 / blob.size).toBeLessThan(1.5) // one of them puts it there
   })
+})
+
+describe.each(['redis and s3', 'redis'] as const)('replicas that share %s', shares => {
+  const replicas = replicasOfSuite({ shares, isNearRedis: true })
+
+  testWith(backends, 'start a cluster of nodes: every digest is fetched once', async () => {
+    const at = replicas()
+    const bases = ['debian', 'alpine'].map(name => seededBlob(name, 700_000))
+    const images = Array.from({ length: 6 }, (_, nth) =>
+      artifactOf([...bases.slice(nth % 2, 1 + (nth % 2)), seededBlob(`app ${nth}`, 90_000 + nth)]),
+    )
+    for (const [nth, bundle] of images.entries()) at.put(`v${nth}`, bundle)
+    const nodes = Array.from({ length: 12 }, (_, node) => async () => {
+      const hosts = [at.replicas.at(node % 3).url, at.replicas.at((node + 1) % 3).url]
+      const client = new Containerd({ hosts, registry: 'plain.test' })
+      for (let turn = 0; turn < images.length; turn += 1)
+        await client.pull(repository, `v${(node + turn) % images.length}`)
+    })
+    await Promise.all(nodes.map(start => start()))
+    const asked = at.net
+      .requests({ method: 'GET' })
+      .filter(({ path }) => /\/(?:blobs|manifests)\//.test(path))
+    const digests = new Set(images.flatMap(({ root, blobs }) => [root, ...blobs].map(({ digest }) => digest)))
+    expect(asked.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted()).toEqual(
+      [...digests].toSorted(),
+    )
+  })
 
   testWith(backends, 'go on with a blob whose replica is killed in the middle', async () => {
-    await using at = await startReplicas({ shares, isNearRedis: true })
+    const at = replicas()
     const blob = at.blob('killed', 32 * miB)
     const stall = at.net.fault({ kind: 'stall', at: 16 * miB, path: blobs, times: 1 })
     const path = `${repository}/blobs/${blob.digest}`
@@ -55,29 +82,6 @@ describe.each(['redis and s3', 'redis'] as const)('three replicas that share %s'
     const sent = at.gets(blob).reduce((sum, { bodyBytes }) => sum + bodyBytes, 0)
     expect(sent / blob.size).toBeLessThanOrEqual(1.5)
     expect(at.gets(blob)).toHaveLength(2) // of those who are left one takes over
-  })
-
-  testWith(backends, 'start a cluster of nodes: every digest is fetched once', async () => {
-    await using at = await startReplicas({ shares, isNearRedis: true })
-    const bases = ['debian', 'alpine'].map(name => seededBlob(name, 700_000))
-    const images = Array.from({ length: 6 }, (_, nth) =>
-      artifactOf([...bases.slice(nth % 2, 1 + (nth % 2)), seededBlob(`app ${nth}`, 90_000 + nth)]),
-    )
-    for (const [nth, bundle] of images.entries()) at.put(`v${nth}`, bundle)
-    const nodes = Array.from({ length: 12 }, (_, node) => async () => {
-      const hosts = [at.replicas.at(node % 3).url, at.replicas.at((node + 1) % 3).url]
-      const client = new Containerd({ hosts, registry: 'plain.test' })
-      for (let turn = 0; turn < images.length; turn += 1)
-        await client.pull(repository, `v${(node + turn) % images.length}`)
-    })
-    await Promise.all(nodes.map(start => start()))
-    const asked = at.net
-      .requests({ method: 'GET' })
-      .filter(({ path }) => /\/(?:blobs|manifests)\//.test(path))
-    const digests = new Set(images.flatMap(({ root, blobs }) => [root, ...blobs].map(({ digest }) => digest)))
-    expect(asked.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted()).toEqual(
-      [...digests].toSorted(),
-    )
   })
 })
 

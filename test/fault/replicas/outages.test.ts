@@ -9,15 +9,15 @@ import { download, expectWhole } from '../download.ts'
 import { send } from '../push/crash-send.ts'
 import { repository } from '../scene.ts'
 import { Load, wrongWith } from './load.ts'
-import { backends, startReplicas } from './scene.ts'
-
-type Scene = Awaited<ReturnType<typeof startReplicas>>
+import { backends, replicasOfSuite, type Scene } from './scene.ts'
 
 const local = 'local/team/app'
 const clients = 8
 /** Requests: enough for every client to meet what has happened. */
 const aWhile = 200
 const healing = { timeout: 40_000, interval: 500 }
+/** Healed at the end of each test. */
+const replicas = replicasOfSuite()
 
 /** Tags, manifests and blobs that every replica has. */
 async function warm(at: Scene): Promise<readonly { path: string; digest: string }[]> {
@@ -69,7 +69,7 @@ async function expectHealed(at: Scene): Promise<void> {
 
 describe('Redis', () => {
   testWith(backends, 'hangs, is killed and comes back empty: no pull of what is cached fails', async () => {
-    await using at = await startReplicas()
+    const at = replicas()
     const cached = await warm(at)
     await using pulls = pulling(at, cached)
     await pulls.load.more(aWhile)
@@ -86,7 +86,7 @@ describe('Redis', () => {
   })
 
   testWith(backends, 'is cut off from one replica and slow for another: all of them answer', async () => {
-    await using at = await startReplicas()
+    const at = replicas()
     const cached = await warm(at)
     const [cut, slow] = [at.replicas.at(0).network.toRedis, at.replicas.at(1).network.toRedis]
     await using pulls = pulling(at, cached)
@@ -105,7 +105,7 @@ describe('Redis', () => {
 
 describe('the S3 server', () => {
   testWith(backends, 'is gone: what is cached is served, what is not comes from upstream', async () => {
-    await using at = await startReplicas()
+    const at = replicas()
     const cached = await warm(at)
     await using pulls = pulling(at, cached)
     await at.s3?.stop()
@@ -114,10 +114,11 @@ describe('the S3 server', () => {
     for (const place of [0, 1, 2])
       expectWhole(await download(at.clients.at(place, `${repository}/blobs/${blob.digest}`)), blob)
     expect(await pulls.load.stop()).toEqual([])
+    await at.s3?.restart()
   })
 
   testWith(backends, 'is gone: a push is refused for now, and succeeds when it is back', async () => {
-    await using at = await startReplicas()
+    const at = replicas()
     const bundle = artifactOf([seededBlob('pushed', 5_000)])
     const [first] = at.replicas.urls
     const push = () => pushBundle({ url: first ?? '', name: local }, bundle, 'v1')

@@ -1,6 +1,6 @@
 /** Three replicas in front of one registry, with Redis and an S3 server that they share, and clients that know all of them. */
 import { join } from 'node:path'
-import { onTestFailed } from 'vitest'
+import { afterAll, beforeAll, onTestFailed } from 'vitest'
 import { type StoredBlob, seededBlob } from '../../fake/bytes.ts'
 import type { Bundle } from '../../fake/content.ts'
 import { startInternet } from '../../fake/internet.ts'
@@ -22,7 +22,35 @@ export interface ReplicasScene {
   readonly settings?: ReplicasOptions['settings']
 }
 
-export async function startReplicas({
+export type Scene = Awaited<ReturnType<typeof openReplicas>>
+
+/** For one test. */
+export async function startReplicas(setting: ReplicasScene = {}): Promise<Scene> {
+  const scene = await openReplicas(setting)
+  onTestFailed(() => console.error(scene.replicas.log()))
+  return scene
+}
+
+/** For the tests of a suite, which find them as the one before left them. @param ready what the tests begin with */
+export function replicasOfSuite(
+  setting: ReplicasScene = {},
+  ready: (scene: Scene) => Promise<void> = async () => {},
+): () => Scene {
+  let scene: Scene | undefined
+  beforeAll(async () => {
+    scene = await openReplicas(setting)
+    await ready(scene)
+  })
+  afterAll(() => scene?.[Symbol.asyncDispose]())
+  return () => {
+    if (!scene) throw new Error('the replicas were not started')
+    const { replicas } = scene
+    onTestFailed(() => console.error(replicas.log()))
+    return scene
+  }
+}
+
+async function openReplicas({
   shares = 'redis and s3',
   count = 3,
   isNearRedis = false,
@@ -46,7 +74,6 @@ export async function startReplicas({
     }),
   )
   const balancer = resources.use(await Balancer.start(replicas.urls))
-  onTestFailed(() => console.error(replicas.log()))
   const running = resources.move()
   const clients = new Clients(replicas)
   return {

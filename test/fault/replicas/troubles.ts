@@ -1,7 +1,5 @@
 /** What goes wrong among replicas at random moments, one thing after the other, and how each thing is mended. */
-import type { startReplicas } from './scene.ts'
-
-export type Scene = Awaited<ReturnType<typeof startReplicas>>
+import type { Scene } from './scene.ts'
 
 export interface Trouble {
   readonly name: string

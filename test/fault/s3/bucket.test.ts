@@ -15,7 +15,7 @@ import { loopbackCertificate } from '../../fake/certificates.ts'
 import { startFaultProxy } from '../../support/fault-proxy.ts'
 import { NetworkLink } from '../../support/network-link.ts'
 import { startOddService } from '../../support/odd-service.ts'
-import { hasS3, startS3 } from '../../support/s3.ts'
+import { hasS3, type S3Service, startS3 } from '../../support/s3.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const mebibyte = 1024 * 1024
@@ -43,6 +43,13 @@ async function troubleOf(task: Promise<unknown>): Promise<string> {
   )
   expect(error).toBeInstanceOf(ObjectsFailure)
   return (error as ObjectsFailure).trouble
+}
+
+/** Past whatever a test makes of the way, and whoever is impatient. */
+async function putPatiently(service: S3Service, key: string, content: Buffer): Promise<void> {
+  const bucket = await openBucket(service.options())
+  await bucket.put(key, content)
+  bucket.close()
 }
 
 async function fileOf(path: string, content: Buffer) {
@@ -147,11 +154,10 @@ describe.runIf(hasS3)('a bucket', () => {
     await using scene = await bucketScene()
     const { bucket, proxy } = scene
     for (let nth = 0; nth < 40; nth += 1) await bucket.put(`some/${nth}`, Buffer.from('x'))
-    proxy.fail({ kind: 'cut', afterBytes: 2_000 })
-    const listing = bucket.list('some/')
-    await vi.waitFor(() => expect(proxy.connections).toBeGreaterThan(2))
-    proxy.fail({ kind: 'none' })
-    expect((await listing).objects).toHaveLength(40)
+    const before = proxy.connections
+    proxy.fail({ kind: 'cut', afterBytes: 2_000, connections: 2 })
+    expect((await bucket.list('some/')).objects).toHaveLength(40)
+    expect(proxy.connections).toBeGreaterThanOrEqual(before + 3)
   })
 
   test('that refuses every conditional delete is used without them', async () => {
@@ -181,7 +187,7 @@ describe.runIf(hasS3)('a bucket', () => {
     const timeouts = { connectMs: 1_000, requestMs: 10_000, idleMs: 1_000 }
     const bucket = await openBucket(service.options({ timeouts }, link.port))
     link.limit(32 * mebibyte)
-    expect(await bucket.put('slow', Buffer.alloc(96 * mebibyte))).toEqual(expect.any(String))
+    expect(await bucket.put('slow', Buffer.alloc(64 * mebibyte))).toEqual(expect.any(String))
     expect(link.connections).toBe(1)
     bucket.close()
   })
@@ -258,12 +264,13 @@ describe.runIf(hasS3)('a bucket is reached', () => {
 
   test('in the path of the URL, or in its host', async () => {
     await using service = await startS3()
+    const links = { endpoint: undefined, validMs: 60_000 }
     for (const pathStyle of [true, false]) {
-      const bucket = await openBucket(service.options({ pathStyle, endpoint: 'http://s3.invalid' }))
-      const error = await bucket.head('key').catch((failure: unknown) => failure)
-      expect(error).toMatchObject({
-        said: expect.stringContaining(pathStyle ? ' s3.invalid' : ' layover.s3.invalid'),
-      })
+      const bucket = await openBucket(service.options({ pathStyle, links, endpoint: 'http://s3.invalid' }))
+      const { host, pathname } = new URL((await bucket.link('key')) ?? '') // made as every request is
+      expect([host, pathname]).toEqual(
+        pathStyle ? ['s3.invalid', '/layover/key'] : ['layover.s3.invalid', '/key'],
+      )
       bucket.close()
     }
   })
@@ -273,7 +280,7 @@ describe.runIf(hasS3)('a bucket that fails says how', () => {
   test('nobody there, nobody answers, patience asked for, refused', async () => {
     await using scene = await bucketScene({ timeouts: { connectMs: 500, requestMs: 1_500, idleMs: 1_000 } })
     const { bucket, proxy, service } = scene
-    await bucket.put('here', Buffer.from('x'))
+    await putPatiently(service, 'here', Buffer.from('x'))
     proxy.fail({ kind: 'refuse' })
     expect(await troubleOf(bucket.head('here'))).toMatch(/unreachable|timeout/)
     proxy.fail({ kind: 'stall' })
@@ -281,7 +288,7 @@ describe.runIf(hasS3)('a bucket that fails says how', () => {
     proxy.fail({ kind: 'answer', status: 503, body: '<Error><Code>SlowDown</Code></Error>' })
     expect(await troubleOf(bucket.list(''))).toMatch(/throttled|timeout/)
     proxy.fail({ kind: 'none' })
-    expect(await bucket.head('here')).toMatchObject({ size: 1 })
+    await vi.waitFor(async () => expect(await bucket.head('here')).toMatchObject({ size: 1 }), 10_000)
     const stranger = await openBucket(
       service.options({ credentials: { accessKeyId: 'layover', secretAccessKey: 'wrong' } }),
     )
@@ -304,9 +311,9 @@ describe.runIf(hasS3)('a bucket that fails says how', () => {
   })
 
   test('a body that stalls is an error of it', async () => {
-    await using scene = await bucketScene({ timeouts: { connectMs: 500, requestMs: 2_000, idleMs: 300 } })
-    const { bucket, proxy } = scene
-    await bucket.put('large', Buffer.alloc(mebibyte))
+    await using scene = await bucketScene({ timeouts: { connectMs: 500, requestMs: 10_000, idleMs: 500 } })
+    const { bucket, proxy, service } = scene
+    await putPatiently(service, 'large', Buffer.alloc(mebibyte))
     proxy.fail({ kind: 'freeze', afterBytes: 100_000 })
     const opened = await bucket.open('large')
     expect(opened && (await troubleOf(buffer(opened.body)))).toBe('timeout')

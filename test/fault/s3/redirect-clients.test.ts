@@ -73,7 +73,7 @@ describe.each(Object.entries(clients))('%s', (_, { tools, pull }) => {
       )
       expect(told.length).toBeGreaterThanOrEqual(image.blobs.length) // the last may be told a little later
       return told
-    })
+    }, 10_000)
     expect(new Set(reads.map(({ status }) => status))).toEqual(new Set([307]))
   })
 })

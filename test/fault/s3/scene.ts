@@ -9,6 +9,9 @@ import { startS3 } from '../../support/s3.ts'
 
 type Setting = Partial<Omit<Parameters<typeof startTestLayover>[0], 'upstreams' | 'clock' | 'lookup'>>
 
+/** Of replicas in front of a bucket that hangs or throttles: less, and a busy machine would look like one. */
+export const impatient = { timeouts: { connectMs: 500, requestMs: 1_500, idleMs: 1_500 } }
+
 export type Replica = Awaited<ReturnType<typeof replica>>
 export type SharedScene = Awaited<ReturnType<typeof sharedScene>>
 
@@ -50,11 +53,7 @@ async function replica({ service, net, port, setting }: Replicating) {
   const layover = await startTestLayover({
     ...setting,
     service,
-    s3: {
-      endpoint: `http://127.0.0.1:${port}`,
-      timeouts: { connectMs: 500, requestMs: 1_500, idleMs: 1_500 },
-      ...setting.s3,
-    },
+    s3: { endpoint: `http://127.0.0.1:${port}`, ...setting.s3 },
     clock: net.clock,
     lookup: net.lookup,
     upstreams: [hub(net)],

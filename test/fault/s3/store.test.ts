@@ -11,7 +11,7 @@ import { layerOf } from '../../http/scene.ts'
 import { startTestLayover } from '../../support/layover.ts'
 import { hasS3, startS3 } from '../../support/s3.ts'
 import { tempDir } from '../../support/temp-dir.ts'
-import { type Replica, type SharedScene, sharedScene } from './scene.ts'
+import { impatient, type Replica, type SharedScene, sharedScene } from './scene.ts'
 
 const app = 'local/team/app'
 const pushed = image('pushed', { layers: [200_000] })
@@ -69,15 +69,17 @@ describe.runIf(hasS3)('what is pushed', () => {
 
   test('is served from the disk while the bucket is gone; nothing is acknowledged then, and all heals', async () => {
     await using at = await sharedScene()
-    const replica = await at.start()
+    const replica = await at.start({ s3: impatient })
     await pushBundle(replica.to(app), pushed, 'v1')
     for (const fault of [{ kind: 'refuse' }, { kind: 'stall' }, throttled] as const) {
       at.proxy.fail(fault)
       await expectPulled(replica, app, 'v1', pushed)
-      const blob = await pushBlob(replica.to(app), Buffer.from(`new ${fault.kind}`))
-      expect([blob.status, blob.headers['retry-after']]).toEqual([503, expect.stringMatching(/^[1-9]/)])
-      const moved = await pushManifest(replica.to(app), pushed.root, 'v2')
-      expect(moved.status).toBe(503)
+      const refused = await Promise.all([
+        pushBlob(replica.to(app), Buffer.from(`new ${fault.kind}`)),
+        pushManifest(replica.to(app), pushed.root, 'v2'),
+      ])
+      for (const { status, headers } of refused)
+        expect([status, headers['retry-after']]).toEqual([503, expect.stringMatching(/^[1-9]/)])
     }
     const bucketUp = async () =>
       /^layover_bucket_up\{bucket="s3:\/\/layover"\} (\d)$/m.exec(
@@ -85,9 +87,11 @@ describe.runIf(hasS3)('what is pushed', () => {
       )?.[1]
     expect(await bucketUp()).toBe('0')
     at.proxy.fail({ kind: 'none' })
-    expect((await pushBlob(replica.to(app), Buffer.from('new'))).status).toBe(201)
-    expect(await bucketUp()).toBe('1')
-    expect((await pushManifest(replica.to(app), pushed.root, 'v2')).status).toBe(201)
+    await vi.waitFor(async () => {
+      expect((await pushBlob(replica.to(app), Buffer.from('new'))).status).toBe(201)
+      expect(await bucketUp()).toBe('1')
+      expect((await pushManifest(replica.to(app), pushed.root, 'v2')).status).toBe(201)
+    }, patient)
     expect(await at.keys(`names/_local/${app}/_tags`)).toHaveLength(2)
   })
 
@@ -174,10 +178,10 @@ describe.runIf(hasS3)('what is proxied', () => {
     await using at = await sharedScene()
     at.net.hub.put('library/app', 'latest', proxied)
     at.proxy.fail({ kind: 'refuse' })
-    const replica = await at.start()
+    const replica = await at.start({ s3: impatient })
     await expectPulled(replica, 'library/app', 'latest', proxied)
     at.proxy.fail({ kind: 'stall' })
-    const other = await at.start()
+    const other = await at.start({ s3: impatient })
     await expectPulled(other, 'library/app', 'latest', proxied)
     expect(
       other.layover.lines.some(({ msg }) => String(msg).startsWith('the object store does not do')),
@@ -189,7 +193,7 @@ describe.runIf(hasS3)('what is proxied', () => {
   test('comes from upstream while the bucket throttles, and from a slow one all the same', async () => {
     await using at = await warmed()
     at.proxy.fail(throttled)
-    const second = await at.start()
+    const second = await at.start({ s3: impatient })
     await expectPulled(second, 'library/app', 'latest', proxied)
     expect(fetches(at).length).toBeGreaterThan(0)
     at.net.clearRequests()

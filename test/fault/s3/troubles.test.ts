@@ -131,7 +131,7 @@ test.runIf(hasS3)(
     await using at = await storeScene({ clock })
     const key = bytesKey('cached', digest)
     await at.store.put(digest, content)
-    await vi.waitFor(async () => expect(await at.bucket.head(key)).toBeDefined())
+    await vi.waitFor(async () => expect(await at.bucket.head(key)).toBeDefined(), 10_000)
     await at.bucket.remove(key)
     at.store.shared?.bytes.offer(digest, { isBorrowed: true })
     expect(clock.sleeping).toBe(1)
@@ -139,7 +139,10 @@ test.runIf(hasS3)(
     await at.store.shared?.drain()
     expect(await at.bucket.head(key)).toBeUndefined()
     clock.advance(60_001)
-    await vi.waitFor(async () => expect(await at.bucket.head(key)).toMatchObject({ size: content.length }))
+    await vi.waitFor(
+      async () => expect(await at.bucket.head(key)).toMatchObject({ size: content.length }),
+      10_000,
+    )
   },
 )
 
