@@ -10,7 +10,7 @@ import { createLogger } from '../../../src/observe/log.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import { systemLookup } from '../../../src/runtime/lookup.ts'
 import { FakeClock } from '../../fake/clock.ts'
-import { listenOnFreePort } from '../../support/free-port.ts'
+import { listenApart } from '../../support/free-port.ts'
 import { alice, asking, node, pipeline } from './asked.ts'
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void
@@ -34,7 +34,7 @@ async function rig(first: Answer, options: Partial<WebhookOptions> = {}) {
       state.answer(response, request)
     })
   })
-  const port = await listenOnFreePort(server)
+  const port = await listenApart(server)
   const lines: string[] = []
   const clock = new FakeClock()
   const webhook = new Webhook(
