@@ -74,7 +74,7 @@ describe.each([1, 2])('after an unclean stop, with --workers %i', workers => {
     const { root } = at.image
     const manifests = ['v1', root.digest].map(reference => `${repository}/manifests/${reference}`)
     for (const path of manifests) expect((await send(at.url(path))).status).toBe(200)
-    await vi.waitFor(() => expect(existsSync(at.layout.cached(root.digest))).toBe(true))
+    await vi.waitFor(() => expect(existsSync(at.layout.cached(root.digest))).toBe(true), { timeout: 20_000 })
     await at.restart('kill', async () => {
       for (const { digest } of [...blobs, root, old]) await flip(at.layout.cached(digest))
       await utimes(at.layout.cached(old.digest), 1e9, 1e9)

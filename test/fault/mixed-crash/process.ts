@@ -13,7 +13,7 @@ import { setTimeout } from 'node:timers/promises'
 const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
 const startTimeoutMs = 30_000
 const keptLines = 1_000
-const lingerMs = 3_000
+const lingerMs = 15_000
 
 export interface Setting {
   /** Folder of the configuration and of the store, `data`. */
