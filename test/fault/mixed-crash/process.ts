@@ -11,7 +11,7 @@ import { setTimeout } from 'node:timers/promises'
 
 /** Another entry to try the same on, e.g. `dist/main.js` after a build. */
 const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
-const startTimeoutMs = 30_000
+const startTimeoutMs = 60_000
 const keptLines = 1_000
 const lingerMs = 15_000
 
