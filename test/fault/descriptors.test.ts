@@ -77,11 +77,13 @@ async function busyScene() {
     async exhaust() {
       const most = Math.max(...(await open())) + 1
       limit(most)
+      let looks = 0
       await vi.waitFor(
         async () => {
           const left = most - (await open()).length
           await flood(left)
-          expect(left).toBe(0)
+          looks = left === 0 ? looks + 1 : 0
+          expect(looks).toBe(3) // a file that is open for a moment leaves one over
         },
         { timeout: 10_000 },
       )

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 
 const main = resolve('src/main.ts')
-const startTimeoutMs = 30_000
+const startTimeoutMs = 60_000
 
 export interface ProcessOptions {
   /** Folder of the configuration and of the store, `data`. */

@@ -1,7 +1,9 @@
 /** Several servers and their primary as processes: killed, stopped, told of changes. */
 import { readFile, rename, writeFile } from 'node:fs/promises'
+import { Agent } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { readContent, seededBlob } from '../fake/bytes.ts'
 import { artifactOf } from '../fake/content.ts'
@@ -65,7 +67,10 @@ describe('a server that is killed', () => {
     stall.release()
     expectWhole(await again.finish(), blob)
     expect(at.net.requests({ method: 'GET', path: /blobs/ })).toHaveLength(1)
-    expect(await auditStore(join(at.dir.path, 'data'))).toEqual([blob.digest])
+    await vi.waitFor(
+      async () => expect(await auditStore(join(at.dir.path, 'data'))).toEqual([blob.digest]),
+      { timeout: 20_000 }, // it gets its name behind the answer
+    )
   })
 
   test('takes nothing with it that was counted', async () => {
@@ -92,7 +97,9 @@ describe('a server that is killed', () => {
     const servers = await at.layover.servers()
     const hanging = servers[0] ?? 0
     process.kill(hanging, 'SIGSTOP')
-    await pushAcross(at, second)
+    const agent = await connectionTo(at.layover)
+    await pushOver(agent, at.layover, second)
+    agent.destroy()
     await at.replaced([hanging])
     for (let asked = 0; asked < 4; asked += 1)
       expect((await at.ask(`${local}/manifests/v1`)).headers['docker-content-digest']).toBe(
@@ -107,33 +114,36 @@ async function isAlive(pid: number): Promise<boolean> {
   return !/\) [ZX]/.test(stat)
 }
 
-/** Requests that reach a process that hangs get no answer: they are sent until another one has them. */
-async function pushAcross(
-  at: { layover: LayoverProcess },
-  bundle: Parameters<typeof pushBundle>[1],
+/** A connection to a server that answers: what reaches one that hangs waits for it. */
+async function connectionTo({ url }: LayoverProcess): Promise<Agent> {
+  for (;;) {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const isAnswered = await Promise.race([
+      send(`${url}/livez`, { agent }).then(
+        () => true,
+        () => false,
+      ),
+      sleep(1_000, false),
+    ])
+    if (isAnswered) return agent
+    agent.destroy()
+  }
+}
+
+async function pushOver(
+  agent: Agent,
+  { url }: LayoverProcess,
+  { blobs, root }: ReturnType<typeof artifactOf>,
 ): Promise<void> {
-  const impatient = (path: string, method: string, body: Buffer, type: string) =>
-    vi.waitFor(
-      async () => {
-        const answer = await fetch(`${at.layover.url}${path}`, {
-          method,
-          body: new Uint8Array(body),
-          headers: { 'content-type': type, connection: 'close' },
-          signal: AbortSignal.timeout(15_000),
-        })
-        expect(answer.status).toBe(201)
-      },
-      { timeout: 40_000 },
-    )
-  for (const { digest, content } of bundle.blobs)
-    await impatient(
-      `/v2/${local}/blobs/uploads/?digest=${digest}`,
-      'POST',
-      readContent(content),
-      'application/octet-stream',
-    )
-  const { body, mediaType } = bundle.root
-  await impatient(`/v2/${local}/manifests/v1`, 'PUT', body, mediaType)
+  for (const { digest, content } of blobs) {
+    const path = `/v2/${local}/blobs/uploads/?digest=${digest}`
+    const { status } = await send(url + path, { method: 'POST', body: readContent(content), agent })
+    expect(status).toBe(201)
+  }
+  const headers = { 'content-type': root.mediaType }
+  const path = `/v2/${local}/manifests/v1`
+  const { status } = await send(url + path, { method: 'PUT', headers, body: root.body, agent })
+  expect(status).toBe(201)
 }
 
 test('a tag that moves is what every server answers from the moment of the 201, and no reader sees it go back', async () => {
@@ -244,7 +254,9 @@ test('SIGTERM lets the transfers of every server end, and none begins', async ()
   const readers = await Promise.all([openDownload(path), openDownload(path), openDownload(path)])
   await stall.reached
   const stopping = at.layover.stop()
-  await vi.waitFor(() => expect(send(`${at.layover.url}/livez`)).rejects.toThrow(/ECONN/))
+  await vi.waitFor(() => expect(send(`${at.layover.url}/livez`)).rejects.toThrow(/ECONN/), {
+    timeout: 10_000,
+  })
   stall.release()
   for (const reader of readers) expectWhole(await reader.finish(), blob)
   await stopping

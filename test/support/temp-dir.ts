@@ -10,7 +10,8 @@ export async function tempDir() {
     path,
     join: (...parts: string[]) => join(path, ...parts),
     async [Symbol.asyncDispose]() {
-      await rm(path, { recursive: true, force: true })
+      // A process that was killed may be writing its last.
+      await rm(path, { recursive: true, force: true, maxRetries: 5 })
     },
   }
 }

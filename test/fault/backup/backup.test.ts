@@ -60,7 +60,7 @@ describe('killed at any moment', () => {
     await rig.take()
     let earlier = await tagsIn(rig.path)
     let cut = 0
-    for (let round = 1; round <= 6; round += 1) {
+    for (let round = 1; round <= 5 || (cut === 0 && round <= 20); round += 1) {
       await rig.pusher.image('team/app', layersOf(`round ${round}`, 20), { tags: ['latest', `v${round}`] })
       await rig.holdings.dropTag(app, `v${round - 1}` as Tag)
       const newer = await tagsIn(rig.path)
@@ -96,7 +96,7 @@ describe('killed at any moment', () => {
     const config = await configFor(dir.path, root)
     const random = seededRandom(11)
     let cut = 0
-    for (let round = 0; round < 6; round += 1) {
+    for (let round = 1; round <= 5 || (cut === 0 && round <= 20); round += 1) {
       await rm(root, { recursive: true, force: true })
       const made = await openLayout(root)
       made.unlock()
@@ -124,7 +124,7 @@ describe('killed at any moment', () => {
 
 describe('beside pushes and deletes', () => {
   test.each([
-    1, 2, 3, 4, 5, 6,
+    1, 2, 3,
   ])('every tag of the backup has its image, and those that stayed are there (seed %i)', async seed => {
     await using rig = await backupRig()
     await using dir = await tempDir()
@@ -291,13 +291,13 @@ describe('a registry', () => {
 })
 
 describe('the command', () => {
-  test('backs up ten thousand tags, and puts them back', async () => {
+  test('backs up three thousand tags, and puts them back', async () => {
     await using rig = await backupRig()
     await using dir = await tempDir()
     const { digest } = await rig.pusher.image('team/app', ['a', 'b'])
     const { layout, records } = rig.store
     const record = { v: 1, digest, mediaType: 'x', size: 1, movedAt: 1, source: 'push' } as const
-    const tags = Array.from({ length: 10_000 }, (_, at) => `t${at}` as Tag)
+    const tags = Array.from({ length: 3_000 }, (_, at) => `t${at}` as Tag)
     await mkdir(layout.tags(app), { recursive: true })
     for (let at = 0; at < tags.length; at += 100)
       await Promise.all(
@@ -306,15 +306,15 @@ describe('the command', () => {
     const backup = await new Command(['backup', '-c', await configFor(dir.path, rig.path), rig.folder]).ended
     expect([backup.code, summaryOf(backup)]).toEqual([
       0,
-      expect.objectContaining({ msg: 'backup complete', tags: 10_000, manifests: 1, blobs: 2 }),
+      expect.objectContaining({ msg: 'backup complete', tags: 3_000, manifests: 1, blobs: 2 }),
     ])
     const root = dir.join('data')
     const restore = await new Command(['restore', '-c', await configFor(dir.path, root), rig.folder]).ended
     expect([restore.code, summaryOf(restore)]).toEqual([
       0,
-      expect.objectContaining({ msg: 'restore complete', tags: 10_000 }),
+      expect.objectContaining({ msg: 'restore complete', tags: 3_000 }),
     ])
-    expect((await recordsIn(root)).size).toBe(10_003)
+    expect((await recordsIn(root)).size).toBe(3_003)
   })
 
   test('ends with 1 where something is damaged, and names it', async () => {

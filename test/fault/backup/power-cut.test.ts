@@ -17,7 +17,7 @@ import { configFor } from './scene.ts'
 
 const log = createLogger('silent')
 const losses: readonly Loss[] = ['everything', 'content', 'chance']
-const cuts = 40
+const cuts = 25
 
 async function traced(folder: string, args: readonly string[]): Promise<TraceEvent[]> {
   const output = join(folder, 'trace')

@@ -23,7 +23,7 @@ test.each([
 test('servers end with their primary, whatever they were just doing', async () => {
   await using dir = await tempDir()
   let lingering = 0
-  for (let tries = 0; tries < 5 && lingering === 0; tries += 1) {
+  for (let tries = 0; tries < 2 && lingering === 0; tries += 1) {
     const setting = { home: dir.path, upstreamUrl: 'http://127.0.0.1:9', workers: 2, maxBytes: miB }
     await using layover = await MixedProcess.start(setting)
     const asking = Array.from({ length: 8 }, () => askUntilGone(layover.url))

@@ -11,9 +11,9 @@ import { setTimeout } from 'node:timers/promises'
 
 /** Another entry to try the same on, e.g. `dist/main.js` after a build. */
 const main = resolve(process.env.LAYOVER_MAIN ?? 'src/main.ts')
-const startTimeoutMs = 30_000
+const startTimeoutMs = 60_000
 const keptLines = 1_000
-const lingerMs = 3_000
+const lingerMs = 15_000
 
 export interface Setting {
   /** Folder of the configuration and of the store, `data`. */

@@ -1,6 +1,6 @@
 /** Layover with a local namespace, in this process, and the shortest ways to push to it. */
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { FakeClock } from '../../fake/clock.ts'
 import { startInternet } from '../../fake/internet.ts'
@@ -56,7 +56,16 @@ export async function pushScene(folder?: string) {
         headers: { 'content-type': imageType },
         body,
       }),
-    scraps: async () => [...(await leftIn(storePath, 'trash')), ...(await leftIn(storePath, 'uploads'))],
+    /** Resolves when nothing is left of what was on its way: a closed session is removed behind its answer. */
+    async untilNoScraps(): Promise<void> {
+      await vi.waitFor(
+        async () => {
+          const scraps = [...(await leftIn(storePath, 'trash')), ...(await leftIn(storePath, 'uploads'))]
+          expect(scraps).toEqual([])
+        },
+        { timeout: 10_000, interval: 5 },
+      )
+    },
     async [Symbol.asyncDispose]() {
       await layover[Symbol.asyncDispose]()
       await net.close()

@@ -237,7 +237,7 @@ async function expectBlob(scene: PushScene, content: Buffer): Promise<void> {
 }
 
 async function expectNoScraps(scene: PushScene): Promise<void> {
-  expect(await scene.scraps()).toEqual([])
+  await scene.untilNoScraps()
   await auditPushed(scene.storePath)
 }
 
@@ -251,7 +251,6 @@ async function offsetOf(scene: PushScene, location: string): Promise<number> {
 /** A cached blob can be mounted once its repository's link is written, which is behind the answer. */
 async function linked({ storePath }: PushScene, digest: string): Promise<void> {
   const name = digest.replace(':', '-')
-  await vi.waitFor(async () => {
-    await readFile(join(storePath, 'names', 'plain.test', 'team', 'base', '_blobs', name))
-  })
+  const path = join(storePath, 'names', 'plain.test', 'team', 'base', '_blobs', name)
+  await vi.waitFor(() => readFile(path), { timeout: 10_000 })
 }

@@ -85,7 +85,7 @@ export async function expectRepositoryModel(history: RepositoryHistory): Promise
       expect(await look(at), `after ${told.join(', ')} and: ${afterwards}`).toBe(state)
     }
   }
-  expect(await at.sessions()).toEqual([])
+  await at.untilNoSessions()
 }
 
 async function loseIndex({ layover }: PushScene): Promise<void> {

@@ -97,7 +97,7 @@ export async function expectUploadModel({ announced, steps, ends }: UploadHistor
     for (const model of models) expect(await at.rangeOf(model.location)).toBe(rangeOf(model))
   }
   for (const [index, model] of models.entries()) await finish(at, model, ends[index] ?? ends[0])
-  expect(await at.sessions()).toEqual([])
+  await at.untilNoSessions()
 }
 
 /** What comes next in a session: bytes that are nowhere else. */

@@ -9,7 +9,8 @@ import { mayMount, readOnly, tinyDisk } from '../mounts.ts'
 import { auditStore, kiB, miB, repository, type Scene, type SceneOptions, startScene } from '../scene.ts'
 
 const path = /\/blobs\//
-const diskBytes = 16 * miB
+const diskBytes = 8 * miB
+const tooLarge = 20 * miB
 
 async function startOnTinyDisk(options: SceneOptions = {}) {
   const disk = tinyDisk(diskBytes)
@@ -33,7 +34,7 @@ async function expectKept(at: Scene, blob: Awaited<ReturnType<Scene['listedBlob'
 describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk', () => {
   test('is pulled whole by several clients at once, and again later', async () => {
     await using at = await startOnTinyDisk()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     const readers = await Promise.all(Array.from({ length: 6 }, () => openDownload(at.blobUrl(blob))))
     for (const found of await Promise.all(readers.map(reader => reader.finish()))) expectWhole(found, blob)
     expectWhole(await download(at.blobUrl(blob)), blob)
@@ -43,16 +44,16 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
 
   test('is pulled whole by a client that was slow while the others went on', async () => {
     await using at = await startOnTinyDisk()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     const slow = await openDownload(at.blobUrl(blob))
     expectWhole(await download(at.blobUrl(blob)), blob)
     expectWhole(await slow.finish(), blob)
   })
 
   test('is pulled although readers who take no bytes hold all the places there are', async () => {
-    await using at = await startOnTinyDisk({ limits: { stalledMs: 500 } })
+    await using at = await startOnTinyDisk({ limits: { stalledMs: 1_000 } })
     await at.disk.fill()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     const paused = await Promise.all(Array.from({ length: 16 }, () => openDownload(at.blobUrl(blob))))
     expectWhole(await download(at.blobUrl(blob)), blob)
     const outcomes = await Promise.all(paused.map(async reader => expectHonest(await reader.finish(), blob)))
@@ -61,24 +62,24 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
 
   test('gives ranges: short ones, long ones and open ones', async () => {
     await using at = await startOnTinyDisk()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     const ask = (range: string) => download(at.blobUrl(blob), { headers: { range: `bytes=${range}` } })
     expectWhole(await ask('-100'), blob, blob.size - 100)
-    expectWhole(await ask(`${30 * miB}-`), blob, 30 * miB)
-    expectWhole(await ask(`${5 * miB}-${35 * miB}`), blob, 5 * miB, 35 * miB + 1)
-    expectWhole(await ask(`${20 * miB}-${26 * miB}`), blob, 20 * miB, 26 * miB + 1)
+    expectWhole(await ask(`${15 * miB}-`), blob, 15 * miB)
+    expectWhole(await ask(`${5 * miB}-${17 * miB}`), blob, 5 * miB, 17 * miB + 1)
+    expectWhole(await ask(`${10 * miB}-${16 * miB}`), blob, 10 * miB, 16 * miB + 1)
   })
 
   test.each([
-    { kind: 'corrupt', at: 20 * miB } as const,
+    { kind: 'corrupt', at: 10 * miB } as const,
     { kind: 'corrupt', at: 0 } as const,
-    { kind: 'short', length: 30 * miB } as const,
-    { kind: 'short', length: 20 * miB } as const,
-    { kind: 'short-chunked', length: 20 * miB } as const,
+    { kind: 'short', length: 15 * miB } as const,
+    { kind: 'short', length: 10 * miB } as const,
+    { kind: 'short-chunked', length: 10 * miB } as const,
     { kind: 'extra', bytes: 100_000 } as const,
   ])('never ends clean and wrong when upstream lies with %o', async lie => {
     await using at = await startOnTinyDisk()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     const fault = at.net.fault({ ...lie, path })
     const found = await Promise.all([download(at.blobUrl(blob)), download(at.blobUrl(blob))])
     for (const each of found) expectHonest(each, blob)
@@ -88,7 +89,7 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
 
   test('is whole or broken when upstream breaks off in what the disk no longer takes', async () => {
     await using at = await startOnTinyDisk()
-    const blob = at.blob('too large', 40 * miB)
+    const blob = at.blob('too large', tooLarge)
     at.net.fault({ kind: 'fin', at: 2 * miB, path, skip: 1, times: 1 })
     expectHonest(await download(at.blobUrl(blob)), blob)
     expectWhole(await download(at.blobUrl(blob)), blob)
@@ -96,7 +97,7 @@ describe.skipIf(!mayMount)('(as root, who may mount) a blob larger than the disk
 
   test('leaves room for others: a small one is kept afterwards', async () => {
     await using at = await startOnTinyDisk()
-    expectWhole(await download(at.blobUrl(at.blob('too large', 40 * miB))), at.blob('too large', 40 * miB))
+    expectWhole(await download(at.blobUrl(at.blob('too large', tooLarge))), at.blob('too large', tooLarge))
     const small = at.blob('small', 1 * miB)
     expectWhole(await download(at.blobUrl(small)), small)
     await expectKept(at, small)
@@ -146,7 +147,9 @@ describe.skipIf(!mayMount)('(as root, who may mount) a disk that turns read-only
     const bundle = multiArch('app')
     at.put('1', bundle)
     expectWhole(await download(at.blobUrl(kept)), kept)
-    await vi.waitFor(async () => expect(await auditStore(at.layover.storePath)).toContain(kept.digest))
+    await vi.waitFor(async () => expect(await auditStore(at.layover.storePath)).toContain(kept.digest), {
+      timeout: 10_000,
+    })
     const readiness = async () => (await download(`${at.layover.url}/readyz`)).status
     expect(await readiness()).toBe(200)
     const pull = () => new Containerd({ hosts: [at.layover.url], registry: at.host }).pull(repository, '1')

@@ -25,7 +25,7 @@ async function expectOneCopy(at: Scene, blob: { digest: string; size: number }) 
 
 describe('50 readers of one cold blob', () => {
   test('who come at once all get the right bytes, for one upstream GET', async () => {
-    const { scene: at, blob, fault } = await held(8 * miB, 4 * miB)
+    const { scene: at, blob, fault } = await held(4 * miB, 2 * miB)
     await using _ = at
     const readers = Array.from({ length: 50 }, () => openDownload(at.blobUrl(blob)))
     const answered = await Promise.all(readers)
@@ -35,8 +35,8 @@ describe('50 readers of one cold blob', () => {
   })
 
   test('who come when half of it is here, or all but the digest, get it from its start', async () => {
-    for (const position of [4 * miB, 8 * miB - 1]) {
-      const { scene: at, blob, fault } = await held(8 * miB, position)
+    for (const position of [2 * miB, 4 * miB - 1]) {
+      const { scene: at, blob, fault } = await held(4 * miB, position)
       await using _ = at
       const first = await openDownload(at.blobUrl(blob))
       await fault.reached
@@ -49,7 +49,7 @@ describe('50 readers of one cold blob', () => {
   })
 
   test('of whom most leave half-way: the others do not notice', async () => {
-    const { scene: at, blob, fault } = await held(8 * miB, 4 * miB)
+    const { scene: at, blob, fault } = await held(4 * miB, 2 * miB)
     await using _ = at
     const readers = await Promise.all(Array.from({ length: 50 }, () => openDownload(at.blobUrl(blob))))
     await fault.reached
@@ -73,7 +73,7 @@ describe('50 readers of one cold blob', () => {
   })
 
   test('who all leave: the fetch ends by itself, and whoever comes next gets the right bytes', async () => {
-    const { scene: at, blob, fault } = await held(8 * miB, 4 * miB)
+    const { scene: at, blob, fault } = await held(4 * miB, 2 * miB)
     await using _ = at
     const readers = await Promise.all(Array.from({ length: 50 }, () => openDownload(at.blobUrl(blob))))
     await fault.reached
@@ -87,7 +87,7 @@ describe('50 readers of one cold blob', () => {
   })
 
   test('who ask for different open-ended ranges get their bytes from the one fetch', async () => {
-    const { scene: at, blob, fault } = await held(8 * miB, 4 * miB)
+    const { scene: at, blob, fault } = await held(4 * miB, 2 * miB)
     await using _ = at
     const starts = Array.from({ length: 50 }, (_, number) => Math.floor((number * blob.size) / 50))
     const answers = starts.map(first => download(at.blobUrl(blob), { headers: { range: `bytes=${first}-` } }))

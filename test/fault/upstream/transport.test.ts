@@ -22,7 +22,9 @@ import {
 const maxBytes = 4 * 1024 * 1024
 const { content, digest } = blobOf(2 * 1024 * 1024)
 const at = ({ port }: { port: number }, name = 'registry.hub.test') => `http://${name}:${port}`
-const quick = { timeouts: { connectMs: 1_000, headersMs: 300, revalidateMs: 300, idleMs: 300 } }
+const timeouts = { connectMs: 5_000, headersMs: 5_000, revalidateMs: 3_000, idleMs: 5_000 }
+/** Nobody listens there, and nobody is given it meanwhile. */
+const nobody = { port: 1 }
 
 /** A server below HTTP: what it does with a connection is the test's. */
 async function serveRaw(onConnection: (socket: Socket) => void) {
@@ -42,9 +44,7 @@ async function serveRaw(onConnection: (socket: Socket) => void) {
 }
 
 test('a port where nobody listens is unreachable, and the message names upstream and reason', async () => {
-  const closed = await serve(() => {})
-  await closed.close()
-  await using client = clientFor(optionsFor(at(closed)))
+  await using client = clientFor(optionsFor(at(nobody)))
   const error = await failureOf(client.upstream.headManifest(repository, tag))
   expect(error).toMatchObject({ failure: 'unreachable', status: 503 })
   expect(error.message).toContain('hub.test')
@@ -81,7 +81,7 @@ test('a redirect to a name on a private address is refused when connecting', asy
 
 test('a registry that accepts and says nothing is a time-out', async () => {
   await using silent = await serveRaw(() => {})
-  await using client = clientFor(optionsFor(at(silent), quick))
+  await using client = clientFor(optionsFor(at(silent), { timeouts: { ...timeouts, headersMs: 300 } }))
   const error = await failureOf(client.upstream.headManifest(repository, tag))
   expect(error).toMatchObject({ failure: 'timeout', status: 504 })
 })
@@ -146,7 +146,7 @@ test('a blob that stalls is a time-out of its idleness', async () => {
   await using registry = await serve((_, response) => {
     response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, 1_000))
   })
-  await using client = clientFor(optionsFor(at(registry), quick))
+  await using client = clientFor(optionsFor(at(registry), { timeouts: { ...timeouts, idleMs: 300 } }))
   const { body } = await client.upstream.openBlob(repository, digest)
   expect((await failureOf(readAll(body))).failure).toBe('timeout')
 })
@@ -232,11 +232,9 @@ test('an origin that fails five times in a row rests, says why, and is probed by
 })
 
 test('a dead CDN does not keep manifests from being asked', async () => {
-  const dead = await serve(() => {})
-  await dead.close()
   await using registry = await serve((request, response) => {
     if (request.url?.includes('/blobs/'))
-      response.writeHead(307, { location: `${at(dead, 'cdn.test')}/b` }).end()
+      response.writeHead(307, { location: `${at(nobody, 'cdn.test')}/b` }).end()
     else response.writeHead(200, manifestHeaders).end(manifest)
   })
   await using client = clientFor(optionsFor(at(registry)), { clock: new HeldClock() })

@@ -92,6 +92,10 @@ export async function pushScene(setting: Setting = {}) {
     ],
     /** Sessions on disk. */
     sessions: () => readdir(join(layover.storePath, 'uploads')),
+    /** Resolves when none is left on disk: a closed session is removed behind its answer. */
+    async untilNoSessions(): Promise<void> {
+      await vi.waitFor(async () => expect(await at.sessions()).toEqual([]), { timeout: 10_000, interval: 5 })
+    },
     /** Resolves when nobody holds the session any more; its `Range`. */
     async untilFree(location: string): Promise<string | undefined> {
       return vi.waitFor(
