@@ -17,6 +17,7 @@ import { Gate } from '../edge/gate.ts'
 import type { Desk } from '../edge/token-desk.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import type { Layout } from '../store/layout.ts'
@@ -169,6 +170,8 @@ export function accessOfServer(config: Config, clock: Clock, log: Logger): Acces
   })
 }
 
+/** Only a server that is stopping comes here: until then the primary is asked whatever is not known. */
 function thePrimaryDoes(): Promise<never> {
-  return Promise.reject(new Error('the primary asks who is not known here'))
+  const message = 'this process is stopping, and cannot find out any more who may ask: try again'
+  return Promise.reject(new RegistryError('UNAVAILABLE', message, { retryAfterMs: 1_000 }))
 }

@@ -1,6 +1,7 @@
 /** Whether the bucket of the configuration can be used as it is. */
 import type { Config } from '../config/config.ts'
 import { type Objects, ObjectsFailure, type ObjectsTrouble } from '../store/objects.ts'
+import { type CheckedLinks, checkLinks } from './check-links.ts'
 import { openShared } from './shared.ts'
 
 const toReach = 'check store.s3.endpoint and the network'
@@ -16,16 +17,20 @@ export interface Checked {
   readonly isUsable: boolean
   /** One line for a person. */
   readonly line: string
+  /** Where clients are sent to the bucket: whether they get anything there. */
+  readonly links?: CheckedLinks | undefined
 }
 
-/** Writes, reads and deletes an object of its own. Undefined where no bucket is configured. */
+/** Writes, reads and deletes objects of its own. Undefined where no bucket is configured. */
 export async function checkBucket(config: Pick<Config, 'store'>): Promise<Checked | undefined> {
   const shared = await openShared(config)
   if (!shared) return undefined
   const { objects } = shared
   try {
     await objects.probe()
-    return { isUsable: true, line: `${objects.name}: can be read and written, ${conditionsOf(objects)}` }
+    const line = `${objects.name}: can be read and written, ${conditionsOf(objects)}`
+    const { s3 } = config.store
+    return { isUsable: true, line, links: s3?.links && (await checkLinks(objects, s3)) }
   } catch (error) {
     if (!(error instanceof ObjectsFailure)) throw error
     return { isUsable: false, line: `${error.said}${adviceFor(error)}` }

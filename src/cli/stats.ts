@@ -1,14 +1,18 @@
 /** `layover stats`: what the store holds, also beside the process that serves it. */
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { roundedSize } from '../config/quantity.ts'
 import { createLogger } from '../observe/log.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { type Progress, readProgress } from '../scrub/progress.ts'
+import { countQuotas, type QuotaUse } from '../scrub/quota-use.ts'
 import { areas, countStore, type Stats } from '../scrub/stats.ts'
 import { readFormat } from '../store/format.ts'
 import { StoreUnusable } from '../store/open.ts'
-import { openStoreReader } from '../store/store.ts'
+import { openStoreReader, type Store } from '../store/store.ts'
+import { closedUpstream } from '../upstream/closed.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { namespaceOf, resolverOf } from './resolver.ts'
 import { noteOnBucket } from './shared.ts'
 
 /** Resolves with the exit code. */
@@ -19,17 +23,32 @@ export async function runStats(configPath: string, { json }: { json: boolean }):
     if (!(await readFormat(store.layout)))
       throw new StoreUnusable(`there is no store at ${config.store.path}`)
     const stats = await countStore(store.layout)
+    const quotas = await quotasOf(config, store)
     const scrub = await readProgress(store)
     store.close()
     const note = noteOnBucket(config, 'not counted')
-    process.stdout.write(json ? `${JSON.stringify({ ...stats, scrub })}\n` : note + textOf(stats, scrub))
+    process.stdout.write(
+      json ? `${JSON.stringify({ ...stats, quotas, scrub })}\n` : note + textOf({ ...stats, quotas, scrub }),
+    )
     return 0
   } catch (error) {
     return exitCodeOf(error)
   }
 }
 
-function textOf({ areas: held, shared, registries }: Stats, scrub: Progress | undefined): string {
+/** Where the records lie in a bucket the disk does not know. */
+async function quotasOf(config: Config, store: Store): Promise<QuotaUse[]> {
+  if (config.store.s3) return []
+  const resolver = resolverOf(config, ({ options }) => closedUpstream(options))
+  return countQuotas(store, config.local, key => namespaceOf(key, resolver))
+}
+
+interface Counted extends Stats {
+  readonly quotas: readonly QuotaUse[]
+  readonly scrub: Progress | undefined
+}
+
+function textOf({ areas: held, shared, registries, quotas, scrub }: Counted): string {
   const sizes = areas.map(area => [area, String(held[area].files), roundedSize(held[area].bytes)])
   const names = Object.entries(registries).map(([registry, of]) => [
     registry,
@@ -43,8 +62,22 @@ function textOf({ areas: held, shared, registries }: Stats, scrub: Progress | un
     '\n',
     table([['registry', 'repositories', 'tags', 'manifests', 'blobs'], ...names]),
     '\n',
+    ...(quotas.length > 0
+      ? [table([['quota', 'size', 'allowed', 'tags', 'allowed'], ...quotas.map(rowOf)]), '\n']
+      : []),
     `scrubbed: ${whenOf(scrub)}\n`,
   ].join('')
+}
+
+function rowOf({ namespace, bytes, tags }: QuotaUse): string[] {
+  const size = (of: number | null) => (of === null ? 'no limit' : roundedSize(of))
+  return [
+    namespace,
+    size(bytes.used),
+    size(bytes.allowed),
+    String(tags.used),
+    String(tags.allowed ?? 'no limit'),
+  ]
 }
 
 /** The first column to the left, the others to the right. */

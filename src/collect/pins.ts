@@ -10,6 +10,7 @@ import type { Reference } from '../oci/reference.ts'
 import { isSameRepository, keyText, type RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import { type AskedPin, AskedPins } from './asked-pins.ts'
+import { Pinned } from './pinned.ts'
 
 export interface Pin {
   /** Pattern of repositories. */
@@ -33,7 +34,7 @@ export class Pins {
   readonly #known = Promise.withResolvers<void>()
   readonly #asked: AskedPins
   #askedNow: readonly AskedPin[] = []
-  #pinned = new Map<string, Set<Digest>>()
+  #pinned = new Pinned()
   #looking: Promise<void> = Promise.resolve()
 
   constructor(deps: PinsDeps) {
@@ -47,8 +48,7 @@ export class Pins {
   }
 
   has(digest: Digest): boolean {
-    for (const digests of this.#pinned.values()) if (digests.has(digest)) return true
-    return false
+    return this.#pinned.has(digest)
   }
 
   /** Those that somebody asked for. */
@@ -83,12 +83,11 @@ export class Pins {
   kept(key: RepositoryKey, digest: Digest): void {
     if (!this.#isConcerned(key)) return
     void this.#next(async () => {
-      const pinned = this.#pinned.get(keyText(key)) ?? new Set()
-      if (!this.#isWhole(key) && !pinned.has(digest)) return
+      const repository = keyText(key)
+      if (!this.#isWhole(key) && !this.#pinned.isOf(repository, digest)) return
       const digests = new Set<Digest>()
       await this.#add(digest, digests)
-      for (const each of digests) pinned.add(each)
-      this.#pinned.set(keyText(key), pinned)
+      this.#pinned.add(repository, digests)
     })
   }
 
@@ -109,10 +108,9 @@ export class Pins {
 
   async #lookAtAll(): Promise<void> {
     this.#askedNow = await this.#asked.list()
-    const pinned = new Map<string, Set<Digest>>()
+    const pinned = new Pinned()
     for await (const key of this.#repositories()) {
-      const digests = await this.#lookAt(key)
-      if (digests.size > 0) pinned.set(keyText(key), digests)
+      pinned.set(keyText(key), await this.#lookAt(key))
     }
     this.#pinned = pinned
     this.#known.resolve()
@@ -142,9 +140,9 @@ export class Pins {
     return this.#askedNow.filter(pin => isSameRepository(pin, key))
   }
 
-  #isWhole(key: RepositoryKey): boolean {
+  #isWhole(key: RepositoryKey, pins = this.#pinsOf(key)): boolean {
     return (
-      this.#pinsOf(key).some(({ tags }) => tags === undefined) ||
+      pins.some(({ tags }) => tags === undefined) ||
       this.#askedOf(key).some(({ reference }) => reference === undefined)
     )
   }
@@ -152,7 +150,7 @@ export class Pins {
   async #lookAt(key: RepositoryKey): Promise<Set<Digest>> {
     const digests = new Set<Digest>()
     const [pins, asked] = [this.#pinsOf(key), this.#askedOf(key)]
-    if (this.#isWhole(key)) await this.#addAll(key, digests)
+    if (this.#isWhole(key, pins)) await this.#addAll(key, digests)
     else if (pins.length > 0) await this.#addTagged(key, pins, digests)
     for (const { reference } of asked) await this.#add(await this.#digestOf(key, reference), digests)
     return digests

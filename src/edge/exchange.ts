@@ -8,7 +8,7 @@ import type { Scope } from '../access/tokens/scope.ts'
 import type { Kind, Write } from '../observe/metrics.ts'
 import type { Provenance } from '../pull/provenance.ts'
 import { certificateOf } from './certificate.ts'
-import { clientOf, type Proxies } from './client-address.ts'
+import { clientOf } from './client-address.ts'
 import type { Role } from './listener.ts'
 import { nextRequestId } from './request-ids.ts'
 
@@ -86,11 +86,13 @@ export function factsOfAnswer(facts: Facts): Facts {
 
 const noQuery = new URLSearchParams()
 
+/** How a request came in. */
+export type Arrival = Pick<Exchange, 'role' | 'client' | 'proxied'>
+
 export function openExchange(
   request: IncomingMessage,
   response: ServerResponse,
-  role: Role = 'registry',
-  proxies?: Proxies,
+  { role = 'registry', client = clientOf(request), proxied = false }: Partial<Arrival> = {},
 ): Exchange {
   const url = originForm(request.url ?? '/')
   const mark = url.indexOf('?')
@@ -98,8 +100,8 @@ export function openExchange(
     request,
     response,
     role,
-    client: clientOf(request, proxies),
-    proxied: proxies?.passedOn(request) ?? false,
+    client,
+    proxied,
     secure: request.socket instanceof TLSSocket,
     certificate: certificateOf(request.socket),
     inward: false,

@@ -10,6 +10,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { noteRefused } from './audit.ts'
 import type { Exchange } from './exchange.ts'
+import { uncheckedLogin } from './login-errors.ts'
 import { pageAt } from './pages.ts'
 import { pageQuestions, type Wanted } from './question.ts'
 import { type Realm, realmOf } from './realm.ts'
@@ -184,11 +185,7 @@ export class Gate {
     try {
       return await task()
     } catch (error) {
-      if (error instanceof LoginUnavailable)
-        throw new RegistryError('UNAVAILABLE', 'the login cannot be checked at the moment: try again', {
-          cause: error,
-          retryAfterMs: 5_000,
-        })
+      if (error instanceof LoginUnavailable) throw uncheckedLogin(error)
       if (!(error instanceof LoginRefused)) throw error
       noteRefused(exchange, error)
       if (exchange.role === 'mirror')

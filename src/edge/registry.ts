@@ -25,6 +25,7 @@ import { answerInventory } from './extension.ts'
 import type { Gate } from './gate.ts'
 import type { HotPath } from './hot-path.ts'
 import type { InventoryCall, InventoryDeps } from './inventory.ts'
+import { forStranger } from './known-registries.ts'
 import { answerTags } from './listings.ts'
 import type { BytesLeft, LocalNames } from './local-names.ts'
 import { type NamedOperation, resolveName } from './names.ts'
@@ -97,7 +98,7 @@ async function answerRepository(
 ): Promise<Answer> {
   const { operation } = route
   const { resolver } = deps
-  const named = resolveName(asked, route, operation, resolver)
+  const named = namedFor(asked, route, deps)
   const wanted = wantedOf({ exchange: asked, route, operation, resolver, resolved: named })
   const exchange = await deps.gate.admit(asked, wanted)
   const resolved = asCaller(exchange, named, deps.pull.verdicts)
@@ -111,6 +112,18 @@ async function answerRepository(
       ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
       : undefined
   return deps.localNames.answer(exchange, { here, keys, left })
+}
+
+function namedFor(
+  asked: Exchange,
+  route: Route & { readonly operation: NamedOperation },
+  { resolver, gate }: RegistryDeps,
+): Resolved {
+  try {
+    return resolveName(asked, route, route.operation, resolver)
+  } catch (error) {
+    throw forStranger(error, asked, gate.access)
+  }
 }
 
 /** Of a blob whose owner may leave its bytes to us. */

@@ -140,7 +140,11 @@ export function createEdge(deps: EdgeDeps): Edge {
     const tooMany = isClients ? deps.gate.arrived(client) : undefined
     if (isClients && !tooMany && !draining && deps.hotPath.answer(request, response, client))
       return watchTaken(response, deps.stalledMs())
-    const exchange = openExchange(request, response, role, proxies)
+    const exchange = openExchange(request, response, {
+      role,
+      client,
+      proxied: proxies?.passedOn(request) ?? false,
+    })
     watch(exchange, { ...deps, ended: user => deps.gate.ended(user) }, !isClients)
     if (tooMany) return void responder.respond(exchange, Promise.reject(tooMany))
     respond(exchange)

@@ -9,6 +9,7 @@ import { type Answer, json } from './answer.ts'
 import { noteRefused } from './audit.ts'
 import { errorAnswer } from './error-answer.ts'
 import type { Exchange } from './exchange.ts'
+import { uncheckedLogin } from './login-errors.ts'
 import { readTokenRequest, type TokenRequest } from './token-request.ts'
 
 export interface TokenDeps {
@@ -29,9 +30,6 @@ export interface LoggedIn {
   /** When what was shown ends, in milliseconds since the epoch. */
   readonly until?: number | undefined
 }
-
-/** How soon a provider that cannot be asked is worth another try. */
-const unavailableMs = 5000
 
 export async function answerToken(exchange: Exchange, deps: TokenDeps): Promise<Answer> {
   const answer = await grant(exchange, deps).catch((error: unknown) =>
@@ -89,10 +87,7 @@ function logIn({ shown, audience, exchange, deps }: Showing): Promise<LoggedIn &
 
 /** A client is not told what was wrong with its credential; the log is. */
 function forClient(cause: unknown, exchange: Exchange, deps: TokenDeps): unknown {
-  if (cause instanceof LoginUnavailable) {
-    const message = 'who you are cannot be found out at the moment: try again'
-    return new RegistryError('UNAVAILABLE', message, { cause, retryAfterMs: unavailableMs })
-  }
+  if (cause instanceof LoginUnavailable) return uncheckedLogin(cause)
   if (!(cause instanceof LoginRefused)) return cause
   noteRefused(exchange, cause)
   const service = deps.service(exchange)

@@ -79,7 +79,7 @@ export class Quotas {
    */
   resize(namespace: Limited, reservation: Reservation, amount: Held): void {
     reservation.resize(amount, () => {
-      if (this.#used(namespace.name)) this.#assertRoom(namespace, reservation.amount, amount)
+      if (this.used(namespace.name)) this.#assertRoom(namespace, reservation.amount, amount)
     })
   }
 
@@ -156,11 +156,18 @@ export class Quotas {
     for (const { name: namespace, quota } of namespaces) {
       if (quota?.bytes !== undefined) quotaBytes.set({ namespace }, quota.bytes)
       if (quota?.tags !== undefined) quotaTags.set({ namespace }, quota.tags)
-      const used = quota && this.#used(namespace)
+      const used = quota && this.used(namespace)
       if (!used) continue
       quotaBytesUsed.set({ namespace }, used.bytes)
       quotaTagsUsed.set({ namespace }, used.tags)
     }
+  }
+
+  /** By the namespace's name, with what is on its way. Undefined: not counted yet. */
+  used(name: string): Readonly<Held> | undefined {
+    const held = this.#deps.usage.known(name)
+    const reserved = this.#reserved.get(name) ?? { bytes: 0, tags: 0 }
+    return held && { bytes: held.bytes + reserved.bytes, tags: held.tags + reserved.tags }
   }
 
   #begin(name: string): Reservation {
@@ -172,7 +179,7 @@ export class Quotas {
   #assertRoom(namespace: Limited, had: Held, amount: Held): void {
     const { name, quota } = namespace
     if (!quota) return
-    const used = this.#used(name)
+    const used = this.used(name)
     if (!used) throw counting()
     for (const what of ['bytes', 'tags'] as const) {
       const limit = quota[what]
@@ -180,12 +187,6 @@ export class Quotas {
       if (limit === undefined || more <= 0 || used[what] + more <= limit) continue
       throw exceeded({ namespace: name, what, used: used[what], limit, more })
     }
-  }
-
-  #used(name: string): Held | undefined {
-    const held = this.#deps.usage.known(name)
-    const reserved = this.#reserved.get(name) ?? { bytes: 0, tags: 0 }
-    return held && { bytes: held.bytes + reserved.bytes, tags: held.tags + reserved.tags }
   }
 
   #became(key: RepositoryKey, link: Link, measure: number): void {

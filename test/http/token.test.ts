@@ -294,6 +294,7 @@ describe('no token is given', () => {
     const answer = await get('', basic('down', 'x'))
     refused(answer, 503, 'UNAVAILABLE')
     expect(answer.headers['retry-after']).toBe('5')
+    expect(errorOf(answer).message).toBe('the login cannot be checked at the moment: try again') // the gate's words
     refused(await get('', basic('many', 'x')), 429, 'TOOMANYREQUESTS')
   })
 

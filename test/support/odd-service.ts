@@ -2,8 +2,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request } from 'node:http'
 
-/** The status of an answer without a body; undefined: what the service itself answers. */
-export type Oddity = (asked: IncomingMessage, status: number) => number | undefined
+/** The status of an answer without a body; `cut`: done, and not answered; undefined: what the service itself answers. */
+export type Oddity = (asked: IncomingMessage, status: number) => number | 'cut' | undefined
 
 export async function startOddService(port: number, oddity: Oddity) {
   const server = createServer((asked, answered) => {
@@ -11,6 +11,7 @@ export async function startOddService(port: number, oddity: Oddity) {
     const inner = request({ port, host: '127.0.0.1', method, path, headers }, reply => {
       const { statusCode = 0 } = reply
       const odd = oddity(asked, statusCode)
+      if (odd === 'cut') return void reply.resume().once('end', () => answered.destroy())
       answered.writeHead(odd ?? statusCode, odd === undefined ? reply.headers : {})
       if (odd === undefined) reply.pipe(answered)
       else reply.resume().once('end', () => answered.end())

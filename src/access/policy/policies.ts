@@ -48,8 +48,6 @@ const aboutObjects = ['object', 'tag', 'digest', 'reference'] as const satisfies
 export class Policies {
   /** Whether some rule reads what is known of one object only: without it, a decision says nothing. */
   readonly readsObjects: boolean
-  /** Whether some rule reads the address of the client. */
-  readonly readsClient: boolean
   readonly #global: Policy
   readonly #upstreams: ReadonlyMap<string, Policy>
   readonly #namespaces: ReadonlyMap<string, Policy>
@@ -64,9 +62,7 @@ export class Policies {
     this.#log = log
     this.#quiet = quiet
     const all = [this.#global, ...this.#upstreams.values(), ...this.#namespaces.values()]
-    const reads = (variable: Variable) => all.some(policy => policy.reads(variable))
-    this.readsObjects = aboutObjects.some(reads)
-    this.readsClient = reads('client')
+    this.readsObjects = aboutObjects.some(variable => all.some(policy => policy.reads(variable)))
   }
 
   /**

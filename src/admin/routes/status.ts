@@ -8,6 +8,11 @@ import { type Route, route, time, timeOf } from '../route.ts'
 
 const count = z.int().min(0)
 
+const share = z.object({
+  used: count.nullable().describe('null: not counted since the start; the first push has it counted.'),
+  allowed: count.nullable().describe('null: no limit.'),
+})
+
 const status = z.object({
   version: z.string(),
   pid: z.int(),
@@ -28,6 +33,15 @@ const status = z.object({
   isIndexUp: z.boolean(),
   flights: count,
   uploads: count,
+  quotas: z
+    .array(
+      z.object({
+        namespace: z.string(),
+        bytes: share.describe('With those of uploads under way.'),
+        tags: share,
+      }),
+    )
+    .describe('Of each local namespace that has one.'),
   upstreams: z.array(
     z.object({
       registry: z.string(),
@@ -79,6 +93,7 @@ function statusRoute(deps: AdminDeps): Route {
         isIndexUp: index.up,
         flights: pull.flights.all.length,
         uploads: (await push.uploads.list()).length,
+        quotas: quotasOf(deps),
         upstreams: deps.resolver().upstreams.map(({ upstream }) => ({
           registry: upstream.registry,
           urls: upstream.options.urls.map(({ url }) => url),
@@ -89,6 +104,21 @@ function statusRoute(deps: AdminDeps): Route {
         })),
       }
     },
+  })
+}
+
+function quotasOf({ resolver, push }: AdminDeps) {
+  return resolver().locals.flatMap(({ name: namespace, quota }) => {
+    if (!quota) return []
+    const { bytes = null, tags = null } = quota
+    const used = push.quotas.used(namespace)
+    return [
+      {
+        namespace,
+        bytes: { used: used?.bytes ?? null, allowed: bytes },
+        tags: { used: used?.tags ?? null, allowed: tags },
+      },
+    ]
   })
 }
 

@@ -36,8 +36,7 @@ interface Tally {
 
 /** A write under way. */
 interface Writing {
-  readonly namespace: string
-  readonly repository: string
+  readonly key: RepositoryKey
   readonly ended: Promise<void>
 }
 
@@ -94,28 +93,38 @@ export class Usage {
     for (const { counted } of this.#tallies.values()) await counted?.catch(() => {}) // who asked has the error
   }
 
-  /** Runs a write of these records, whose locks the caller holds, and takes down what came of it. */
+  /**
+   * Runs a write of these records, whose locks the caller holds, and takes down what came of it: in the namespace that
+   * they are counted in at its end, which a reload may have changed.
+   */
   async noting(key: RepositoryKey, links: readonly Link[], write: () => Promise<void>): Promise<void> {
-    const namespace = this.#deps.countedIn(key)
-    if (namespace === undefined) return write()
+    const { countedIn } = this.#deps
+    const namespace = countedIn(key)
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-    const under: Writing = { namespace, repository: key.repository, ended }
+    const under: Writing = { key, ended }
     this.#writing.add(under)
-    this.#tallies.get(namespace)?.count?.began(key.repository)
+    if (namespace !== undefined) this.#tallies.get(namespace)?.count?.began(key.repository)
     try {
-      const before = await this.#measureAll(key, links)
+      // What was not counted then a count has not looked at before the end of the write, whose locks keep it away.
+      const before = namespace === undefined ? [] : await this.#measureAll(key, links)
       try {
         await write()
       } finally {
-        await this.#measureAll(key, links).then(
-          after => this.#wrote(namespace, key, { links, before, after }),
-          () => this.#doubt(namespace), // the next count finds out
-        )
+        await this.#ended(key, links, before)
       }
     } finally {
       this.#writing.delete(under)
       end()
     }
+  }
+
+  async #ended(key: RepositoryKey, links: readonly Link[], before: readonly number[]): Promise<void> {
+    const namespace = this.#deps.countedIn(key)
+    if (namespace === undefined) return
+    await this.#measureAll(key, links).then(
+      after => this.#wrote(namespace, key, { links, before, after }),
+      () => this.#doubt(namespace), // the next count finds out
+    )
   }
 
   #wrote(
@@ -142,13 +151,12 @@ export class Usage {
     const isOurs = (key: RepositoryKey) => countedIn(key) === namespace
     const look: CountDeps['look'] = (...asked) => this.#look(...asked)
     const settled: CountDeps['settled'] = async ({ repository }, task) => {
-      const begun = [...this.#writing].filter(each => each.repository === repository)
+      const begun = [...this.#writing].filter(each => each.key.repository === repository)
       await Promise.all(begun.map(each => each.ended)) // no lock: bytes may take long, and others are not to wait
       task()
     }
     const count = new Count({ store, isOurs, look, settled })
-    for (const { namespace: name, repository } of this.#writing)
-      if (name === namespace) count.began(repository)
+    for (const { key } of this.#writing) if (isOurs(key)) count.began(key.repository)
     tally.count = count
     tally.isDoubtful = false
     try {

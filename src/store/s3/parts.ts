@@ -1,9 +1,11 @@
 /** What is written in parts: visible under its key when all of them are there, and gone without a trace when it fails. */
+import { hash } from 'node:crypto'
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  HeadObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { ObjectsFailure, type ObjectVersion } from '../objects.ts'
@@ -43,11 +45,40 @@ export async function putInParts(
       return false
     }
     const command = new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload: { Parts: parts } })
-    return (await client.send(command)).ETag ?? ''
+    const { ETag = '' } = await client.send(command).catch(async (error: unknown) => {
+      const found = await ifMadeOf(parts, client, at)
+      if (found === undefined) throw error
+      return found
+    })
+    return ETag
   } catch (error) {
     await client.send(new AbortMultipartUploadCommand({ ...at, UploadId })).catch(() => {}) // reaped later
     throw error
   }
+}
+
+/**
+ * What stands there when nobody told whether the parts were put together, or a second try found nothing to do: undefined
+ * where it is something else, or where it cannot be told, since the service has versions of another kind.
+ */
+async function ifMadeOf(
+  parts: readonly CompletedPart[],
+  client: S3Client,
+  at: { readonly Bucket: string; readonly Key: string },
+): Promise<{ readonly ETag: string } | undefined> {
+  const { ETag = '' } = await client.send(new HeadObjectCommand(at)).catch(() => ({ ETag: undefined }))
+  return ETag !== '' && bare(ETag) === versionOf(parts) ? { ETag } : undefined
+}
+
+/** MD5 of the MD5s of the parts, and how many they are. Undefined: they have others, e.g. since they are encrypted. */
+function versionOf(parts: readonly CompletedPart[]): string | undefined {
+  const versions = parts.map(({ ETag = '' }) => bare(ETag))
+  if (!versions.every(each => /^[0-9a-f]{32}$/.test(each))) return undefined
+  return `${hash('md5', Buffer.from(versions.join(''), 'hex'))}-${parts.length}`
+}
+
+function bare(version: string): string {
+  return version.replaceAll('"', '')
 }
 
 /** So many at once; the first failure is told when those under way have ended. */

@@ -212,6 +212,29 @@ describe.runIf(hasS3)('a bucket', () => {
     file.release()
   })
 
+  test('a file whose last answer is lost is there, and one of the same size is not taken for it', async () => {
+    await using service = await startS3()
+    await using dir = await tempDir()
+    const isLast = ({ method, url = '' }: IncomingMessage) => method === 'POST' && url.includes('uploadId=')
+    const lasts: IncomingMessage[] = []
+    // Many services do not remember that they have done it.
+    const answerOf = (asked: IncomingMessage) => (lasts.push(asked) === 1 ? 'cut' : 404)
+    await using odd = await startOddService(service.port, asked =>
+      isLast(asked) ? answerOf(asked) : undefined,
+    )
+    const bucket = await openBucket(service.options({}, odd.port))
+    const size = 9 * mebibyte
+    const file = await fileOf(dir.join('file'), Buffer.alloc(size, 'layover '))
+    const version = await bucket.putFile('large', { file, size })
+    expect(await bucket.head('large')).toMatchObject({ size, version })
+    const other = await fileOf(dir.join('other'), Buffer.alloc(size))
+    const lost = async () => (await bucket.reap(0, Date.now() + 60_000)) > 0
+    expect(await troubleOf(bucket.putFile('large', { file: other, size, isRight: lost }))).toBe('broken')
+    expect(await bucket.head('large')).toMatchObject({ version })
+    for (const each of [file, other]) each.release()
+    bucket.close()
+  })
+
   test('a file that is not right is never there, nor any part of it', async () => {
     await using scene = await bucketScene()
     await using dir = await tempDir()

@@ -65,6 +65,34 @@ describe.runIf(hasS3)('layover check', () => {
   })
 })
 
+test.runIf(hasS3).each<[string, (service: S3Service) => string | undefined, number, RegExp]>([
+  ['right', () => undefined, 0, /^# redirects: http:\/\/127.0.0.1:\d+ gives an object/m],
+  [
+    'somewhere else',
+    ({ port }) => `http://127.0.0.1:${port}/elsewhere`,
+    1,
+    /^layover: redirects: http:\/\/127.0.0.1:\d+ answers 40\d and not the object/m,
+  ],
+  [
+    'where nobody is',
+    () => 'http://127.0.0.1:1',
+    0,
+    /^warning: redirects: http:\/\/127.0.0.1:1 cannot be reached from here \(ECONNREFUSED\)/m,
+  ],
+])(
+  'layover check says of the address that clients are sent to that it is %s',
+  async (_, endpoint, exit, line) => {
+    await using at = await commandScene(service => {
+      const given = endpoint(service)
+      return { redirect: given === undefined ? true : { endpoint: given } }
+    })
+    const { code, out, err } = await at.check()
+    expect(`${out}${err}`).toMatch(line)
+    expect(`${out}${err}`).not.toContain('Signature')
+    expect(code).toBe(exit)
+  },
+)
+
 test.runIf(hasS3)('layover reindex and layover gc work with the bucket', async () => {
   await using at = await commandScene(() => ({}))
   const told = vi.spyOn(process.stdout, 'write').mockReturnValue(true)

@@ -48,6 +48,21 @@ describe('anonymous pulls, pushes with a login', () => {
   })
 })
 
+test('which registries are configured is told to whom we know, and where anybody may pull', async () => {
+  const unknown = '/v2/app/manifests/v1?ns=elsewhere.example'
+  const told = async (at: Awaited<ReturnType<typeof start>>, user?: string) => {
+    const answer = await at.as(user, unknown)
+    expect([answer.status, errorOf(answer).code]).toEqual([404, 'NAME_UNKNOWN'])
+    return (errorOf(answer) as { detail?: unknown }).detail
+  }
+  const strict = await start()
+  expect(await told(strict)).toBeUndefined()
+  expect(await told(strict, basic('alice', 'wrong'))).toBeUndefined()
+  expect((await strict.as('alice', manifest)).status).toBe(200)
+  expect(await told(strict, 'alice')).toEqual({ known: ['plain.example'] })
+  expect(await told(await start({ policy: presets['anonymous-pull'] }))).toEqual({ known: ['plain.example'] })
+})
+
 describe('a registry token', () => {
   test('is good for what it was asked for, and a larger one can be asked for', async () => {
     const at = await start()

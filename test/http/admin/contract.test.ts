@@ -22,7 +22,11 @@ const name = 'plain.example/app:v1'
 
 async function world() {
   let problem: Error | undefined
-  const at = await scene({ upstreams: net => [plain(net)], reload: async () => problem })
+  const at = await scene({
+    upstreams: net => [plain(net)],
+    local: [{ name: 'local', match: 'local/**', quota: { tags: 5 } }],
+    reload: async () => problem,
+  })
   at.net.plain.put('app', 'v1', first)
   const api = (await askSocket(at.layover, '/openapi.json')).body as Api
   const called = new Set<string>()
@@ -70,6 +74,7 @@ test('every route answers as it is described, and none is left out', async () =>
     uploads: 1,
     isIndexUp: true,
     store: { path: at.layover.storePath, isWritable: true },
+    quotas: [{ namespace: 'local', bytes: { allowed: null }, tags: { allowed: 5 } }],
     upstreams: [{ registry: 'plain.example', pausedMs: 0, resting: [] }],
   })
   reading.destroy()

@@ -51,7 +51,7 @@ export async function siblings(
       connectionsPerClient: () => 0,
       headersMs: () => 65_000,
       answer: (request, response) => {
-        const exchange = openExchange(request, response, 'mirror')
+        const exchange = openExchange(request, response, { role: 'mirror' })
         server.push(exchange)
         void outer.respond(exchange, forward.answer(exchange))
       },

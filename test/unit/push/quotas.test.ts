@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Digest } from '../../../src/oci/digest.ts'
 import type { Tag } from '../../../src/oci/name.ts'
+import { localKey } from '../../../src/pull/target.ts'
 import { runs } from '../../support/runs.ts'
 import {
   bodyOf,
@@ -278,6 +279,31 @@ describe('a body that is on its way', () => {
     }
     expect(await used()).toBe(600)
   })
+})
+
+test('a quota that a reload brings counts the manifest whose record is being written', async () => {
+  await using rig = await openCollected()
+  const { records, names: recordNames, layout } = rig.store
+  await take(rig, { kind: 'push', place: { name: 'one', number: 0 } })
+  const { promise: gate, resolve: go } = Promise.withResolvers<void>()
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+  const save = records.save.bind(records)
+  vi.spyOn(records, 'save').mockImplementationOnce(async (...asked) => {
+    begin()
+    await gate
+    return save(...asked)
+  })
+  const pushing = take(rig, { kind: 'manifest', place: { name: 'one', number: 0 }, tags: ['a'] })
+  await begun
+  Object.assign(rig.at('one').namespace, roomy)
+  rig.push.quotas.forget()
+  const listing = vi.spyOn(recordNames, 'in')
+  const counting = rig.push.quotas.ready(rig.at('one').namespace)
+  const last = layout.blobs(localKey(rig.at('one')))
+  await vi.waitFor(() => expect(listing.mock.calls.map(([folder]) => folder)).toContain(last))
+  go()
+  await Promise.all([pushing, counting])
+  expect(rig.holdings.usage.known('local')).toEqual(await recordsOf(rig))
 })
 
 describe('a recount', () => {

@@ -2,7 +2,11 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import type { Tag } from '../../../src/oci/name.ts'
+import { localKey } from '../../../src/pull/target.ts'
+import { countQuotas } from '../../../src/scrub/quota-use.ts'
 import { countStore } from '../../../src/scrub/stats.ts'
+import type { RepositoryKey } from '../../../src/store/layout.ts'
 import { bodyOf, imageOf, pushedOf, putManifest } from '../collect/collect-rig.ts'
 import { flipBit, openScrubbed } from './scrub-rig.ts'
 
@@ -43,4 +47,25 @@ test('files and bytes by area, names by registry, and what lies there under two 
     },
   })
   expect(Object.keys(stats.registries)).toHaveLength(2)
+})
+
+test('what namespaces use of their quotas, from the records alone', async () => {
+  await using rig = await openScrubbed()
+  await rig.push.uploads.push(rig.at('a'), layer.digest, bodyOf(layer))
+  await rig.push.uploads.push(rig.at('b'), layer.digest, bodyOf(layer))
+  await putManifest(rig, 'a', image, 'v1', 'v2')
+  await writeFile(rig.store.layout.tag(localKey(rig.at('a')), 'torn' as Tag), '{')
+  const a = { name: 'a', quota: { bytes: 1_000 } }
+  const namespaces = [a, { name: 'b', quota: { tags: 5 } }, { name: 'unlimited' }]
+  const namespaceOf = ({ repository }: RepositoryKey) =>
+    namespaces.find(({ name }) => repository === `local/${name}`)
+  const bytes = layer.body.length
+  expect(await countQuotas(rig.store, namespaces, namespaceOf)).toEqual([
+    {
+      namespace: 'a',
+      bytes: { used: bytes + image.body.length, allowed: 1_000 },
+      tags: { used: 2, allowed: null },
+    },
+    { namespace: 'b', bytes: { used: bytes, allowed: null }, tags: { used: 0, allowed: 5 } },
+  ])
 })
