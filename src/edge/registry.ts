@@ -97,7 +97,7 @@ async function answerRepository(
 ): Promise<Answer> {
   const { operation } = route
   const { resolver } = deps
-  const named = resolveName(asked, route, operation, resolver)
+  const named = nameOf(asked, { ...route, operation }, deps)
   const wanted = wantedOf({ exchange: asked, route, operation, resolver, resolved: named })
   const exchange = await deps.gate.admit(asked, wanted)
   const resolved = asCaller(exchange, named, deps.pull.verdicts)
@@ -111,6 +111,21 @@ async function answerRepository(
       ? bytesLeft({ exchange, resolved, pull: deps.pull }, operation.digest)
       : undefined
   return deps.localNames.answer(exchange, { here, keys, left })
+}
+
+/** @throws as the resolver; which registries there are is not for who has not been let in */
+function nameOf(
+  exchange: Exchange,
+  route: Route & { readonly operation: NamedOperation },
+  { gate, resolver }: RegistryDeps,
+): Resolved {
+  try {
+    return resolveName(exchange, route, route.operation, resolver)
+  } catch (error) {
+    if (!gate.access || !(error instanceof RegistryError)) throw error
+    const { code, message, status } = error
+    throw new RegistryError(code, message, { status })
+  }
 }
 
 /** Of a blob whose owner may leave its bytes to us. */
