@@ -20,6 +20,8 @@ export interface CertificateNames {
   readonly dns: readonly string[]
   readonly emails: readonly string[]
   readonly uris: readonly string[]
+  /** Milliseconds since the epoch: what is given for it ends no later. */
+  readonly endsAt?: number
 }
 
 export const anonymous: Caller = {
