@@ -20,6 +20,8 @@ export interface CertificateNames {
   readonly dns: readonly string[]
   readonly emails: readonly string[]
   readonly uris: readonly string[]
+  /** Milliseconds since the epoch: what is given for it ends no later. */
+  readonly endsAt?: number
 }
 
 export const anonymous: Caller = {
@@ -37,7 +39,11 @@ export const certificatePrefix = 'certificate'
  * For policies, logs and counts: `alice`, `github:org/app`, `certificate:node-1`; undefined for nobody. Whom one way of
  * logging in calls alice is never the alice of another: no user of a password has a colon in the name.
  */
-export function nameOf({ method, user, provider }: Caller): string | undefined {
+export function nameOf({
+  method,
+  user,
+  provider,
+}: Pick<Caller, 'method' | 'user' | 'provider'>): string | undefined {
   if (user === '') return undefined
   if (method === 'certificate') return `${certificatePrefix}:${user}`
   return provider === '' ? user : `${provider}:${user}`

@@ -53,7 +53,7 @@ export class Sessions {
     if (!certificate) return nobody
     const known = this.#certified.get(certificate)
     if (known) return known
-    const session = { caller: certified(certificate), until: forEver }
+    const session = { caller: certified(certificate), until: certificate.endsAt ?? forEver }
     this.#certified.set(certificate, session)
     return session
   }

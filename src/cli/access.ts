@@ -113,6 +113,7 @@ export class AccessKeeper {
       keys: () => keys,
       lives: () => options.tokens,
       hashOf: user => passwords.hashOf(user),
+      termsOf: provider => issuers.termsOf(provider),
       clock,
     })
     const login = new Login({

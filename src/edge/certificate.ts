@@ -32,6 +32,7 @@ export function readCertificate(certificate: X509Certificate): ClientCertificate
     dns: named('DNS'),
     emails: named('email'),
     uris: named('URI'),
+    endsAt: certificate.validToDate.getTime(),
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
   }
 }

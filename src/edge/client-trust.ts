@@ -30,6 +30,8 @@ export class ClientTrust {
   /** Connections that are not let in, and why; those of clients that were are not let in any more. */
   readonly #refused = new WeakMap<Socket, string>()
   readonly #ended = new WeakSet<Socket>()
+  /** When the certificate of a connection ends: milliseconds since the epoch. */
+  readonly #ends = new WeakMap<Socket, number>()
 
   constructor(server: Server, authority: ClientAuthority | undefined, log: Logger) {
     this.#server = server
@@ -43,7 +45,7 @@ export class ClientTrust {
   guard(answer: RequestListener): RequestListener {
     return (request, response) => {
       const { socket } = request
-      if (this.#ended.has(socket)) return void socket.destroy() // unheard: it may be asked again
+      if (this.#isOver(socket)) return void socket.destroy() // unheard: it may be asked again
       const reason = this.#refused.get(socket)
       if (reason !== undefined) return refuse(response, reason)
       this.#answering.add(response)
@@ -91,10 +93,16 @@ export class ClientTrust {
     if (!socket.authorized) return String(socket.authorizationError)
     try {
       remember(socket, certificate)
+      this.#ends.set(socket, certificate.validToDate.getTime())
       return undefined
     } catch (error) {
       return (error as Error).message
     }
+  }
+
+  /** Whoever keeps a connection open is not let in for ever: the next handshake says what holds by now. */
+  #isOver(socket: Socket): boolean {
+    return this.#ended.has(socket) || Date.now() >= (this.#ends.get(socket) ?? Number.POSITIVE_INFINITY)
   }
 
   /** One line a minute for each cause; of a connection that Node has closed already nobody knows whose it was. */

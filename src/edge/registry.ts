@@ -214,7 +214,8 @@ async function answerWrite(
   if (!local) return refuseMirrored(resolved.upstream, exchange)
   const allowed = methodsOf(operation)
   if (!allowed.includes(request.method ?? '')) return refuseMethod(allowed)
-  if (!deps.gate.access) assertMayWrite(exchange)
+  // Who came in while nothing was configured has been asked nothing, also if something is by now.
+  if (!deps.gate.access || exchange.question === undefined) assertMayWrite(exchange)
   assertFramed(exchange)
   facts.write = writeOf(operation, request.method)
   const { push, resolver, limits } = deps

@@ -3,8 +3,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 const marks = new AsyncLocalStorage<string>()
 
-/** Through so many Layovers a request may pass; more of them go in circles. */
-const maxHops = 10
+/** The last of them, and so many, travel on: a request that is back from a smaller circle has ours among them. */
+const mostMarks = 32
 
 export function mark(loopId: string): string {
   return `layover;${loopId}`
@@ -22,14 +22,17 @@ export function marksIn(header: string): readonly string[] {
     .filter(part => /^layover;[\w.-]{1,64}$/.test(part))
 }
 
-/** Whether a request with these marks was here before, or has come too far. */
+/**
+ * Whether a request with these marks was here before. How many there are says nothing: who asks may have made them up,
+ * and a refusal further on would be the answer for everybody who waits for the same.
+ */
 export function goesInCircles(hops: readonly string[], loopId: string): boolean {
-  return hops.includes(mark(loopId)) || hops.length > maxHops
+  return hops.includes(mark(loopId))
 }
 
 /** Everything that the task sets off, also behind its answer, carries the marks on. */
 export function withMarks<T>(hops: readonly string[], task: () => T): T {
-  return hops.length === 0 ? task() : marks.run(hops.join(', '), task)
+  return hops.length === 0 ? task() : marks.run(hops.slice(-mostMarks).join(', '), task)
 }
 
 /** The header for an upstream: the marks so far, and ours. */

@@ -51,6 +51,15 @@ async function cascade({ realTime = false, relay = (url: string) => Promise.reso
   }
 }
 
+test('marks of registries that a client makes up are nobody’s refusal on the way', async () => {
+  await using at = await cascade()
+  await pushBundle(at.to, app, '1.0')
+  for (const [nth, count] of [10, 100].entries()) {
+    const headers = { 'cdn-loop': Array.from({ length: count }, (_, at) => `layover;${at}`).join(', ') }
+    expect((await at.ask(`/v2/${name}/blobs/${app.blobs[nth]?.digest}`, { headers })).status).toBe(200)
+  }
+})
+
 describe('what was pushed to the innermost', () => {
   test('is pulled whole at the outermost, by a real client’s requests', async () => {
     await using at = await cascade()

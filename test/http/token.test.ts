@@ -47,6 +47,7 @@ async function start() {
     keys: () => keys,
     lives: () => ({ lifeMs: 300_000, refreshMs: 86_400_000 }),
     hashOf: user => hashes.get(user),
+    termsOf: () => 'as configured',
     clock,
   })
   const login: TokenDeps['login'] = async shown => {

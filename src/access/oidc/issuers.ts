@@ -31,6 +31,11 @@ export class Issuers {
     return this.#providers.some(({ name }) => name === provider)
   }
 
+  /** What is configured of a provider; undefined where there is none of that name. */
+  termsOf(provider: string): string | undefined {
+    return this.#providers.find(({ name }) => name === provider)?.terms
+  }
+
   /**
    * @param provider undefined: whichever issuer the token names. Providers of one issuer are tried in order.
    * @throws LoginRefused

@@ -20,6 +20,8 @@ export interface Login {
 export class Provider {
   readonly name: string
   readonly issuer: string
+  /** Which tokens are logins, and whose: others than before do not speak for who came by those. */
+  readonly terms: string
   readonly #options: OidcOptions
   readonly #keys: Keys
   readonly #clock: Clock
@@ -27,6 +29,7 @@ export class Provider {
   constructor(options: OidcOptions, keys: Keys, clock: Clock) {
     this.name = options.name
     this.issuer = options.issuer
+    this.terms = termsOf(options)
     this.#options = options
     this.#keys = keys
     this.#clock = clock
@@ -89,6 +92,10 @@ export class Provider {
       return '' // it names nobody
     }
   }
+}
+
+function termsOf({ issuer, audience, jwks, jwksUrl, claims, userClaim, algorithms }: OidcOptions): string {
+  return JSON.stringify([issuer, audience, jwks, jwksUrl, claims, userClaim, algorithms])
 }
 
 async function verifyWith(

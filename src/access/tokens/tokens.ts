@@ -7,7 +7,7 @@ import { type Caller, LoginRefused, nameOf } from '../caller.ts'
 import type { TokenOptions } from '../options.ts'
 import type { TokenKey, TokenKeys } from './keys.ts'
 import type { Scope } from './scope.ts'
-import { issuer, type Kind, leewayMs, mostBytes, typeOf, verified } from './verified.ts'
+import { issuer, type Kind, leewayMs, mostBytes, type Payload, typeOf, verified } from './verified.ts'
 
 export interface TokensDeps {
   /** Those of now: it may be asked anew each time. */
@@ -15,6 +15,8 @@ export interface TokensDeps {
   readonly lives: () => Pick<TokenOptions, 'lifeMs' | 'refreshMs'>
   /** What is stored of the user's password; undefined where we know no such user. */
   readonly hashOf: (user: string) => string | undefined
+  /** What is configured of an issuer; undefined where there is none of that name. */
+  readonly termsOf: (provider: string) => string | undefined
   readonly clock: Pick<Clock, 'now'>
 }
 
@@ -57,7 +59,7 @@ export class Tokens {
   /**
    * It ends no later than what was shown for it.
    *
-   * @throws LoginRefused when that has ended, or the user is gone
+   * @throws LoginRefused when that has ended, or the user or the issuer is gone
    * @throws RegistryError DENIED when the token would be too long for a header
    */
   issue(grant: Grant): Promise<Issued> {
@@ -100,7 +102,7 @@ export class Tokens {
     const endsAt = Math.floor(Math.min(issuedAt + lifeMs / 1000, (until ?? Number.POSITIVE_INFINITY) / 1000))
     if (endsAt <= issuedAt) throw new LoginRefused('what was shown for the token has expired', caller)
     const { method, user, provider, claims } = caller
-    const mark = method === 'password' ? this.#markOf(user, signing) : undefined
+    const mark = this.#markOf(caller, signing)
     const payload = {
       ...(access === undefined ? {} : { access }),
       ...(mark === undefined ? {} : { mark }),
@@ -124,8 +126,9 @@ export class Tokens {
     const { keys, clock } = this.#deps
     const found = await verified(token, { kind, audience, keys: keys(), now: clock.now() })
     const { sub, exp, caller, access = [], mark } = found.payload
-    if (caller.method === 'password' && !isSame(mark, this.#markOf(caller.user, found.key)))
-      throw new LoginRefused('the password was changed after the token was issued', { user: sub })
+    const expected = this.#markOf(caller, found.key)
+    if (expected !== undefined && !isSame(mark, expected))
+      throw new LoginRefused(`${groundOf(caller)} was changed after the token was issued`, { user: sub })
     const { method, user, provider, claims } = caller
     return {
       caller: { method, user, provider, claims, certificate: undefined },
@@ -134,13 +137,24 @@ export class Tokens {
     }
   }
 
-  /** Of what is stored of the user's password. @throws LoginRefused where there is no such user */
-  #markOf(user: string, { markKey }: TokenKey): string {
-    const hash = this.#deps.hashOf(user)
-    if (hash === undefined) throw new LoginRefused('there is no such user any more', { user })
-    const text = JSON.stringify([user, hash])
-    return createHmac('sha256', markKey).update(text).digest('base64url')
+  /** Of what the login rests on here; undefined: on nothing. @throws LoginRefused where that is gone */
+  #markOf(caller: Payload['caller'], { markKey }: TokenKey): string | undefined {
+    const { method, user, provider } = caller
+    if (method !== 'password' && method !== 'oidc') return undefined
+    const { hashOf, termsOf } = this.#deps
+    const [name, terms] = method === 'password' ? [user, hashOf(user)] : [provider, termsOf(provider)]
+    if (terms === undefined) {
+      const what = method === 'password' ? 'user' : 'issuer'
+      throw new LoginRefused(`there is no such ${what} any more`, { user: nameOf(caller) ?? '' })
+    }
+    return createHmac('sha256', markKey)
+      .update(JSON.stringify([name, terms]))
+      .digest('base64url')
   }
+}
+
+function groundOf({ method }: Payload['caller']): string {
+  return method === 'password' ? 'the password' : 'what is configured of the issuer'
 }
 
 function isSame(shown: string | undefined, expected: string): boolean {

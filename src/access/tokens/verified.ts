@@ -29,7 +29,7 @@ export interface Payload {
   readonly exp: number
   readonly access?: readonly Scope[]
   readonly caller: Pick<Caller, 'method' | 'user' | 'provider' | 'claims'>
-  /** Of a user of ours: ends the token with the password. */
+  /** Of a user of ours: ends the token with the password; of an issuer's: with what is configured of it. */
   readonly mark?: string
 }
 

@@ -178,6 +178,14 @@ describe('a policy', () => {
   })
 })
 
+test('which registries are mirrored is told to nobody who has not been let in', async () => {
+  const at = await start()
+  for (const path of ['/v2/app/manifests/v1?ns=other.example', '/v2/_ext/x/_revisions']) {
+    const { body } = await at.as(undefined, path)
+    expect(body.toString()).not.toContain('plain.example')
+  }
+})
+
 describe('across repositories', () => {
   const policy = rules('user == "alice"', 'repository.like("local/mallory/**")', 'action == "catalog"')
 

@@ -16,6 +16,7 @@ describe('a client certificate', () => {
       dns: ['alice.corp.example', 'laptop.corp.example'],
       emails: ['alice@corp.example'],
       uris: ['spiffe://corp.example/team/platform', 'https://corp.example/?a=1\\,DNS:root.corp.example'],
+      endsAt: new X509Certificate(alice.cert).validToDate.getTime(),
       fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
     })
   })

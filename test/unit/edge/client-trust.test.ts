@@ -1,10 +1,11 @@
 /** Client certificates at one address, over real handshakes. */
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { Agent, request } from 'node:https'
 import { connect as connectPlain } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { certificateOf } from '../../../src/edge/certificate.ts'
 import type { ClientAuthority } from '../../../src/edge/client-trust.ts'
 import { type Identity, Listener } from '../../../src/edge/listener.ts'
@@ -114,6 +115,16 @@ describe.each(versions)('client certificates over %s', version => {
       await vi.waitFor(() => expect(lines).toContainEqual(expect.objectContaining(refused)), {
         timeout: 5_000,
       })
+  })
+
+  test('end their connections when they end: who keeps one open is not let in for ever', async () => {
+    await using at = await listening(required)
+    const ask = at.client(alice, over)
+    await ask()
+    expect(await ask()).toMatchObject({ status: 200, isReused: true })
+    vi.useFakeTimers({ toFake: ['Date'], now: new X509Certificate(alice.cert).validToDate })
+    onTestFinished(() => void vi.useRealTimers())
+    await expect(ask()).rejects.toThrow(isCut)
   })
 
   test('may come with those between them and the root', async () => {

@@ -269,7 +269,7 @@ describe('other headers and parameters', () => {
     expect(isMediaType(text) && /[\s;,"]/.test(text)).toBe(false)
     const marks = marksIn(text)
     for (const mark of marks) expect(mark).toMatch(/^layover;[\w.-]{1,64}$/)
-    expect(goesInCircles(marks, 'x')).toBe(marks.includes('layover;x') || marks.length > 10)
+    expect(goesInCircles(marks, 'x')).toBe(marks.includes('layover;x'))
     throwsOnly(RegistryError, () => {
       const { limit } = pageAsked(new URLSearchParams({ n: text, last: text }), 100)
       expect(limit >= 0 && limit <= 100 && Number.isInteger(limit)).toBe(true)

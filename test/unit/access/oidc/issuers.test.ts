@@ -31,6 +31,18 @@ describe('a right token', () => {
     })
   })
 
+  test('rests on terms that change with what is asked of it, and not with the keys of its issuer', async () => {
+    await using rig = await startRig()
+    const { issuers, issuer, clock } = rig
+    const terms = issuers.termsOf('ci')
+    issuer.keys = [await createSigningKey()]
+    await issuers.verify(await issuer.token())
+    expect(issuers.termsOf('ci')).toBe(terms)
+    const other = new Issuers([entryOf(issuer, { claims: { ref: 'main' } })], { clock, log })
+    expect([other.termsOf('ci') === terms, other.termsOf('robot')]).toEqual([false, undefined])
+    await other.close()
+  })
+
   test.each(['RS256', 'PS384', 'ES256', 'ES384', 'EdDSA'])('may be signed by %s', async algorithm => {
     await using rig = await startRig({}, { algorithm })
     await expect(rig.issuers.verify(await rig.issuer.token())).resolves.toBeDefined()

@@ -26,11 +26,13 @@ const access: readonly Scope[] = [{ type: 'repository', name: 'team/app', action
 async function rig({ pems = [ed25519Pem()] }: { pems?: string[] } = {}) {
   const clock = new FakeClock()
   const hashes = new Map([['alice', '$2y$10$hash-of-alice']])
+  const issuers = new Map([['github', 'the organisation org']])
   const state = { keys: await openKeys(pems) }
   const tokens = new Tokens({
     keys: () => state.keys,
     lives: () => ({ lifeMs: 5 * minuteMs, refreshMs: 30 * dayMs }),
     hashOf: user => hashes.get(user),
+    termsOf: provider => issuers.get(provider),
     clock,
   })
   const use = async (...other: string[]) => {
@@ -38,7 +40,7 @@ async function rig({ pems = [ed25519Pem()] }: { pems?: string[] } = {}) {
   }
   const issue = async (caller: Caller, until?: number) =>
     (await tokens.issue({ caller, audience, access, until })).token
-  return { clock, hashes, tokens, use, issue, keys: () => state.keys }
+  return { clock, hashes, issuers, tokens, use, issue, keys: () => state.keys }
 }
 
 async function refusal(verifying: Promise<unknown>): Promise<string> {
@@ -165,6 +167,25 @@ describe('a password', () => {
     const claims = JSON.stringify(decodeJwt(await issue(alice)))
     expect(claims).not.toContain(hash)
     expect(claims).not.toContain(createHmac('sha256', '').update(hash).digest('base64url'))
+  })
+})
+
+describe('an issuer', () => {
+  test('of which something else is asked now ends the tokens that its own were shown for', async () => {
+    const { tokens, issuers, issue } = await rig()
+    const token = await issue(workflow)
+    issuers.set('github', 'the organisation of somebody else')
+    const refused = tokens.verify(token, audience)
+    expect(await refusal(refused)).toMatch(/^what is configured of the issuer was changed/)
+    await expect(refused).rejects.toMatchObject({ user: 'github:repo:org/app' })
+  })
+
+  test('that is gone ends them too', async () => {
+    const { tokens, issuers, issue } = await rig()
+    const token = await issue(workflow)
+    issuers.clear()
+    expect(await refusal(tokens.verify(token, audience))).toBe('there is no such issuer any more')
+    expect(await refusal(issue(workflow))).toBe('there is no such issuer any more')
   })
 })
 
