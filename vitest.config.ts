@@ -1,11 +1,21 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { patience } from './test/support/patience.ts'
 
 /** Hundreds of processes are started from source: compiled once, each is there in half the time. */
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compiled')
 
 const project = (name: string, include: string[], testTimeout: number) => ({
-  test: { name, include, testTimeout, hookTimeout: testTimeout, environment: 'node', pool: 'forks' as const },
+  test: {
+    name,
+    include,
+    testTimeout,
+    hookTimeout: testTimeout,
+    setupFiles: ['test/support/patient.ts'],
+    expect: { poll: patience },
+    environment: 'node',
+    pool: 'forks' as const,
+  },
 })
 
 /** One project a kind of test: `unit` needs nothing but Node, `e2e` real clients, `long` is run apart. */
