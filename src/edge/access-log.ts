@@ -5,6 +5,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
 import { tellRefusal } from './audit.ts'
 import type { Exchange, Facts } from './exchange.ts'
+import { leasesPath } from './leases.ts'
 import { pageAt } from './pages.ts'
 
 export interface Witness {
@@ -66,8 +67,8 @@ function write(exchange: Exchange, seconds: number, { log, lines }: Witness): vo
     ...(response.writableFinished ? {} : { aborted: true }),
   }
   tellRefusal(exchange, log)
-  const isProbe = pageAt(path) !== undefined // asked every few seconds, by nobody who wants to read of it
-  if (facts.error === undefined && isProbe) log.debug(line, 'request')
+  const isRoutine = pageAt(path) !== undefined || path === leasesPath // asked all the time, by nobody who wants to read of it
+  if (facts.error === undefined && isRoutine) log.debug(line, 'request')
   else if (facts.error === undefined) lines.info(line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
   else log.info({ ...line, error: reason(facts.error) }, 'request')

@@ -54,6 +54,13 @@ describe('a replica that does not own a name', () => {
     },
   )
 
+  test('asks its owner so often that the log of each day does not tell of it', async () => {
+    await using at = await startReplicas(2)
+    const asked = () => at.all[0]?.lines.filter(({ path }) => path === '/_replica/leases') ?? []
+    await vi.waitFor(() => expect(asked()).not.toEqual([]), patience)
+    expect(new Set(asked().map(({ level }) => level))).toEqual(new Set(['debug']))
+  })
+
   test('answers nothing any more when its owner has stopped', async () => {
     await using at = await startReplicas(2)
     const manifest = manifestOf('one')
