@@ -107,7 +107,7 @@ One YAML file, \`upstreams.yaml\` unless \`--config\` names another. Only \`upst
 | any text | \`\${NAME}\` in it is taken from the environment; \`$\${\` is a \`\${\` that stays |
 | \`file:\` | \`file:\` and a path: the value is the file's content. For \`username\`, \`password\`, \`secret\`, \`sentinelUsername\`, \`sentinelPassword\` and \`token\` it is one line; \`ca\`, \`cert\` and \`key\` may also hold the PEM text itself, and \`jwks\` the JSON |
 
-A change of the file, or of a file that it takes a secret from, is taken up at once, and on SIGHUP. A configuration with a mistake leaves the old one in force. \`listen\`, \`listeners\` (but for certificates and keys), \`admin\`, \`store\`, \`index\`, \`replica\` and \`limits.memory\` take effect at the next start.
+A change of the file, or of a file that it takes a secret from, is taken up at once, and on SIGHUP. A configuration with a mistake leaves the old one in force. \`listen\`, \`listeners\` (but for certificates and keys), \`admin\`, \`store.path\`, \`store.s3\`, \`index\`, \`replica\` and \`limits.memory\` take effect at the next start.
 `
 
 if (import.meta.main) writeFileSync(referencePath, renderReference())

@@ -5,6 +5,13 @@ import { Signal } from '../stream/signal.ts'
 import { leaseMs, type Standing } from './ownership.ts'
 import { type Moment, momentOf, Term } from './term.ts'
 
+/**
+ * `GET ?holder=<process>&turn=<number>&session=<id>`: what the owner has to say, in the holder's connection of that
+ * number. `POST ?session=<id>` with `&ask=<number>`: a lease is wanted, with `&done=<number>`: what was told up to that number has been taken in,
+ * with `&leave=1`: nothing is answered from memory any more.
+ */
+export const leasesPath = '/_replica/leases'
+
 /** What an owner tells a leaseholder, in this order. */
 export type Told =
   /** It is known: from now on it is told of every change. @property changing what changes right now, once for each change */

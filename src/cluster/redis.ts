@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Redis as Client, Cluster } from 'ioredis'
 import type { Logger } from '../observe/log.ts'
+import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { formatRedisAddress } from './redis-address.ts'
 import { connectRedis, type RedisClient, type RedisOptions } from './redis-client.ts'
@@ -73,6 +74,7 @@ export async function openRedis(options: RedisOptions, deps: RedisDeps): Promise
 class SharedRedis implements Redis {
   readonly #options: RedisOptions
   readonly #deps: RedisDeps
+  readonly #quiet: Quiet
   readonly #client: RedisClient
   readonly #messages: RedisMessages
   readonly #first = Promise.withResolvers<void>()
@@ -91,6 +93,7 @@ class SharedRedis implements Redis {
   constructor(options: RedisOptions, deps: RedisDeps) {
     this.#options = options
     this.#deps = deps
+    this.#quiet = new Quiet(deps.clock)
     this.#client = connectRedis(options, error => {
       this.#hidden = error
     })
@@ -222,6 +225,7 @@ class SharedRedis implements Redis {
     const { message, isRefusal } = readError(error, this.#hidden)
     if (isRefusal) {
       this.#sayUp()
+      this.#sayRefused(message)
       return new RedisRefused(message, { cause: error })
     }
     this.#trouble = message
@@ -240,6 +244,13 @@ class SharedRedis implements Redis {
     this.#saidDown = true
     const redis = formatRedisAddress(this.#options.address)
     this.#deps.log.warn({ redis, why }, 'Redis is down: what is cached is served without it')
+  }
+
+  #sayRefused(why: string): void {
+    const { log } = this.#deps
+    const redis = formatRedisAddress(this.#options.address)
+    const message = 'Redis refuses what it is asked to do: what it does not keep is read from the records'
+    this.#quiet.say('refused', () => log.warn({ redis, why }, message))
   }
 
   #sayUp(): void {

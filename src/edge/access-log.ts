@@ -1,5 +1,6 @@
 /** What is told of a request when it is over: one log line, and the metrics. */
 
+import { leasesPath } from '../cluster/lease.ts'
 import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
@@ -66,8 +67,8 @@ function write(exchange: Exchange, seconds: number, { log, lines }: Witness): vo
     ...(response.writableFinished ? {} : { aborted: true }),
   }
   tellRefusal(exchange, log)
-  const isProbe = pageAt(path) !== undefined // asked every few seconds, by nobody who wants to read of it
-  if (facts.error === undefined && isProbe) log.debug(line, 'request')
+  const isRoutine = pageAt(path) !== undefined || path === leasesPath // asked all the time, by nobody who wants to read of it
+  if (facts.error === undefined && isRoutine) log.debug(line, 'request')
   else if (facts.error === undefined) lines.info(line, 'request')
   else if (response.statusCode >= 500) log.warn({ ...line, error: reason(facts.error) }, 'request')
   else log.info({ ...line, error: reason(facts.error) }, 'request')

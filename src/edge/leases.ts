@@ -1,4 +1,5 @@
 /** Leases on local names, as their owner gives them: told in lines of JSON for as long as the leaseholder listens. */
+import { leasesPath } from '../cluster/lease.ts'
 import type { Leaseholders, Session } from '../cluster/leaseholders.ts'
 import type { Ownership } from '../cluster/ownership.ts'
 import { type Signatures, signatureHeader } from '../cluster/signature.ts'
@@ -7,13 +8,6 @@ import { Signal } from '../stream/signal.ts'
 import { type Answer, noContent } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { notOwnerHeader } from './replica-origin.ts'
-
-/**
- * `GET ?holder=<process>&turn=<number>&session=<id>`: what the owner has to say, in the holder's connection of that
- * number. `POST ?session=<id>` with `&ask=<number>`: a lease is wanted, with `&done=<number>`: what was told up to that number has been taken in,
- * with `&leave=1`: nothing is answered from memory any more.
- */
-export const leasesPath = '/_replica/leases'
 
 export interface LeasesDeps {
   readonly ownership: Ownership

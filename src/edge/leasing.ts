@@ -3,10 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
-import { Lease, type LeaseDeps, type Told } from '../cluster/lease.ts'
+import { Lease, type LeaseDeps, leasesPath, type Told } from '../cluster/lease.ts'
 import type { Ownership } from '../cluster/ownership.ts'
 import type { Logger } from '../observe/log.ts'
-import { leasesPath } from './leases.ts'
 import type { OwnerForward } from './owner-forward.ts'
 
 export interface LeasingDeps extends LeaseDeps {

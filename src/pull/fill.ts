@@ -126,9 +126,19 @@ class Fill {
   }
 
   async #receive(source: Source, hash: GrowingHash, ask: { first: number; attempt: number }): Promise<void> {
+    const { digest, stopping } = this.#flight
+    const body = await source.open(digest, { ...ask, signal: stopping })
+    try {
+      await this.#take(source, body, hash)
+    } catch (error) {
+      if (error instanceof UpstreamError && !stopping.aborted) source.broke?.(error.failure)
+      throw error
+    }
+  }
+
+  async #take(source: Source, body: BlobBody, hash: GrowingHash): Promise<void> {
     const flight = this.#flight
     const partial = this.#partial
-    const body = await source.open(flight.digest, { ...ask, signal: flight.stopping })
     try {
       this.#announce(source, body)
     } catch (error) {
@@ -174,6 +184,7 @@ class Fill {
     const { name } = source
     if ((await hash.digest()) === digest) return this.#flight.announceVerified()
     source.wrong?.(digest)
+    if (!this.#isBorrowed) source.broke?.('corrupt')
     this.#nearer?.lied()
     throw new UpstreamError(name, 'corrupt', `${name} sent bytes that do not have the digest ${digest}`)
   }

@@ -76,6 +76,10 @@ class SharedFirst implements Source {
     if (this.#gaveBytes) this.#shared.bytes.damaged('cached', digest)
   }
 
+  broke(failure: UpstreamFailure): void {
+    if (this.#isFromUpstream) this.#upstream.broke?.(failure)
+  }
+
   /** Asked once: who comes again has seen it break. */
   async #ifThere(digest: Digest, { first, signal }: Ask): Promise<ObjectBody | undefined> {
     if (this.#isSpent || !this.#shared.bytes.isUp) return undefined

@@ -5,6 +5,7 @@
 import type { BlobEntry } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
+import type { UpstreamFailure } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
 import { keyOf, scopeOf, type Target } from './target.ts'
 import type { Visibility } from './visibility.ts'
@@ -24,6 +25,8 @@ export interface Source {
   served(digest: Digest, served: Served): Promise<void>
   /** What it gave does not have the digest. */
   wrong?(digest: Digest): void
+  /** The body broke, or does not belong to the blob; what `open` rejects with is not told again. */
+  broke?(failure: UpstreamFailure): void
 }
 
 export interface Served {
@@ -49,5 +52,6 @@ export function upstreamSource(deps: PullDeps, target: Target, visibility: Visib
         isPublic: anonymous && upstream.options.access === 'public',
       })
     },
+    broke: reason => deps.metrics.upstreamErrors.inc({ upstream: upstream.registry, reason }),
   }
 }

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test, vi } from 'vitest'
 import { image } from '../fake/content.ts'
+import { isSettled } from '../support/is-settled.ts'
 import { upstream } from '../support/layover.ts'
 import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
@@ -194,6 +195,24 @@ describe('/metrics', () => {
         after.get('layover_upstream_ratelimit_blocked_seconds{upstream="docker.io",identity="anonymous"}'),
       ).toBe(60)
     }, patience)
+  })
+
+  test('counts what goes wrong with the bytes of a blob, and once', async () => {
+    await using at = await world()
+    const failed = async (reason: string) =>
+      (await scrape(at)).get(`layover_upstream_errors_total{upstream="docker.io",reason="${reason}"}`)
+    at.net.fault({ host: 'cdn-a.test', kind: 'corrupt', at: 100, method: 'GET', times: 1 })
+    await at.ask(blob).catch(() => {}) // cut before its end
+    await vi.waitFor(async () => expect(await failed('corrupt')).toBe(1))
+    at.net.fault({ host: 'cdn-b.test', kind: 'rst', at: 100_000, method: 'GET', times: 1 })
+    const mended = at.ask(blob)
+    await vi.waitFor(async () => {
+      at.clock.advance(100) // the pause before it goes on
+      expect(await isSettled(mended)).toBe(true)
+    })
+    expect((await mended).status).toBe(200)
+    expect(await failed('unreachable')).toBe(1)
+    expect(await failed('corrupt')).toBe(1)
   })
 
   test('does not grow with what clients make up', async () => {

@@ -1,5 +1,5 @@
 /** Reads and writes of sorted sets: a write never fails but is remembered as lost, and what was lost is not read. */
-import { type Redis, type RedisClient, RedisDown } from '../../cluster/redis.ts'
+import { type Redis, type RedisClient, RedisDown, RedisRefused } from '../../cluster/redis.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { Era } from './era.ts'
 import { endOf, eraKey, type Range } from './keys.ts'
@@ -172,7 +172,14 @@ export class Shelf {
     } catch (error) {
       if (!(error instanceof RedisDown)) throw error
       lost()
+      if (error instanceof RedisRefused) this.#awaitRoom(full)
     }
+  }
+
+  /** To forget what was there is seldom refused, also by a Redis that is full: it is not up before it takes something again. */
+  #awaitRoom(full: string): void {
+    const room = `${full}:room` // on the same node
+    this.losses.add('room', client => client.set(room, '', 'PX', 1))
   }
 }
 

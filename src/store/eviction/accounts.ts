@@ -45,7 +45,12 @@ export class Accounts {
   constructor(deps: AccountsDeps) {
     const { layout, contents, left, isPinned = () => false, pinsKnown = async () => {}, dropped } = deps
     const { stopping = new AbortController().signal } = deps
-    const table = UsageTable.open(layout.usage)
+    const table = UsageTable.open(layout.usage, err =>
+      deps.log.warn(
+        { path: layout.usage, err },
+        'what was known of the use of cached content is lost: it goes by the age of its files, and counts for no upstream',
+      ),
+    )
     this.#deps = deps
     this.#table = table
     this.#isComplete = table.isComplete

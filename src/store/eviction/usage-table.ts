@@ -75,11 +75,16 @@ export class UsageTable {
   readonly #statements: ReturnType<typeof prepare>
   readonly #owners = new Map<string, number>()
 
-  /** A table that cannot be used is made anew, in memory where the disk takes none. */
-  static open(path: string): UsageTable {
+  /**
+   * A table that cannot be used is made anew, in memory where the disk takes none.
+   *
+   * @param lost told why
+   */
+  static open(path: string, lost: (error: unknown) => void = () => {}): UsageTable {
     try {
       return new UsageTable(path)
-    } catch {
+    } catch (error) {
+      lost(error)
       return UsageTable.#anew(path)
     }
   }

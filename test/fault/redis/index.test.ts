@@ -139,6 +139,7 @@ describe('the index in Redis', () => {
     await vi.waitFor(async () => expect(await two.index.tag(alpine, tag)).toEqual(unknown), patient)
     expect(await two.index.tags(alpine, everything)).toEqual(unknown)
     expect(await one.index.manifest(app, digest('m'))).toEqual(present(manifestEntry()))
+    expect(one.index.up).toBe(false) // as long as nothing can be written
     await server.command('CONFIG', 'SET', 'maxmemory', '0')
     await one.index.markComplete(alpine, 'tags', epoch)
     expect(await one.index.tags(alpine, everything)).toEqual(unknown)

@@ -53,6 +53,13 @@ describe('a replica that does not own a name', () => {
       expect(await late).toBe(second.digest)
     },
   )
+
+  test('asks its owner so often that the log of each day does not tell of it', async () => {
+    await using at = await startReplicas(2)
+    const asked = () => at.all[0]?.lines.filter(({ path }) => path === '/_replica/leases') ?? []
+    await vi.waitFor(() => expect(asked()).not.toEqual([]), patience)
+    expect(new Set(asked().map(({ level }) => level))).toEqual(new Set(['debug']))
+  })
 })
 
 describe('what clients see of a tag', () => {

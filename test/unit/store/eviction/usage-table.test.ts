@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { type Algorithm, digestOf } from '../../../../src/oci/digest.ts'
 import { arrived } from '../../../../src/store/eviction/policy.ts'
 import { type UsageRow, UsageTable } from '../../../../src/store/eviction/usage-table.ts'
@@ -109,14 +109,16 @@ test.each([
   ['that a stop of the machine may have torn', "UPDATE life SET clean = 0, boot = 'another'"],
   ['of a newer program', 'PRAGMA user_version = 2'],
   ['of someone else', 'DROP TABLE blob'],
-])('a table %s is made anew', async (_, sql) => {
+])('a table %s is made anew, and that is told', async (_, sql) => {
   await using dir = await tempDir()
   const path = dir.join('usage.sqlite')
   const table = UsageTable.open(path)
   table.put(row('a'))
   table.close(true)
   edited(path, sql)
-  const again = UsageTable.open(path)
+  const lost = vi.fn()
+  const again = UsageTable.open(path, lost)
+  expect(lost).toHaveBeenCalledOnce()
   expect([again.isComplete, again.find(row('a').digest)]).toEqual([false, undefined])
   again.put(row('b'))
   again.close(true)
