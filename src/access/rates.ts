@@ -1,6 +1,7 @@
 /** Limits on requests: so many a minute of an address, and of a user wherever it is. */
-import type { CountingDeps, Trying } from './failures.ts'
+
 import { networkOf } from './client-network.ts'
+import type { CountingDeps, Trying } from './failures.ts'
 import type { RateOptions } from './options.ts'
 import { WindowCounts } from './window-counts.ts'
 

@@ -1,7 +1,7 @@
 /** Copying bytes whose digest is known: what arrives is right, or nothing does. */
 import { rm } from 'node:fs/promises'
 import { algorithmOf, type Digest, digestFrom, hashFor } from '../oci/digest.ts'
-import { SharedFile } from '../store/file.ts'
+import { SharedFile } from '../store/files/file.ts'
 import { Damaged, readable } from './failure.ts'
 
 const blockBytes = 1024 * 1024

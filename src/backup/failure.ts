@@ -1,5 +1,5 @@
 /** What ends a backup or a restore, and what only leaves something out of it. */
-import { isCode } from '../store/system-error.ts'
+import { isCode } from '../store/files/system-error.ts'
 import { reason } from '../store/unusable.ts'
 
 /** Nothing more can be done; the message is one line for the person who runs the command. */

@@ -10,13 +10,13 @@
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
-import { WholeFiles } from '../store/durable.ts'
-import { syncFolder } from '../store/folders.ts'
+import { WholeFiles } from '../store/files/durable.ts'
+import { syncFolder } from '../store/files/folders.ts'
+import { takeLock } from '../store/files/owner.ts'
+import { ifThere, isCode } from '../store/files/system-error.ts'
 import { Layout } from '../store/layout.ts'
 import { makeRoot } from '../store/open.ts'
-import { takeLock } from '../store/owner.ts'
 import { isSqlite, sqlite } from '../store/sqlite-error.ts'
-import { ifThere, isCode } from '../store/system-error.ts'
 import { BackupFailed } from './failure.ts'
 import type { ListPaths } from './list.ts'
 

@@ -1,8 +1,8 @@
 /** The list of a backup's records: written aside and renamed, so that there is always a whole one. */
 import { createReadStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
-import { SharedFile } from '../store/file.ts'
-import { syncFolder } from '../store/folders.ts'
+import { SharedFile } from '../store/files/file.ts'
+import { syncFolder } from '../store/files/folders.ts'
 import { asEntry, type Entry, fromLine, toLine } from './entry.ts'
 
 const flushBytes = 1024 * 1024

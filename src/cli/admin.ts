@@ -9,7 +9,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Resolver } from '../resolve/resolve.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Parts } from './parts.ts'
-import type { Upkeep } from './upkeep.ts'
+import type { Upkeep } from './upkeep/upkeep.ts'
 
 export interface AdminOptions {
   readonly address: AdminAddress | undefined

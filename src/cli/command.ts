@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { parseSize } from '../config/quantity.ts'
 import { type LogLevel, logLevels } from '../observe/log.ts'
 import { version } from '../runtime/version.ts'
-import type { AskCommand, ImageCommand } from './ask.ts'
+import type { AskCommand, ImageCommand } from './commands/ask.ts'
 
 const usage = `layover: a pull-through caching OCI registry
 
@@ -46,7 +46,7 @@ Exit codes: 0 done (policy test: allowed), 1 failed (denied), 2 a mistake in the
 /** Resolves with the exit code. */
 export async function run(args: readonly string[]): Promise<number> {
   if (args[0] === 'policy')
-    return (await import('./policy.ts')).runPolicy(args.slice(1), process.stdout, process.stderr)
+    return (await import('./commands/policy.ts')).runPolicy(args.slice(1), process.stdout, process.stderr)
   const parsed = parse(args)
   if (typeof parsed === 'string') {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
@@ -63,21 +63,21 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'serve':
       return (await import('./serve.ts')).runServe(config, { logLevel, workers })
     case 'check':
-      return (await import('./check.ts')).runCheck(config, process.stdout, process.stderr)
+      return (await import('./commands/check.ts')).runCheck(config, process.stdout, process.stderr)
     case 'password':
-      return (await import('./password.ts')).runPassword()
+      return (await import('./commands/password.ts')).runPassword()
     case 'reindex':
-      return (await import('./reindex.ts')).runReindex(config, logLevel)
+      return (await import('./commands/reindex.ts')).runReindex(config, logLevel)
     case 'gc':
-      return (await import('./gc.ts')).runGc(config, { logLevel, dryRun })
+      return (await import('./commands/gc.ts')).runGc(config, { logLevel, dryRun })
     case 'scrub':
-      return (await import('./scrub.ts')).runScrub(config, { logLevel, dryRun })
+      return (await import('./commands/scrub.ts')).runScrub(config, { logLevel, dryRun })
     case 'stats':
-      return (await import('./stats.ts')).runStats(config, { json })
+      return (await import('./commands/stats.ts')).runStats(config, { json })
     case 'backup':
-      return (await import('./backup.ts')).runBackup(config, { folder: argument, verify, logLevel })
+      return (await import('./commands/backup.ts')).runBackup(config, { folder: argument, verify, logLevel })
     case 'restore':
-      return (await import('./restore.ts')).runRestore(config, {
+      return (await import('./commands/restore.ts')).runRestore(config, {
         folder: argument,
         verify,
         replace,
@@ -93,7 +93,7 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'unpin':
     case 'pins':
     case 'evict':
-      return (await import('./ask.ts')).runAsk(config, command, { argument, json })
+      return (await import('./commands/ask.ts')).runAsk(config, command, { argument, json })
   }
 }
 

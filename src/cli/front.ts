@@ -1,11 +1,11 @@
 /** What clients reach: the server of HTTP, with who answers what. */
 import type { Replicas } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
-import { proxiesOf } from '../edge/client-address.ts'
+import { proxiesOf } from '../edge/gate/client-address.ts'
+import { answerTokens } from '../edge/gate/token-desk.ts'
 import { answerRegistry, type RegistryDeps } from '../edge/registry.ts'
-import { asItsClients } from '../edge/replica-origin.ts'
+import { asItsClients } from '../edge/replicas/replica-origin.ts'
 import { createEdge, type Edge, type EdgeDeps } from '../edge/server.ts'
-import { answerTokens } from '../edge/token-desk.ts'
 import type { Parts } from './parts.ts'
 import { answerReplicas } from './replicas.ts'
 

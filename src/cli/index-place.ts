@@ -1,5 +1,5 @@
 /** The index where the configuration has it: in a file of the store, or in the Redis that replicas share. */
-import { openRedis, type Redis } from '../cluster/redis.ts'
+import { openRedis, type Redis } from '../cluster/redis/redis.ts'
 import type { Config } from '../config/config.ts'
 import type { Index } from '../index/index.ts'
 import { openRedisIndex } from '../index/redis/redis-index.ts'

@@ -1,17 +1,22 @@
 /** This replica's part in the local names: their owner, or one that hands requests on to it; and what a write of theirs has to wait for. */
-import { Election } from '../cluster/election.ts'
-import { Leaseholders } from '../cluster/leaseholders.ts'
-import { configuredOwnership, noOwnership, type Ownership, type Standing } from '../cluster/ownership.ts'
-import { Signatures } from '../cluster/signature.ts'
+import { Election } from '../cluster/owner/election.ts'
+import { Leaseholders } from '../cluster/owner/leaseholders.ts'
+import {
+  configuredOwnership,
+  noOwnership,
+  type Ownership,
+  type Standing,
+} from '../cluster/owner/ownership.ts'
+import { Signatures } from '../cluster/peers/signature.ts'
 import type { Config, ReplicaConfig } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
-import type { HotAnswers } from '../edge/hot-answers.ts'
-import type { HotPath } from '../edge/hot-path.ts'
-import { Leases } from '../edge/leases.ts'
-import { Leasing } from '../edge/leasing.ts'
-import { SharedLocalNames } from '../edge/local-names.ts'
-import { OwnerForward } from '../edge/owner-forward.ts'
+import type { HotAnswers } from '../edge/memory/hot-answers.ts'
+import type { HotPath } from '../edge/memory/hot-path.ts'
+import { Leases } from '../edge/replicas/leases.ts'
+import { Leasing } from '../edge/replicas/leasing.ts'
+import { SharedLocalNames } from '../edge/replicas/local-names.ts'
+import { OwnerForward } from '../edge/replicas/owner-forward.ts'
 import type { Logger } from '../observe/log.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,11 +1,11 @@
 /** The other replicas: what is shared with them over Redis, and what they are answered who ask this one. */
-import type { Redis } from '../cluster/redis.ts'
+import type { Redis } from '../cluster/redis/redis.ts'
 import { Replicas, type ReplicasDeps } from '../cluster/replicas.ts'
 import type { Config } from '../config/config.ts'
 import type { Answer } from '../edge/answer.ts'
 import type { Exchange } from '../edge/exchange.ts'
 import type { RegistryDeps } from '../edge/registry.ts'
-import { answerReplica } from '../edge/replica.ts'
+import { answerReplica } from '../edge/replicas/replica.ts'
 
 /** Undefined: this one is alone. */
 export function openReplicas(

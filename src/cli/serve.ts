@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import { AdminUnusable } from '../admin/listen.ts'
-import { openRedis, type Redis } from '../cluster/redis.ts'
+import { openRedis, type Redis } from '../cluster/redis/redis.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts'
@@ -10,7 +10,7 @@ import { createLogger, type Logger, type LogLevel } from '../observe/log.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { StoreUnusable } from '../store/open.ts'
 import { type Layover, startLayover } from './layover.ts'
-import { type Announcement, openToWhom, type Openness } from './open-to-whom.ts'
+import { type Announcement, type Openness, openToWhom } from './open-to-whom.ts'
 import { isServer, runServer, serverProcesses } from './workers/spawn.ts'
 
 /** Resolves with the exit code once everything has ended. */

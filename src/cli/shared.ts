@@ -1,6 +1,6 @@
 /** What replicas share: the bucket of the configuration, if it has one, and Redis. */
 import { BackupFailed } from '../backup/failure.ts'
-import { type MemberSite, unknownBucket } from '../cluster/member-site.ts'
+import { type MemberSite, unknownBucket } from '../cluster/peers/member-site.ts'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../observe/log.ts'
 import { ObjectsFailure } from '../store/objects.ts'

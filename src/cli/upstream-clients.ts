@@ -6,7 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lookup } from '../runtime/lookup.ts'
 import { createUpstream } from '../upstream/client.ts'
-import type { SharedPauses } from '../upstream/rate-limit.ts'
+import type { SharedPauses } from '../upstream/transport/rate-limit.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 export interface UpstreamClientsDeps {

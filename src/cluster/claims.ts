@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
-import type { Redis } from './redis.ts'
+import type { Redis } from './redis/redis.ts'
 
 /** How long a claim stands that nobody renews: its holder is gone, or hangs. */
 export const claimMs = 6_000

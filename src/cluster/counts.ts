@@ -1,5 +1,5 @@
 /** Counts that several processes add to: within one process, and in Redis. */
-import type { Redis } from './redis.ts'
+import type { Redis } from './redis/redis.ts'
 
 export interface SharedCounts {
   /**

@@ -1,8 +1,8 @@
 /** Pauses after a 429, shared by all replicas: what upstream said to one holds for each that asks as the same one. */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../runtime/clock.ts'
-import type { SharedPauses, What, Whose } from '../upstream/rate-limit.ts'
-import type { Redis } from './redis.ts'
+import type { SharedPauses, What, Whose } from '../upstream/transport/rate-limit.ts'
+import type { Redis } from './redis/redis.ts'
 
 /** More are not told of. */
 const maxPauses = 1_000

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Place } from '../index/folders.ts'
 import { type Digest, fromDashed } from '../oci/digest.ts'
-import type { RecordNames } from '../store/names.ts'
+import type { RecordNames } from '../store/files/names.ts'
 
 /** Gone through in one turn of the loop: well under a millisecond. */
 const namesAtOnce = 256

@@ -1,7 +1,7 @@
 /** The forms in which the configuration names hosts, addresses and URLs. Each parser throws FormInvalid. */
 import ipaddr from 'ipaddr.js'
-import { isLoopback } from '../edge/access.ts'
 import type { ListenAddress } from '../edge/listener.ts'
+import { isLoopback } from '../edge/writes/access.ts'
 
 /** Its message completes "…: expected …". */
 export class FormInvalid extends Error {

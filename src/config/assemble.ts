@@ -1,7 +1,7 @@
 /** From the file's values to the configuration in force: short forms written out, defaults that depend on others. */
 import type { PolicyOptions } from '../access/options.ts'
 import type { AdminAddress } from '../admin/listen.ts'
-import type { RedisOptions } from '../cluster/redis.ts'
+import type { RedisOptions } from '../cluster/redis/redis.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { LocalNamespace } from '../pull/target.ts'
 import type { CredentialSource, UpstreamOptions, UpstreamUrl } from '../upstream/upstream.ts'

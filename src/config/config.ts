@@ -3,7 +3,7 @@
 import type { AccessOptions } from '../access/options.ts'
 import type { PolicySet } from '../access/policy/policies.ts'
 import type { AdminAddress } from '../admin/listen.ts'
-import type { RedisOptions } from '../cluster/redis.ts'
+import type { RedisOptions } from '../cluster/redis/redis.ts'
 import type { Pin } from '../collect/pins.ts'
 import type { ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace } from '../pull/target.ts'

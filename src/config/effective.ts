@@ -1,7 +1,7 @@
 /** The configuration in force in the form of its file, for people: complete, and without secrets. */
 import type { PolicyOptions } from '../access/options.ts'
-import type { RedisOptions } from '../cluster/redis.ts'
-import { formatRedisAddress } from '../cluster/redis-address.ts'
+import type { RedisOptions } from '../cluster/redis/redis.ts'
+import { formatRedisAddress } from '../cluster/redis/address.ts'
 import type { Identity, ListenAddress } from '../edge/listener.ts'
 import type { CachePolicy, LocalNamespace, Quota } from '../pull/target.ts'
 import type { ExecOptions } from '../upstream/credentials/exec.ts'

@@ -1,6 +1,6 @@
 /** Where the index is: the key `index` of the configuration. */
 import { z } from 'zod'
-import { parseRedisAddress, type RedisAddress, RedisAddressInvalid } from '../cluster/redis-address.ts'
+import { parseRedisAddress, type RedisAddress, RedisAddressInvalid } from '../cluster/redis/address.ts'
 import { FormInvalid } from './address-forms.ts'
 import { parseCertificates, parsePrivateKey } from './name-forms.ts'
 import { text } from './values.ts'

@@ -13,6 +13,7 @@ import {
 } from './address-forms.ts'
 import type { DiskShare } from './config.ts'
 import { index } from './index-schema.ts'
+import { listener } from './listener-schema.ts'
 import {
   parseCertificates,
   parseLocalPattern,
@@ -21,7 +22,6 @@ import {
   parseTagPattern,
 } from './name-forms.ts'
 import { parseSize } from './quantity.ts'
-import { listener } from './listener-schema.ts'
 import { quota } from './quota-schema.ts'
 import { s3 } from './s3-schema.ts'
 import { upstream } from './upstream-schema.ts'

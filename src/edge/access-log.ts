@@ -1,11 +1,11 @@
 /** What is told of a request when it is over: one log line, and the metrics. */
 
-import { leasesPath } from '../cluster/lease.ts'
+import { leasesPath } from '../cluster/owner/lease.ts'
 import type { Lines } from '../observe/lines.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics, Outcome } from '../observe/metrics.ts'
-import { tellRefusal } from './audit.ts'
 import type { Exchange, Facts } from './exchange.ts'
+import { tellRefusal } from './gate/audit.ts'
 import { pageAt } from './pages.ts'
 
 export interface Witness {

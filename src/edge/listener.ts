@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '../observe/log.ts'
-import { authorities, type ClientAuthority, ClientTrust, verification } from './client-trust.ts'
+import { authorities, type ClientAuthority, ClientTrust, verification } from './gate/client-trust.ts'
 
 /** `mirror` takes pulls only. */
 export type Role = 'registry' | 'mirror'

@@ -6,8 +6,8 @@ import { discard } from './answer.ts'
 import { errorAnswer } from './error-answer.ts'
 import { type Exchange, isHead } from './exchange.ts'
 import { fixedHeaders } from './head.ts'
-import { forSibling } from './lead.ts'
 import { sendContent } from './send.ts'
+import { forSibling } from './siblings/lead.ts'
 import { watchTaken } from './wire.ts'
 
 /** How long, and for how many bytes, a client that sends too much is listened to. */

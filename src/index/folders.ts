@@ -4,8 +4,8 @@ import { opendir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { type Algorithm, type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName } from '../oci/name.ts'
+import { isNoFolder, type RecordNames } from '../store/files/names.ts'
 import { type Layout, localRegistry, type RepositoryKey } from '../store/layout.ts'
-import { isNoFolder, type RecordNames } from '../store/names.ts'
 
 /** Entries that the system is asked for at a time. */
 const bufferSize = 256

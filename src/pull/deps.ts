@@ -8,7 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { RepositoryKey } from '../store/layout.ts'
 import type { Store } from '../store/store.ts'
 import type { Background } from '../stream/background.ts'
-import type { Absences } from './absences.ts'
+import type { Absences } from './manifests/absences.ts'
 import type { Verdicts } from './verdicts.ts'
 
 export interface PullLimits {

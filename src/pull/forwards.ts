@@ -4,8 +4,8 @@ import { type ByteRange, type RangeSpec, resolveRange } from '../oci/range.ts'
 import { Semaphore } from '../stream/semaphore.ts'
 import type { BlobBody } from '../upstream/upstream.ts'
 import type { PullDeps } from './deps.ts'
-import type { Flights } from './flights.ts'
-import type { Source } from './source.ts'
+import type { Flights } from './flights/flights.ts'
+import type { Source } from './flights/source.ts'
 import type { Target } from './target.ts'
 
 /** A longer range waits for the whole blob's flight. */

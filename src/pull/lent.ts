@@ -5,8 +5,8 @@ import type { Bytes } from '../stream/bytes.ts'
 import type { FetchedManifest, ManifestHead } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
 import type { PullDeps } from './deps.ts'
-import type { Flights } from './flights.ts'
-import type { ManifestQuestions } from './manifest-questions.ts'
+import type { Flights } from './flights/flights.ts'
+import type { ManifestQuestions } from './manifests/manifest-questions.ts'
 import type { Target } from './target.ts'
 
 export interface LentBlob {

@@ -4,7 +4,7 @@ import type { RangeSpec } from '../oci/range.ts'
 import type { Linked } from '../store/shared/bytes.ts'
 import type { Area } from '../store/shared/keys.ts'
 import type { Store } from '../store/store.ts'
-import type { Flights } from './flights.ts'
+import type { Flights } from './flights/flights.ts'
 
 export interface LinkAsk {
   /** As asked: object stores give no more than one. */

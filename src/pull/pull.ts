@@ -1,17 +1,17 @@
 /** The orchestration of a pull: what is here is served, what is not is fetched once. */
 import type { Holdings } from '../index/local/holdings.ts'
 import type { Store } from '../store/store.ts'
-import { Absences } from './absences.ts'
 import { Blobs } from './blobs.ts'
 import type { PullDeps } from './deps.ts'
-import { Flights } from './flights.ts'
+import { Flights } from './flights/flights.ts'
+import { pushedSource } from './flights/shared-source.ts'
 import { Lent } from './lent.ts'
 import { Links } from './links.ts'
 import { Listings } from './listings.ts'
 import { type Elsewhere, LocalPull } from './local.ts'
-import { Manifests } from './manifests.ts'
+import { Absences } from './manifests/absences.ts'
+import { Manifests } from './manifests/manifests.ts'
 import { linked, missed } from './provenance.ts'
-import { pushedSource } from './shared-source.ts'
 import { Verdicts } from './verdicts.ts'
 
 export interface Pull {

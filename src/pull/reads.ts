@@ -1,7 +1,7 @@
 /** The reads that any process can answer, be it only where it has what is asked for. */
 import type { Blobs } from './blobs.ts'
 import type { LocalPull } from './local.ts'
-import type { Manifests } from './manifests.ts'
+import type { Manifests } from './manifests/manifests.ts'
 
 export interface Reads {
   readonly manifests: Pick<Manifests, 'get'>

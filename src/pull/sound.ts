@@ -2,7 +2,7 @@
 import type { BlobEntry } from '../index/index.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import type { StoredBlob } from '../store/contents.ts'
-import { digestOfFile } from '../store/sound.ts'
+import { digestOfFile } from '../store/files/sound.ts'
 
 /** Off this thread: the file may be large. */
 export async function isSound(digest: Digest, stored: StoredBlob): Promise<boolean> {

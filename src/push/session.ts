@@ -1,8 +1,8 @@
 /** One upload in progress: its file, its hash, and how far it has come (distribution-spec, "Pushing blobs"). */
 import { type Algorithm, algorithmOf, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { isCode } from '../store/files/system-error.ts'
 import type { RepositoryKey } from '../store/layout.ts'
-import { isCode } from '../store/system-error.ts'
 import type { StoredUpload, UploadFile, UploadFiles } from '../store/upload.ts'
 import { letGo } from '../stream/bytes.ts'
 import { type GrowingHash, openHash } from '../stream/growing-hash.ts'

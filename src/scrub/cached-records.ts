@@ -1,7 +1,7 @@
 /** Records of what upstreams gave: those that are none go, and those whose bytes have been gone for long. */
 import { stat } from 'node:fs/promises'
 import type { Tag } from '../oci/name.ts'
-import { ifThere } from '../store/system-error.ts'
+import { ifThere } from '../store/files/system-error.ts'
 import { type Kept, keptIn, type Place, titleOf } from './kept.ts'
 import type { Run } from './run.ts'
 

@@ -1,8 +1,8 @@
 /** Whether a file is what its name says. */
 import { stat } from 'node:fs/promises'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
-import { SharedFile } from '../store/file.ts'
-import { isCode } from '../store/system-error.ts'
+import { SharedFile } from '../store/files/file.ts'
+import { isCode } from '../store/files/system-error.ts'
 import { HashThread, HashThreadEnded } from '../stream/hash-thread.ts'
 import type { Run } from './run.ts'
 

@@ -1,7 +1,7 @@
 /** Records of local repositories: nobody else has them, so that what is wrong with one is only told. */
 
 import { stat } from 'node:fs/promises'
-import { ifThere } from '../store/system-error.ts'
+import { ifThere } from '../store/files/system-error.ts'
 import { type Kept, keptIn, type Place, titleOf } from './kept.ts'
 import type { Run } from './run.ts'
 

@@ -2,9 +2,9 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { entriesOf, repositoriesOf } from '../index/folders.ts'
+import { diskNames } from '../store/files/names.ts'
+import { ifThere } from '../store/files/system-error.ts'
 import type { Layout, RepositoryKey } from '../store/layout.ts'
-import { diskNames } from '../store/names.ts'
-import { ifThere } from '../store/system-error.ts'
 
 export interface Held {
   files: number

@@ -4,7 +4,7 @@ import type { Contents, ReadableContents, StoredBlob } from './contents.ts'
 import type { Capacity } from './eviction/capacity.ts'
 import type { Reservation } from './eviction/reservation.ts'
 import type { Uses } from './eviction/uses.ts'
-import type { Unreadable } from './unreadable.ts'
+import type { Unreadable } from './files/unreadable.ts'
 
 export interface CachedDeps {
   readonly contents: Contents

@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import { ifThere } from './files/system-error.ts'
 import type { Store } from './store.ts'
-import { ifThere } from './system-error.ts'
 
 interface Condemned {
   readonly digest: Digest

@@ -6,9 +6,9 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Doubts } from './doubts.ts'
-import type { WholeFiles } from './durable.ts'
-import { type OpenFile, OpenFiles } from './open-files.ts'
-import { ifThere, isCode } from './system-error.ts'
+import type { WholeFiles } from './files/durable.ts'
+import { type OpenFile, OpenFiles } from './files/open-files.ts'
+import { ifThere, isCode } from './files/system-error.ts'
 
 export type StoredBlob = OpenFile
 

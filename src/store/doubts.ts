@@ -2,9 +2,9 @@
 import { fstatSync, type Stats } from 'node:fs'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { latest } from '../runtime/latest.ts'
-import type { Span } from './life.ts'
-import type { OpenFile } from './open-files.ts'
-import { digestOfFile } from './sound.ts'
+import type { Span } from './files/life.ts'
+import type { OpenFile } from './files/open-files.ts'
+import { digestOfFile } from './files/sound.ts'
 
 export interface DoubtsDeps {
   readonly span: Span

@@ -1,9 +1,9 @@
 /** The store's format: which one it is, which store it is, and the way from an older format to today's. */
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { WholeFiles } from './durable.ts'
+import { WholeFiles } from './files/durable.ts'
+import { ifThere } from './files/system-error.ts'
 import type { Layout } from './layout.ts'
-import { ifThere } from './system-error.ts'
 import { StoreUnusable } from './unusable.ts'
 
 export interface Format {

@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import { RegistryError } from '../oci/errors.ts'
-import type { SharedFile } from './file.ts'
+import type { SharedFile } from './files/file.ts'
 
 /**
  * - `unreachable`: nobody answers, or the answer broke off; it may have been carried out all the same

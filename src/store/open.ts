@@ -1,10 +1,10 @@
 /** Opening a store: its format, its one owner, its folders. Nothing in it is read. */
 import { mkdir } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { syncFolder } from './folders.ts'
+import { syncFolder } from './files/folders.ts'
+import { takeLock } from './files/owner.ts'
 import { settleFormat, type Upgrade } from './format.ts'
 import { Layout } from './layout.ts'
-import { takeLock } from './owner.ts'
 import { reason, StoreUnusable } from './unusable.ts'
 
 export { StoreUnusable }

@@ -2,11 +2,11 @@
 import { readFile, rename, rm } from 'node:fs/promises'
 import type { Digest } from '../oci/digest.ts'
 import type { Cached } from './cached.ts'
-import type { WholeFiles } from './durable.ts'
 import type { Capacity } from './eviction/capacity.ts'
 import type { Reservation } from './eviction/reservation.ts'
-import type { SharedFile } from './file.ts'
-import { GrowingFile } from './growing-file.ts'
+import type { WholeFiles } from './files/durable.ts'
+import type { SharedFile } from './files/file.ts'
+import { GrowingFile } from './files/growing-file.ts'
 
 /** What is known of the whole from upstream's headers; kept so that a later process can go on. */
 export interface PartialNote {

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { type Digest, dashed } from '../oci/digest.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
 import type { LeftFiles } from './eviction/left-files.ts'
-import { SharedFile } from './file.ts'
+import { SharedFile } from './files/file.ts'
+import { isCode } from './files/system-error.ts'
 import type { Layout } from './layout.ts'
 import {
   NoRoom,
@@ -17,7 +18,6 @@ import {
   renamePartial,
   type StoredNote,
 } from './partial.ts'
-import { isCode } from './system-error.ts'
 
 /** A small file is written and renamed at once; one that is still there after so long is nobody's. */
 const scratchLifeMs = 3_600_000

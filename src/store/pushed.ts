@@ -7,11 +7,11 @@ import { withDescriptor } from '../runtime/descriptors.ts'
 import type { Cached } from './cached.ts'
 import { Claims } from './claims.ts'
 import type { Contents, ReadableContents, StoredBlob } from './contents.ts'
-import type { WholeFiles } from './durable.ts'
-import { SharedFile } from './file.ts'
+import type { WholeFiles } from './files/durable.ts'
+import { SharedFile } from './files/file.ts'
+import { diskNames } from './files/names.ts'
+import { ifThere, isCode } from './files/system-error.ts'
 import { shardOf, shards } from './layout.ts'
-import { diskNames } from './names.ts'
-import { ifThere, isCode } from './system-error.ts'
 
 /** File systems without hard links, other disks mounted within the store, and files that have too many names. */
 const noLink = ['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']

@@ -4,8 +4,8 @@ import { readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from '../observe/log.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
-import type { Durability, WholeFiles } from './durable.ts'
-import { isCode } from './system-error.ts'
+import type { Durability, WholeFiles } from './files/durable.ts'
+import { isCode } from './files/system-error.ts'
 
 /** Every record carries its format version. */
 export interface StoredRecord {

@@ -1,6 +1,7 @@
 /** Why a store cannot be used, for the person who starts the program. */
+
+import { isCode } from './files/system-error.ts'
 import { isSqlite, sqlite } from './sqlite-error.ts'
-import { isCode } from './system-error.ts'
 
 /** The store cannot be used; the message is one line for the person who starts the program. */
 export class StoreUnusable extends Error {

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts'
 import { withDescriptor } from '../runtime/descriptors.ts'
-import { openOrMake, SharedFile } from './file.ts'
-import { GrowingFile, syncEveryBytes } from './growing-file.ts'
+import { openOrMake, SharedFile } from './files/file.ts'
+import { GrowingFile, syncEveryBytes } from './files/growing-file.ts'
+import { ifThere, isCode } from './files/system-error.ts'
 import type { Layout } from './layout.ts'
 import type { PushedBytes } from './pushed.ts'
-import { ifThere, isCode } from './system-error.ts'
 
 export interface UploadNote {
   readonly v: 1

@@ -3,8 +3,7 @@ import type { LRUCache } from 'lru-cache'
 import { Quiet } from '../observe/quiet.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { latest } from '../runtime/latest.ts'
-import { abortable } from './abort.ts'
-import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './authorize.ts'
+import { type Authorizer, bearerGrant, type Demand, demandOf, type Grant } from './auth/authorize.ts'
 import {
   type Credential,
   type CredentialProvider,
@@ -13,10 +12,11 @@ import {
   isCallers,
   nameOf,
 } from './credentials/credential.ts'
-import { failureOf, type Subject } from './failure.ts'
-import type { Budget, RateLimits } from './rate-limit.ts'
-import { isRedirect, type RedirectRule, sendFollowing } from './redirects.ts'
-import { discard, type HttpAnswer, headerOf, type Transport } from './transport.ts'
+import { abortable } from './transport/abort.ts'
+import { failureOf, type Subject } from './transport/failure.ts'
+import type { Budget, RateLimits } from './transport/rate-limit.ts'
+import { isRedirect, type RedirectRule, sendFollowing } from './transport/redirects.ts'
+import { discard, type HttpAnswer, headerOf, type Transport } from './transport/transport.ts'
 import { UpstreamError } from './upstream-error.ts'
 import { mayBeExpiry, refusalOf } from './verdict.ts'
 

@@ -1,10 +1,10 @@
 /** The URLs of an upstream in their order: the next is asked where one failed, and an outage never reads as a 404. */
 import type { Clock } from '../runtime/clock.ts'
-import type { Accounts } from './accounts.ts'
-import { Breaker } from './breaker.ts'
-import { Deadline } from './deadline.ts'
+import type { Accounts } from './auth/accounts.ts'
 import type { Endpoint } from './endpoint.ts'
-import { failureOf, type Subject } from './failure.ts'
+import { Breaker } from './transport/breaker.ts'
+import { Deadline } from './transport/deadline.ts'
+import { failureOf, type Subject } from './transport/failure.ts'
 import type { AskOptions } from './upstream.ts'
 import { UpstreamError, type UpstreamFailure } from './upstream-error.ts'
 

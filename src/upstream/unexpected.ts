@@ -1,7 +1,7 @@
 /** A status below 400 that no registry gives to what was asked. */
 import type { Reply } from './endpoint.ts'
-import { failureOf } from './failure.ts'
-import { discard } from './transport.ts'
+import { failureOf } from './transport/failure.ts'
+import { discard } from './transport/transport.ts'
 import type { UpstreamError } from './upstream-error.ts'
 
 export function refusalFor(reply: Reply): UpstreamError {

@@ -1,11 +1,11 @@
 /** What an answer of 400 and more means for the one who asked. */
 import type { Clock } from '../runtime/clock.ts'
-import type { Grant } from './authorize.ts'
-import { peekText } from './body.ts'
-import { failureOf, type Subject } from './failure.ts'
-import type { Budget } from './rate-limit.ts'
-import { retryAfterMs } from './retry-after.ts'
-import { discard, type HttpAnswer, headerOf } from './transport.ts'
+import type { Grant } from './auth/authorize.ts'
+import { peekText } from './objects/body.ts'
+import { failureOf, type Subject } from './transport/failure.ts'
+import type { Budget } from './transport/rate-limit.ts'
+import { retryAfterMs } from './transport/retry-after.ts'
+import { discard, type HttpAnswer, headerOf } from './transport/transport.ts'
 import type { UpstreamError, UpstreamFailure } from './upstream-error.ts'
 
 export interface Circumstances {

@@ -1,7 +1,7 @@
 /** Runs the index's conformance suite and random histories against Redis: one server, and a Cluster of six. */
 import { afterAll, beforeAll } from 'vitest'
-import { askMs, openRedis, type Redis } from '../../src/cluster/redis.ts'
-import { parseRedisAddress } from '../../src/cluster/redis-address.ts'
+import { askMs, openRedis, type Redis } from '../../src/cluster/redis/redis.ts'
+import { parseRedisAddress } from '../../src/cluster/redis/address.ts'
 import { openRedisIndex } from '../../src/index/redis/redis-index.ts'
 import type { ExpendableLimits } from '../../src/index/rows/rows.ts'
 import { createLogger } from '../../src/observe/log.ts'

@@ -1,5 +1,5 @@
 /** Texts for property tests. */
-import { type ArrayConstraints, type Arbitrary, array, integer } from 'fast-check'
+import { type Arbitrary, type ArrayConstraints, array, integer } from 'fast-check'
 
 const surrogates = { first: 0xd800, count: 0x800 }
 

@@ -1,6 +1,6 @@
 /** Layover in this process, in front of the stand-in internet. */
 import { type Layover, startLayover } from '../../src/cli/layover.ts'
-import type { Redis } from '../../src/cluster/redis.ts'
+import type { Redis } from '../../src/cluster/redis/redis.ts'
 import type { Config, S3Config, UpstreamConfig } from '../../src/config/config.ts'
 import type { BoundAddress, ListenAddress } from '../../src/edge/listener.ts'
 import { createLogger } from '../../src/observe/log.ts'

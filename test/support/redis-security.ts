@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-import type { RedisOptions } from '../../src/cluster/redis.ts'
+import type { RedisOptions } from '../../src/cluster/redis/redis.ts'
 
 const run = promisify(execFile)
 

@@ -1,8 +1,8 @@
 /** A cluster starts in front of three replicas: every node pulls every image, in an order of its own. */
 import { GiB } from '../../content.ts'
 import type { Figure } from '../../figure.ts'
-import { startGroup } from '../../replicas/group.ts'
 import type { Exchange } from '../../origin.ts'
+import { startGroup } from '../../replicas/group.ts'
 import { registry, type Site } from '../../site.ts'
 import { makeTrace, shuffled, type Trace } from '../../trace.ts'
 import { imagesUnder, shelvesOf } from '../peers/node-start.ts'

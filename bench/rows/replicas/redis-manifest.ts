@@ -4,8 +4,8 @@ import { accept } from '../../peers/shelf.ts'
 import { clientCore, serverCore } from '../../peers/stand.ts'
 import { wrk } from '../../peers/wrk.ts'
 import { Redis } from '../../replicas/backends.ts'
-import { paired } from '../../replicas/paired.ts'
 import { startReplica } from '../../replicas/group.ts'
+import { paired } from '../../replicas/paired.ts'
 import { registry, type Site } from '../../site.ts'
 
 export async function redisManifest(site: Site): Promise<Figure[]> {

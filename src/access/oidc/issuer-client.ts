@@ -3,9 +3,14 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import { z } from 'zod'
 import type { Clock } from '../../runtime/clock.ts'
 import { systemLookup } from '../../runtime/lookup.ts'
-import { AddressRefused, assertLiteral, createAddressRule, guardedLookup } from '../../upstream/address.ts'
-import { hasProxyVariables } from '../../upstream/agent.ts'
-import { Deadline } from '../../upstream/deadline.ts'
+import {
+  AddressRefused,
+  assertLiteral,
+  createAddressRule,
+  guardedLookup,
+} from '../../upstream/transport/address.ts'
+import { hasProxyVariables } from '../../upstream/transport/agent.ts'
+import { Deadline } from '../../upstream/transport/deadline.ts'
 import type { OidcOptions } from '../options.ts'
 
 /** For all that is fetched to get the keys. A login may be waiting. */

@@ -1,9 +1,9 @@
 /** What the key that signs tokens is derived from, where none is configured. */
 import { hkdfSync, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { WholeFiles } from '../../store/durable.ts'
+import { WholeFiles } from '../../store/files/durable.ts'
+import { ifThere } from '../../store/files/system-error.ts'
 import type { Layout } from '../../store/layout.ts'
-import { ifThere } from '../../store/system-error.ts'
 import { StoreUnusable } from '../../store/unusable.ts'
 
 const seedBytes = 32

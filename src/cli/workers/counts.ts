@@ -1,6 +1,6 @@
 /** What several processes count together. */
 import { MemoryCounts, RedisCounts, type SharedCounts } from '../../cluster/counts.ts'
-import type { Redis } from '../../cluster/redis.ts'
+import type { Redis } from '../../cluster/redis/redis.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Link } from './link.ts'
 import type { Report } from './orders.ts'

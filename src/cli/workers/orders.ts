@@ -2,11 +2,11 @@
 import type { AccessOptions } from '../../access/options.ts'
 import type { Config } from '../../config/config.ts'
 import type { BoundAddress } from '../../edge/listener.ts'
-import type { Inlet } from '../../edge/sibling.ts'
+import type { Inlet } from '../../edge/siblings/sibling.ts'
 import type { IndexState, RepositoryKey } from '../../index/index.ts'
 import type { Counted } from '../../observe/sum.ts'
 import type { Digest } from '../../oci/digest.ts'
-import type { Span } from '../../store/life.ts'
+import type { Span } from '../../store/files/life.ts'
 
 /** Of the primary. A server answers when it has taken it in. */
 export type Order =

@@ -4,7 +4,7 @@ import type { AccessOptions } from '../../access/options.ts'
 import { choice, list } from '../values.ts'
 import { oidc, oidcOptions } from './oidc-schema.ts'
 import { policy, policyOptions } from './policy-schema.ts'
-import { tokens, tokenOptions } from './token-schema.ts'
+import { tokenOptions, tokens } from './token-schema.ts'
 import {
   htpasswd,
   loginLimits,

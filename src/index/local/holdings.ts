@@ -1,5 +1,5 @@
 /** What local repositories hold: the index's answer where it is of this epoch, else the record's; written records first. */
-import { always, type Owned } from '../../cluster/ownership.ts'
+import { always, type Owned } from '../../cluster/owner/ownership.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'

@@ -1,5 +1,5 @@
 /** What clients were told is here and need not be pushed: no collection takes it before the grace, which began anew then, has gone by. */
-import type { Owned } from '../../cluster/ownership.ts'
+import type { Owned } from '../../cluster/owner/ownership.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Clock } from '../../runtime/clock.ts'

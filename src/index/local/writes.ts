@@ -1,5 +1,5 @@
 /** Writes to local repositories: the records durably, then the index. Who calls holds the locks (locks.ts). */
-import type { Owned, Standing } from '../../cluster/ownership.ts'
+import type { Owned, Standing } from '../../cluster/owner/ownership.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'

@@ -1,5 +1,5 @@
 /** Reads of entries and listings: present, absent under the mark, or unknown. */
-import { RedisDown } from '../../cluster/redis.ts'
+import { RedisDown } from '../../cluster/redis/redis.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { localRegistry } from '../../store/layout.ts'
 import type { Answer, Listing, Page, RepositoryKey, Whole } from '../index.ts'

@@ -4,7 +4,7 @@
  * and marks of the one before are void.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { type Redis, RedisDown } from '../../cluster/redis.ts'
+import { type Redis, RedisDown } from '../../cluster/redis/redis.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { eraKey } from './keys.ts'
 import { beginEra } from './scripts.ts'

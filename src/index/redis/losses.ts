@@ -1,5 +1,5 @@
 /** Keys that a write of ours may not have reached: nothing of theirs is believed before they are put right. */
-import { type Redis, type RedisClient, RedisDown } from '../../cluster/redis.ts'
+import { type Redis, type RedisClient, RedisDown } from '../../cluster/redis/redis.ts'
 import type { Clock } from '../../runtime/clock.ts'
 
 /** Takes away what may be old. */

@@ -1,5 +1,5 @@
 /** The index in Redis, which replicas share: what belongs to upstreams is everybody's, what is local this process's own. */
-import type { Redis } from '../../cluster/redis.ts'
+import type { Redis } from '../../cluster/redis/redis.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/name.ts'

@@ -1,5 +1,5 @@
 /** Reads and writes of sorted sets: a write never fails but is remembered as lost, and what was lost is not read. */
-import { type Redis, type RedisClient, RedisDown, RedisRefused } from '../../cluster/redis.ts'
+import { type Redis, type RedisClient, RedisDown, RedisRefused } from '../../cluster/redis/redis.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { Era } from './era.ts'
 import { endOf, eraKey, type Range } from './keys.ts'

@@ -1,6 +1,6 @@
 /** What says that an entry or a mark is of the epoch in force. */
 import { randomBytes } from 'node:crypto'
-import type { Redis } from '../../cluster/redis.ts'
+import type { Redis } from '../../cluster/redis/redis.ts'
 import { localRegistry, type RepositoryKey } from '../../store/layout.ts'
 import { Damaged } from './codec.ts'
 import { stampBytes } from './era.ts'

@@ -5,8 +5,8 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Algorithm, type Digest, hexOf, isDigest } from '../../oci/digest.ts'
+import { ifThere } from '../files/system-error.ts'
 import { shards } from '../layout.ts'
-import { ifThere } from '../system-error.ts'
 import type { UsageTable } from './usage-table.ts'
 
 export interface CensusDeps {

@@ -1,7 +1,7 @@
 /** Unfinished files that no flight goes on with: the first to go when room is needed. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ifThere } from '../system-error.ts'
+import { ifThere } from '../files/system-error.ts'
 import type { LeftOvers } from './evictor.ts'
 
 export class LeftFiles implements LeftOvers {

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
-import { timeOuts } from '../../upstream/time-outs.ts'
+import { timeOuts } from '../../upstream/transport/time-outs.ts'
 import type { S3Options } from './options.ts'
 
 /** As the SDK makes one: already signed. */

@@ -1,5 +1,5 @@
 /** Records of proxied repositories: on the disk, with a copy in the object store for other replicas, and for a disk that is new. */
-import type { Durability } from '../durable.ts'
+import type { Durability } from '../files/durable.ts'
 import type { Layout } from '../layout.ts'
 import { parseRecord, type Records, type StoredRecord, type Version } from '../records.ts'
 import type { Behind } from './behind.ts'

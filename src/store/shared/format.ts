@@ -1,10 +1,10 @@
 /** Whose the bucket is: its format and its id lie in it, and the disk in front remembers the id. */
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { WholeFiles } from '../durable.ts'
+import { WholeFiles } from '../files/durable.ts'
+import { ifThere } from '../files/system-error.ts'
 import type { Layout } from '../layout.ts'
 import { type Objects, ObjectsFailure } from '../objects.ts'
-import { ifThere } from '../system-error.ts'
 
 const key = 'format.json'
 const newest = 1

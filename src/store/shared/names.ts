@@ -1,6 +1,7 @@
 /** The folders of records as an object store lists them; those of local repositories lie there, the others on the disk. */
+
+import type { RecordNames } from '../files/names.ts'
 import type { Layout } from '../layout.ts'
-import type { RecordNames } from '../names.ts'
 import { keyOf } from './keys.ts'
 import type { Tier } from './tier.ts'
 

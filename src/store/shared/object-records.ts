@@ -2,7 +2,7 @@
 import type { Logger } from '../../observe/log.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { latest } from '../../runtime/latest.ts'
-import type { Durability } from '../durable.ts'
+import type { Durability } from '../files/durable.ts'
 import type { Layout } from '../layout.ts'
 import type { Condition, Objects, ObjectVersion } from '../objects.ts'
 import { parseRecord, type Records, type StoredRecord, type Version } from '../records.ts'

@@ -1,5 +1,5 @@
 /** Records by whose they are: of local repositories, of proxied ones, or of the store itself. */
-import type { Durability } from '../durable.ts'
+import type { Durability } from '../files/durable.ts'
 import type { Records, StoredRecord, Version } from '../records.ts'
 
 export class RoutedRecords implements Records {

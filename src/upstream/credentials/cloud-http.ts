@@ -3,8 +3,8 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent, ProxyAgent } from 'undici'
 import type { Lookup } from '../../runtime/lookup.ts'
 import { version } from '../../runtime/version.ts'
 import { wholeOf } from '../../stream/whole.ts'
-import { guardedLookup } from '../address.ts'
-import { codeOf } from '../failure.ts'
+import { guardedLookup } from '../transport/address.ts'
+import { codeOf } from '../transport/failure.ts'
 import { CredentialUnavailable } from './credential.ts'
 
 /** For all of a request. */

@@ -1,6 +1,6 @@
 /** A credential of ours for a registry, and where it comes from. */
 import { createHash } from 'node:crypto'
-import { keyedHash } from '../callers.ts'
+import { keyedHash } from '../auth/callers.ts'
 
 export type Credential =
   /** `isCallers`: it came with a request, and is not ours. */

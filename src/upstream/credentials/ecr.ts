@@ -1,5 +1,5 @@
 /** Amazon ECR, private and public: a password of 12 hours for who we are in AWS. */
-import { endpointOf, type Place, awsKeys } from './aws-identity.ts'
+import { awsKeys, endpointOf, type Place } from './aws-identity.ts'
 import { signed } from './aws-signature.ts'
 import { type Credential, type CredentialProvider, CredentialUnavailable } from './credential.ts'
 import { type CloudDeps, refreshed } from './environment.ts'

@@ -1,7 +1,7 @@
 /** What the built-in providers of clouds stand on. */
 import { readFile } from 'node:fs/promises'
-import { type Credential, type CredentialProvider, CredentialUnavailable } from './credential.ts'
 import type { CloudHttp } from './cloud-http.ts'
+import { type Credential, type CredentialProvider, CredentialUnavailable } from './credential.ts'
 import { type Lease, Refreshing, type RefreshingDeps } from './refreshing.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

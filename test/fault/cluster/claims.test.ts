@@ -1,7 +1,7 @@
 /** One replica has a claim, until it gives it up, is gone, or is known to be. */
 import { expect, test, vi } from 'vitest'
 import { Claims, claimMs } from '../../../src/cluster/claims.ts'
-import type { Redis } from '../../../src/cluster/redis.ts'
+import type { Redis } from '../../../src/cluster/redis/redis.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { FakeClock } from '../../fake/clock.ts'
 import { startScene } from './scene.ts'

@@ -1,5 +1,5 @@
 /** A real Redis, and as many connections to it as there are replicas in a test. */
-import { openRedis, type Redis } from '../../../src/cluster/redis.ts'
+import { openRedis, type Redis } from '../../../src/cluster/redis/redis.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { RedisServer } from '../../support/redis.ts'

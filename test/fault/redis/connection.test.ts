@@ -1,7 +1,7 @@
 /** The connection that everything shares: how long it is waited for, what counts as down, and what is heard over it. */
 import { describe, expect, test, vi } from 'vitest'
-import { openRedis, RedisDown, type RedisOptions, RedisRefused } from '../../../src/cluster/redis.ts'
-import { parseRedisAddress } from '../../../src/cluster/redis-address.ts'
+import { parseRedisAddress } from '../../../src/cluster/redis/address.ts'
+import { openRedis, RedisDown, type RedisOptions, RedisRefused } from '../../../src/cluster/redis/redis.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { freePort } from '../../support/free-port.ts'

@@ -1,7 +1,7 @@
 /** Layover with its index in a real Redis, an image of an upstream and two of its own; and what must hold whatever Redis does. */
 import { expect, vi } from 'vitest'
-import { openRedis, type Redis, type RedisOptions } from '../../../src/cluster/redis.ts'
-import { parseRedisAddress } from '../../../src/cluster/redis-address.ts'
+import { parseRedisAddress } from '../../../src/cluster/redis/address.ts'
+import { openRedis, type Redis, type RedisOptions } from '../../../src/cluster/redis/redis.ts'
 import { createLogger, type Logger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { image } from '../../fake/content.ts'

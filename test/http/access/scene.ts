@@ -4,8 +4,8 @@ import type { AccessOptions } from '../../../src/access/options.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { image } from '../../fake/content.ts'
 import { accessOptions, basic } from '../../support/access.ts'
-import { type Answered, ask, plain, type SceneSetting, scene } from '../scene.ts'
 import { type Sending, send } from '../push/scene.ts'
+import { type Answered, ask, plain, type SceneSetting, scene } from '../scene.ts'
 
 export const app = image('app', { layers: [1024] })
 export const pushed = Buffer.from('a layer of ours')

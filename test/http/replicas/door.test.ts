@@ -1,6 +1,6 @@
 /** What replicas tell each other, nobody else hears. */
 import { describe, expect, test } from 'vitest'
-import { Signatures, signatureHeader } from '../../../src/cluster/signature.ts'
+import { Signatures, signatureHeader } from '../../../src/cluster/peers/signature.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { seededBlob } from '../../fake/bytes.ts'
 import { artifactOf } from '../../fake/content.ts'

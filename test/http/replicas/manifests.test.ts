@@ -1,6 +1,6 @@
 /** What is asked about manifests is asked once, whichever replica is asked. */
 import { describe, expect, test, vi } from 'vitest'
-import type { Redis } from '../../../src/cluster/redis.ts'
+import type { Redis } from '../../../src/cluster/redis/redis.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { image } from '../../fake/content.ts'

@@ -1,6 +1,6 @@
 /** Several replicas in this process, each with a store of its own, with one Redis between them and one internet in front. */
 import { expect, vi } from 'vitest'
-import { openRedis, type Redis } from '../../../src/cluster/redis.ts'
+import { openRedis, type Redis } from '../../../src/cluster/redis/redis.ts'
 import type { UpstreamConfig } from '../../../src/config/config.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'

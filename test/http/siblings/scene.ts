@@ -2,10 +2,10 @@
 
 import type { Answer } from '../../../src/edge/answer.ts'
 import { type Exchange, openExchange } from '../../../src/edge/exchange.ts'
-import { Forward, type ForwardDeps } from '../../../src/edge/forward.ts'
-import { Inward } from '../../../src/edge/inward.ts'
 import { Listener } from '../../../src/edge/listener.ts'
 import { createResponder } from '../../../src/edge/respond.ts'
+import { Forward, type ForwardDeps } from '../../../src/edge/siblings/forward.ts'
+import { Inward } from '../../../src/edge/siblings/inward.ts'
 import { createLogger } from '../../../src/observe/log.ts'
 import { BufferPool } from '../../../src/stream/buffer-pool.ts'
 import { tempDir } from '../../support/temp-dir.ts'

@@ -1,13 +1,13 @@
 /** Answers from memory by the owner's leave, and changes that wait for those who have it. */
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { Lease, type Told } from '../../../src/cluster/lease.ts'
-import { Leaseholders, type Session } from '../../../src/cluster/leaseholders.ts'
-import { leaseGivenMs, leaseMs } from '../../../src/cluster/ownership.ts'
+import { Lease, type Told } from '../../../src/cluster/owner/lease.ts'
+import { Leaseholders, type Session } from '../../../src/cluster/owner/leaseholders.ts'
+import { leaseGivenMs, leaseMs } from '../../../src/cluster/owner/ownership.ts'
 import type { RepositoryName } from '../../../src/oci/name.ts'
 import type { RepositoryKey } from '../../../src/store/layout.ts'
-import { isSettled } from '../../support/is-settled.ts'
 import { FakeClock } from '../../fake/clock.ts'
+import { isSettled } from '../../support/is-settled.ts'
 
 const key: RepositoryKey = { registry: '_local', repository: 'local/app' as RepositoryName }
 

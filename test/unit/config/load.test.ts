@@ -3,7 +3,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
-import { runCheck } from '../../../src/cli/check.ts'
+import { runCheck } from '../../../src/cli/commands/check.ts'
 import type { Config, UpstreamConfig } from '../../../src/config/config.ts'
 import { effective } from '../../../src/config/effective.ts'
 import { loadConfig } from '../../../src/config/load.ts'

@@ -1,10 +1,10 @@
 /** What clients write into paths and headers, against simple models of what it means; and a megabyte of it. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { notModified, rangeApplies } from '../../../src/edge/conditional.ts'
-import { pageAsked } from '../../../src/edge/paging.ts'
+import { notModified, rangeApplies } from '../../../src/edge/reads/conditional.ts'
+import { pageAsked } from '../../../src/edge/reads/paging.ts'
+import { wantedBlob, wantedManifest, wantedSubject } from '../../../src/edge/reads/wanted.ts'
 import { type Operation, parseRoute } from '../../../src/edge/route.ts'
-import { wantedBlob, wantedManifest, wantedSubject } from '../../../src/edge/wanted.ts'
 import { isDigest, isForeignDigest, parseDigest } from '../../../src/oci/digest.ts'
 import { RegistryError } from '../../../src/oci/errors.ts'
 import { isMediaType } from '../../../src/oci/media-type.ts'
@@ -12,7 +12,7 @@ import { isRepositoryName, isTag, parseRepositoryName } from '../../../src/oci/n
 import { matchesPattern } from '../../../src/oci/pattern.ts'
 import { maxRanges, parseRange, resolveRange } from '../../../src/oci/range.ts'
 import { parseReference, referenceText } from '../../../src/oci/reference.ts'
-import { goesInCircles, marksIn } from '../../../src/upstream/loop.ts'
+import { goesInCircles, marksIn } from '../../../src/upstream/transport/loop.ts'
 import { anyText } from '../../support/any-text.ts'
 import { megabytes, often, patient, throwsOnly } from './fuzz.ts'
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
 import type { PullDeps } from '../../../src/pull/deps.ts'
-import { Flights } from '../../../src/pull/flights.ts'
+import { Flights } from '../../../src/pull/flights/flights.ts'
 import { Lent } from '../../../src/pull/lent.ts'
 
 test('a manifest that is on its way to the disk is given: the index tells of it already', async () => {

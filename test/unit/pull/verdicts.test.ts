@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseReference } from '../../../src/oci/reference.ts'
 import { Listings } from '../../../src/pull/listings.ts'
-import { Manifests } from '../../../src/pull/manifests.ts'
+import { Manifests } from '../../../src/pull/manifests/manifests.ts'
 import type { Target } from '../../../src/pull/target.ts'
 import type { UpstreamFailure } from '../../../src/upstream/upstream-error.ts'
 import { FakeClock } from '../../fake/clock.ts'

@@ -12,8 +12,8 @@ import {
   imageOf,
   longMs,
   openCollected,
-  putManifest,
   pushedOf,
+  putManifest,
   type Rig,
 } from '../collect/collect-rig.ts'
 

@@ -8,7 +8,7 @@ import { createLogger } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
 import { type Digest, digestOf } from '../../../src/oci/digest.ts'
 import { Doubts, type DoubtsDeps } from '../../../src/store/doubts.ts'
-import { SharedFile } from '../../../src/store/file.ts'
+import { SharedFile } from '../../../src/store/files/file.ts'
 import { openStore, openStoreReader } from '../../../src/store/store.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 

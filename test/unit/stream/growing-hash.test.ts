@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { digestOf } from '../../../src/oci/digest.ts'
-import { SharedFile } from '../../../src/store/file.ts'
+import { SharedFile } from '../../../src/store/files/file.ts'
 import { type HashOptions, openHash } from '../../../src/stream/growing-hash.ts'
 import { HashThread } from '../../../src/stream/hash-thread.ts'
 import { tempDir } from '../../support/temp-dir.ts'
@@ -192,7 +192,7 @@ describe('the hashing thread', () => {
     await using dir = await tempDir()
     await writeFile(dir.join('file'), Buffer.alloc(16 * mib))
     const program = `
-      import { SharedFile } from '${root}store/file.ts'
+      import { SharedFile } from '${root}store/files/file.ts'
       import { openHash } from '${root}stream/growing-hash.ts'
       const file = await SharedFile.open('${dir.join('file')}', 'r')
       const hash = openHash('sha512', { file, from: await file.size(), expected: undefined })

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { createMetrics } from '../../../src/observe/metrics.ts'
 import { parseRepositoryName } from '../../../src/oci/name.ts'
-import { Bandwidth } from '../../../src/upstream/bandwidth.ts'
-import { nextPage } from '../../../src/upstream/link.ts'
+import { usableMs } from '../../../src/upstream/auth/token-life.ts'
 import { assertAllowed } from '../../../src/upstream/names.ts'
-import { RateLimits } from '../../../src/upstream/rate-limit.ts'
-import { retryAfterMs } from '../../../src/upstream/retry-after.ts'
-import { usableMs } from '../../../src/upstream/token-life.ts'
+import { nextPage } from '../../../src/upstream/objects/link.ts'
+import { Bandwidth } from '../../../src/upstream/transport/bandwidth.ts'
+import { RateLimits } from '../../../src/upstream/transport/rate-limit.ts'
+import { retryAfterMs } from '../../../src/upstream/transport/retry-after.ts'
 import { HeldClock } from './support.ts'
 
 const clock = new HeldClock()

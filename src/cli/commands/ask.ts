@@ -1,0 +1,56 @@
+/** Commands that ask the running process: `layover status`, `inspect`, `drop`, `pin`, and others. */
+import { stringify } from 'yaml'
+import { loadConfig } from '../../config/load.ts'
+import { parseSize } from '../../config/quantity.ts'
+import { AdminClient, AdminRefused, type Ask } from './admin-client.ts'
+import { exitCodeOf } from './exit-code.ts'
+
+export type AskCommand = 'status' | 'flights' | 'reload' | 'pins'
+/** Of an image, or of a repository. */
+export type ImageCommand = 'inspect' | 'drop' | 'refresh' | 'pin' | 'unpin'
+
+type Question = AskCommand | ImageCommand | 'evict'
+
+export interface AskOptions {
+  /** An image, or how much; empty where the command takes none. */
+  readonly argument: string
+  readonly json: boolean
+}
+
+/** Resolves with the exit code. */
+export async function runAsk(
+  configPath: string,
+  command: Question,
+  { argument, json }: AskOptions,
+): Promise<number> {
+  try {
+    const { config } = await loadConfig(configPath)
+    const client = await AdminClient.find(config.store.path)
+    if (!client)
+      throw new AdminRefused(`no process serves ${config.store.path}: start it with \`layover serve\``)
+    const answer = await client.ask(questions[command](argument))
+    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : stringify(answer))
+    return isDone(answer) ? 0 : 1
+  } catch (error) {
+    return exitCodeOf(error)
+  }
+}
+
+const questions: Readonly<Record<Question, (argument: string) => Ask>> = {
+  status: () => ({ method: 'GET', path: '/status' }),
+  flights: () => ({ method: 'GET', path: '/flights' }),
+  reload: () => ({ method: 'POST', path: '/reload' }),
+  evict: size => ({ method: 'POST', path: '/evictions', body: { bytes: parseSize(size) } }),
+  pins: () => ({ method: 'GET', path: '/pins' }),
+  pin: name => ({ method: 'PUT', path: '/pins', body: { name } }),
+  unpin: name => ({ method: 'DELETE', path: '/pins', query: { name } }),
+  inspect: name => ({ method: 'GET', path: '/images', query: { name } }),
+  drop: name => ({ method: 'DELETE', path: '/images', query: { name } }),
+  refresh: name => ({ method: 'POST', path: '/images/refresh', body: { name } }),
+}
+
+/** Of several tags that were asked about anew, some may have failed. */
+function isDone(answer: unknown): boolean {
+  const { tags } = answer as { tags?: unknown }
+  return !(Array.isArray(tags) && tags.some(tag => (tag as { outcome?: unknown }).outcome === 'failed'))
+}
