@@ -9,7 +9,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
 
 /** Names the state of an index that was whole, until much of it is lost; undefined: nothing is known of it now. */
-export type Life = () => string | undefined
+export type Life = () => Promise<string | undefined>
 
 export interface IndexPlaceDeps {
   readonly store: Store
@@ -27,10 +27,14 @@ export async function openIndex({
 }: IndexPlaceDeps): Promise<{ index: Index; life: Life }> {
   if (redis) {
     const index = await openRedisIndex({ redis, clock, hasOwnRecords: store.shared === undefined })
-    return { index, life: () => index.era }
+    const life = async () => {
+      await index.ready() // who asks nothing of Redis does not hear that it was emptied
+      return index.era
+    }
+    return { index, life }
   }
   const index = await openSqliteIndex({ path: store.layout.index, clock, log })
-  return { index, life: () => index.epoch }
+  return { index, life: async () => index.epoch }
 }
 
 /** For a command of its own: the task has the index that the configuration names, which is closed behind it. */

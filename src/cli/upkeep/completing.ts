@@ -38,7 +38,7 @@ export class Completing {
   /** Resolves when the signal ends it; never rejects. */
   async run(): Promise<void> {
     const { clock, signal, catalog, isShared, life } = this.#deps
-    const begun = life()
+    const begun = await life()
     const known = await catalog.index.repositories(localRegistry, { last: undefined, limit: 0 })
     if (isShared || known.answer !== 'unknown') this.#life = begun
     while (!signal.aborted) {
@@ -50,7 +50,7 @@ export class Completing {
   /** An index in memory, for want of a disk, is not filled ahead of need. */
   async #ifLost(): Promise<void> {
     const { catalog, isShared, signal, log } = this.#deps
-    const life = this.#deps.life()
+    const life = await this.#deps.life()
     if (isShared) this.#life ??= life // what was lost while nothing was known is found as it is asked for
     if (!catalog.index.up || life === this.#life) return
     try {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { runCheck } from '../../../src/cli/commands/check.ts'
 import { runReindex } from '../../../src/cli/commands/reindex.ts'
+import { openIndex } from '../../../src/cli/index-place.ts'
 import { Members } from '../../../src/cluster/peers/members.ts'
 import type { Redis } from '../../../src/cluster/redis/redis.ts'
 import { Catalog } from '../../../src/index/catalog.ts'
@@ -162,6 +163,24 @@ describe('the index in Redis', () => {
       await vi.waitFor(() => expect(one.index.era).toBeDefined(), patient)
       expect(await one.index.tags(key, everything)).toEqual(unknown)
     }
+  })
+
+  test('who asks nothing of it hears all the same that it was emptied', async () => {
+    await using server = await RedisServer.start()
+    const redis = await connected(server.url)
+    await using folder = await tempDir()
+    const store = await openStore(folder.join('data'), {
+      clock: systemClock,
+      log: createLogger('silent'),
+      metrics: createMetrics(),
+    })
+    const { index, life } = await openIndex({ store, redis, clock: systemClock, log: createLogger('silent') })
+    const before = await life()
+    await server.command('FLUSHALL')
+    expect(await life()).not.toBe(before)
+    await index.close()
+    store.close()
+    await redis.close()
   })
 
   test('what belongs to upstreams expires, what is local does not, and no key is of another kind', async () => {
