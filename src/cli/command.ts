@@ -20,7 +20,7 @@ const usage = `layover: a pull-through caching OCI registry
                   [--replace]                                    tags that point elsewhere come from the backup
   layover password                                               print the hash of a password for the configuration
 
-  Of a running server, over the socket in its store:
+  Of a running server, over the socket in its store (--store <folder>: without reading the configuration):
   layover status  [--config upstreams.yaml] [--json]             how it fares
   layover flights [--config upstreams.yaml] [--json]             what it fetches right now
   layover inspect [--config upstreams.yaml] [--json] <image>     what is here of an image or a repository
@@ -52,7 +52,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`layover: ${parsed}; \`layover --help\` tells what there is\n`)
     return 2
   }
-  const { command, config, logLevel, workers, argument, verify, replace, dryRun, json } = parsed
+  const { command, config, logLevel, workers, argument, verify, replace, dryRun, json, store } = parsed
   switch (command) {
     case 'help':
       process.stdout.write(usage)
@@ -93,7 +93,7 @@ export async function run(args: readonly string[]): Promise<number> {
     case 'unpin':
     case 'pins':
     case 'evict':
-      return (await import('./commands/ask.ts')).runAsk(config, command, { argument, json })
+      return (await import('./commands/ask.ts')).runAsk(config, command, { argument, json, store })
   }
 }
 
@@ -117,6 +117,8 @@ interface Parsed {
   dryRun: boolean
   /** For programs. */
   json: boolean
+  /** Where the running process has its files. */
+  store: string | undefined
 }
 
 /** More processes than any machine has cores are a slip of the finger. */
@@ -136,18 +138,19 @@ function parse(args: readonly string[]): Parsed | string {
         replace: { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
+        store: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
       },
     })
-    const { config, help, version: wantsVersion, verify, replace, json } = values
+    const { config, help, version: wantsVersion, verify, replace, json, store } = values
     const logLevel = logLevels.find(level => level === values['log-level'])
     if (!logLevel) return `--log-level is one of ${logLevels.join(', ')}`
     const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
     if (!Number.isInteger(workers) || workers < 1 || workers > mostWorkers)
       return `--workers is a number from 1 to ${mostWorkers}, or auto for one a core`
     const dryRun = values['dry-run']
-    const options = { config, logLevel, workers, argument: '', verify, replace, dryRun, json }
+    const options = { config, logLevel, workers, argument: '', verify, replace, dryRun, json, store }
     if (help || wantsVersion) return { ...options, command: help ? 'help' : 'version' }
     const named = commandIn(positionals)
     return typeof named === 'string' ? named : { ...options, ...named }

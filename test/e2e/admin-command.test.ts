@@ -137,6 +137,15 @@ test('the configuration is read again, and a mistake in it told with its place',
       expect.stringMatching(/^5:1 hots: /),
     ],
   })
+  expect(await at.run('status')).toEqual({
+    code: 2,
+    stdout: '',
+    complaints: [
+      expect.stringMatching(/^upstreams\.yaml:5:1 hots: /),
+      'layover: with --store FOLDER who serves it is asked without the configuration',
+    ],
+  })
+  expect(await at.run('status', '--store', 'data')).toMatchObject({ code: 0, complaints: [] })
   expect(await at.pull()).toBe(first.digest)
 })
 

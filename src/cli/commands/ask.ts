@@ -1,6 +1,7 @@
 /** Commands that ask the running process: `layover status`, `inspect`, `drop`, `pin`, and others. */
 import { stringify } from 'yaml'
 import { loadConfig } from '../../config/load.ts'
+import { ConfigError } from '../../config/problem.ts'
 import { parseSize } from '../../config/quantity.ts'
 import { AdminClient, AdminRefused, type Ask } from './admin-client.ts'
 import { exitCodeOf } from './exit-code.ts'
@@ -15,24 +16,28 @@ export interface AskOptions {
   /** An image, or how much; empty where the command takes none. */
   readonly argument: string
   readonly json: boolean
+  /** Its folder; the configuration, which may be broken, is not read then. Undefined: where the configuration has it. */
+  readonly store: string | undefined
 }
 
 /** Resolves with the exit code. */
 export async function runAsk(
   configPath: string,
   command: Question,
-  { argument, json }: AskOptions,
+  { argument, json, store }: AskOptions,
 ): Promise<number> {
   try {
-    const { config } = await loadConfig(configPath)
-    const client = await AdminClient.find(config.store.path)
-    if (!client)
-      throw new AdminRefused(`no process serves ${config.store.path}: start it with \`layover serve\``)
+    const folder = store ?? (await loadConfig(configPath)).config.store.path
+    const client = await AdminClient.find(folder)
+    if (!client) throw new AdminRefused(`no process serves ${folder}: start it with \`layover serve\``)
     const answer = await client.ask(questions[command](argument))
     process.stdout.write(json ? `${JSON.stringify(answer)}\n` : stringify(answer))
     return isDone(answer) ? 0 : 1
   } catch (error) {
-    return exitCodeOf(error)
+    const code = exitCodeOf(error)
+    if (error instanceof ConfigError)
+      process.stderr.write('layover: with --store FOLDER who serves it is asked without the configuration\n')
+    return code
   }
 }
 
