@@ -101,10 +101,22 @@ describe('bodies that do not end', () => {
 
   test('leave no room for a manifest: 429 with Retry-After until they are gone', async () => {
     await using at = await pushScene({ limits: { pushMemory: mib, manifest: 3 * mib } })
-    const socket = await dial(at.layover.url)
-    socket.write(
-      head(`PUT /v2/${name}/manifests/v0`, { 'content-length': String(3 * mib) }, ' '.repeat(2 * mib)),
+    const begun = head(
+      `PUT /v2/${name}/manifests/v0`,
+      { 'content-length': String(3 * mib) },
+      ' '.repeat(2 * mib),
     )
+    let socket: Socket | undefined
+    /** It may come after another one, and have no room itself. */
+    const hold = async () => {
+      if (socket) return
+      socket = await dial(at.layover.url)
+      socket.once('data', () => {
+        socket?.destroy()
+        socket = undefined
+      })
+      socket.write(begun)
+    }
     let tries = 0
     const another = () => {
       tries += 1 // one that is here already needs no room
@@ -112,13 +124,14 @@ describe('bodies that do not end', () => {
     }
     await vi.waitFor(
       async () => {
+        await hold()
         const refused = await another()
         expect(at.failure(refused)).toEqual([429, 'TOOMANYREQUESTS'])
         expect(refused.headers['retry-after']).toBe('1')
       },
       { timeout: 20_000 },
     )
-    socket.destroy()
+    socket?.destroy()
     await vi.waitFor(async () => expect((await another()).status).toBe(201), { timeout: 20_000 })
   })
 })
