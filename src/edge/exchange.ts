@@ -87,7 +87,7 @@ export function factsOfAnswer(facts: Facts): Facts {
 const noQuery = new URLSearchParams()
 
 /** How a request came in. */
-export type Arrival = Pick<Exchange, 'role' | 'client' | 'proxied'>
+type Arrival = Pick<Exchange, 'role' | 'client' | 'proxied'>
 
 export function openExchange(
   request: IncomingMessage,

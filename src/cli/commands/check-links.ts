@@ -1,8 +1,8 @@
 /** Whether clients that are sent to the bucket get their bytes there, as far as that can be told from here. */
 import { randomUUID } from 'node:crypto'
-import { rootCertificates } from 'node:tls'
 import { Agent } from 'undici'
 import type { Objects } from '../../store/objects.ts'
+import { connectionTo } from '../../store/s3/handler.ts'
 import type { S3Options } from '../../store/s3/options.ts'
 import { wholeOf } from '../../stream/whole.ts'
 
@@ -37,18 +37,15 @@ export async function checkLinks(
 
 async function tryLink(
   { origin, pathname, search }: URL,
-  { ca, timeouts }: Pick<S3Options, 'ca' | 'timeouts'>,
+  options: Pick<S3Options, 'ca' | 'timeouts'>,
 ): Promise<CheckedLinks> {
-  const { connectMs: timeout, requestMs } = timeouts
-  const agent = new Agent({
-    connect: { timeout, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) },
-  })
+  const agent = new Agent({ connect: connectionTo(options) })
   try {
     const { statusCode, body } = await agent.request({
       origin,
       path: `${pathname}${search}`,
       method: 'GET',
-      signal: AbortSignal.timeout(requestMs),
+      signal: AbortSignal.timeout(options.timeouts.requestMs),
     })
     const found = await wholeOf(body, content.length)
     if (statusCode === 200 && found?.equals(content))

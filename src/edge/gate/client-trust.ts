@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '../../observe/log.ts'
 import { Quiet } from '../../observe/quiet.ts'
-import { remember } from './certificate.ts'
+import { certificateOf, remember } from './certificate.ts'
 
 /** Whose certificates clients show. */
 export interface ClientAuthority {
@@ -30,8 +30,6 @@ export class ClientTrust {
   /** Connections that are not let in, and why; those of clients that were are not let in any more. */
   readonly #refused = new WeakMap<Socket, string>()
   readonly #ended = new WeakSet<Socket>()
-  /** When the certificate of a connection ends: milliseconds since the epoch. */
-  readonly #ends = new WeakMap<Socket, number>()
 
   constructor(server: Server, authority: ClientAuthority | undefined, log: Logger) {
     this.#server = server
@@ -93,7 +91,6 @@ export class ClientTrust {
     if (!socket.authorized) return String(socket.authorizationError)
     try {
       remember(socket, certificate)
-      this.#ends.set(socket, certificate.validToDate.getTime())
       return undefined
     } catch (error) {
       return (error as Error).message
@@ -102,7 +99,9 @@ export class ClientTrust {
 
   /** Whoever keeps a connection open is not let in for ever: the next handshake says what holds by now. */
   #isOver(socket: Socket): boolean {
-    return this.#ended.has(socket) || Date.now() >= (this.#ends.get(socket) ?? Number.POSITIVE_INFINITY)
+    return (
+      this.#ended.has(socket) || Date.now() >= (certificateOf(socket)?.endsAt ?? Number.POSITIVE_INFINITY)
+    )
   }
 
   /** One line a minute for each cause; of a connection that Node has closed already nobody knows whose it was. */

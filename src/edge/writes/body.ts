@@ -30,14 +30,15 @@ export function requestBody({ request, response }: Exchange, { stalledMs, slowes
     const least = (slowest * stalledMs) / 1000
     let waiting = true
     let sent = 0 // since the timer was set
-    let turn = 0
-    const look = (before: number) => {
-      if (turn !== before) return
+    let looking: NodeJS.Immediate | undefined
+    const look = () => {
       if (waiting) request.destroy(new Error(`the client sent ${sent} bytes in ${stalledMs} ms`))
       else sent = least // it was we who took so long
     }
     // What came while this process was busy is not late: it is read first.
-    const timer = setTimeout(() => setImmediate(look, turn), stalledMs).unref()
+    const timer = setTimeout(() => {
+      looking = setImmediate(look)
+    }, stalledMs).unref()
     try {
       for await (const chunk of request.iterator({ destroyOnReturn: false })) {
         waiting = false
@@ -46,11 +47,11 @@ export function requestBody({ request, response }: Exchange, { stalledMs, slowes
         waiting = true
         if (sent < least) continue
         sent = 0
-        turn += 1
+        clearImmediate(looking)
         timer.refresh()
       }
     } finally {
-      turn += 1
+      clearImmediate(looking)
       clearTimeout(timer)
     }
   }

@@ -30,6 +30,14 @@ const pieceBytes = 256 * 1024
 /** What undici calls broken connections, after which another try may be answered. */
 const broken = new Set(['UND_ERR_SOCKET', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'])
 
+/** How long the service may take to be there, and whom it is believed by. */
+export function connectionTo({ ca, timeouts }: Pick<S3Options, 'ca' | 'timeouts'>) {
+  return {
+    timeout: timeouts.connectMs,
+    ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
+  }
+}
+
 /** Its errors are retried by the SDK as those of its own client would be. */
 export class Handler {
   readonly metadata = { handlerProtocol: 'http/1.1' }
@@ -41,10 +49,7 @@ export class Handler {
       allowH2: false, // one connection, with one window, would carry every transfer
       headersTimeout: timeouts.idleMs,
       bodyTimeout: timeouts.idleMs,
-      connect: {
-        timeout: timeouts.connectMs,
-        ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
-      },
+      connect: connectionTo({ ca, timeouts }),
     })
   }
 
