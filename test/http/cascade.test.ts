@@ -9,7 +9,6 @@ import { FakeClock } from '../fake/clock.ts'
 import { artifact, image, multiArch } from '../fake/content.ts'
 import { startInternet } from '../fake/internet.ts'
 import { startTestLayover, upstream } from '../support/layover.ts'
-import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
 import { type Answered, ask, hub, layerOf } from './scene.ts'
 
@@ -214,7 +213,7 @@ test('a wire that breaks between two of them is mended in the middle: the outerm
     at.inner.lines
       .filter(({ method, digest }) => method === 'GET' && digest === layer.digest)
       .map(({ status }) => status)
-  await vi.waitFor(() => expect(asked()).toEqual([200, 206]), patience) // a line follows the last byte
+  await vi.waitFor(() => expect(asked()).toEqual([200, 206])) // a line follows the last byte
 })
 
 /** Passes bytes on to an address, and breaks the first connection that brings back more than so many. */

@@ -1,6 +1,5 @@
 /** Garbage that goes while the registry is used. */
 import { expect, test, vi } from 'vitest'
-import { patience } from '../support/patience.ts'
 import { bytes, name, pushScene } from './push/scene.ts'
 
 const hourMs = 3_600_000
@@ -14,7 +13,7 @@ test('a layer that nothing lists goes by itself, but not while clients are told 
   const advance = async (ms: number) => {
     const before = collected().length
     at.clock.advance(ms)
-    await vi.waitFor(() => expect(collected().length).toBeGreaterThan(before), patience)
+    await vi.waitFor(() => expect(collected().length).toBeGreaterThan(before))
     return collected().at(-1)
   }
   expect(await advance(graceMs)).toMatchObject({ blobs: 0, files: 0 })

@@ -8,7 +8,6 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { Layout } from '../../src/store/layout.ts'
 import { readContent } from '../fake/bytes.ts'
 import { type Bundle, image, index } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { type AdminAsk, askSocket } from './admin/client.ts'
 import { hub, type Scene, type SceneSetting, scene } from './scene.ts'
 
@@ -85,7 +84,7 @@ test('what was pulled longest ago makes room, and is fetched again when it is as
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 4)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 4)).toBe(true))
   expect([await here(at, 0), await here(at, 4)]).toEqual([false, true])
   at.net.clearRequests()
   await pull(at, 0)
@@ -105,7 +104,7 @@ test('however much is pulled at once, no more than the cap is ever on disk, and 
 test('a blob larger than the cap is passed through whole, and costs nothing that is cached', async () => {
   await using at = await world({ realTime: true })
   await pull(at, 0)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
   const large = image('beyond', { layers: [400_000] })
   at.net.hub.put('library/app', 'large', large)
   const layer = layerOf(large)
@@ -126,7 +125,7 @@ test('what is pinned stays whatever comes, and goes when the configuration no lo
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
   expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
   const [upstream] = at.layover.config.upstreams
   if (!upstream) throw new Error('no upstream')
@@ -137,7 +136,7 @@ test('what is pinned stays whatever comes, and goes when the configuration no lo
     await pull(at, number)
     at.clock.advance(hourMs)
   }
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false), patience)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
 })
 
 test.each([
@@ -152,12 +151,12 @@ test.each([
     expect((await at.ask(`/v2/library/pinned/${path}`)).status).toBe(200)
   await at.warm(`/v2/library/pinned/blobs/${layerOf(bundleOf(0)).digest}`)
   const { digest } = reference === 'many' ? many : bundleOf(0)
-  await vi.waitFor(() => expectOnDisk(at, digest, reference), patience)
+  await vi.waitFor(() => expectOnDisk(at, digest, reference))
   for (const number of [1, 2, 3, 4, 5]) {
     at.clock.advance(60_000)
     await pull(at, number)
   }
-  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 5)).toBe(true))
   expect([await here(at, 0), await here(at, 1)]).toEqual([true, false])
 })
 
@@ -182,7 +181,7 @@ test.each([
   expect((await pins({})).body).toEqual({ pins: [] })
   at.clock.advance(100 * hourMs)
   for (const number of [5, 6, 7]) await pull(at, number)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false), patience)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(false))
 })
 
 test('what nobody asks for any more goes after the time set', async () => {
@@ -192,7 +191,7 @@ test('what nobody asks for any more goes after the time set', async () => {
     capacity: { maxBytes: Infinite },
   })
   await pull(at, 0)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
   at.clock.advance(29 * 24 * hourMs)
   await pull(at, 1)
   await vi.waitFor(
@@ -208,7 +207,7 @@ test('what nobody asks for any more goes after the time set', async () => {
 test('an image is in use as long as its manifest is asked for, by who has its layers too', async () => {
   await using at = await world()
   await pull(at, 0)
-  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true), patience)
+  await vi.waitFor(async () => expect(await here(at, 0)).toBe(true))
   for (const number of [1, 2, 3, 4]) {
     at.clock.advance(2 * hourMs)
     expect((await at.ask('/v2/library/app/manifests/v0', { method: 'HEAD' })).status).toBe(200)
@@ -219,7 +218,7 @@ test('an image is in use as long as its manifest is asked for, by who has its la
       const pulledAt = new Date(at.clock.now() - hourMs).toISOString()
       expect(JSON.stringify(body)).toContain('"pulledAt":"')
       expect(JSON.stringify(body).replace(/.*"pulledAt":"([^"]*)".*/, '$1') > pulledAt).toBe(true)
-    }, patience)
+    })
     await pull(at, number)
   }
   expect(await here(at, 0)).toBe(true)

@@ -1,7 +1,6 @@
 /** What is held, as `_catalog`, the extension API and the discovery of extensions tell it. */
 import { describe, expect, test, vi } from 'vitest'
 import { artifact, image, index } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { pushBlob, pushBundle, pushManifest } from './push-client.ts'
 import { type Answered, errorOf, hub, plain, type Scene, type SceneSetting, scene } from './scene.ts'
 
@@ -240,7 +239,7 @@ describe('_ext', () => {
     await vi.waitFor(async () => {
       const { revisions } = await read(at, '/v2/_ext/local/team/app/_revisions')
       expect(revisions).toEqual(expected.sort(byDigest))
-    }, patience)
+    })
   })
 
   test('_revisions of what is mirrored tell the same', async () => {

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
 import { image } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { workersOfSuite } from '../support/servers.ts'
 import { pushBundle } from './push-client.ts'
 import { type Answered, hub, plain, type Scene, scene } from './scene.ts'
@@ -86,7 +85,7 @@ test('a large blob that is asked for again is kept too', async () => {
   const { 'x-request-id': _, date: __, ...headers } = again.headers
   expect(first?.headers).toMatchObject(headers)
   const lines = () => at.layover.lines.filter(line => line.path === path && line.method === 'GET')
-  await expect.poll(() => lines().length, patience).toBe((workersOfSuite > 1 ? manyTimes : 2) + 1)
+  await expect.poll(() => lines().length).toBe((workersOfSuite > 1 ? manyTimes : 2) + 1)
   const [long, short] = [lines()[0], lines().at(-1)]
   const { time: ____, ms: _____, requestId: ______, ...same } = long ?? {}
   expect(short).toMatchObject(same)
@@ -151,7 +150,7 @@ test('the log and the metrics tell of it as of any other request', async () => {
   await using at = await world()
   const lines = () => at.layover.lines.filter(line => line.msg === 'request' && line.path === local)
   for (let nth = 0; nth < 2; nth += 1) await at.ask(local, { headers: { 'user-agent': 'a "quoted" ä' } })
-  await expect.poll(() => lines().filter(({ method }) => method === 'GET').length, patience).toBe(2)
+  await expect.poll(() => lines().filter(({ method }) => method === 'GET').length).toBe(2)
   const [long, short] = lines().filter(({ method }) => method === 'GET')
   expect(Object.keys(short ?? {})).toEqual(Object.keys(long ?? {}))
   const { time: _, ms: __, requestId: ___, ...same } = long ?? {}

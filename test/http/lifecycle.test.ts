@@ -5,7 +5,6 @@ import { describe, expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { image } from '../fake/content.ts'
 import { upstream } from '../support/layover.ts'
-import { patience } from '../support/patience.ts'
 import { hub, layerOf, plain, type Scene, type SceneSetting, scene } from './scene.ts'
 
 const MiB = 1024 * 1024
@@ -93,9 +92,8 @@ describe('a reload that changes an upstream', () => {
     const first = at.ask(`/v2/app/blobs/${layerOf(two, 0).digest}`)
     await stall.reached
     const second = at.ask(`/v2/app/blobs/${layerOf(two, 1).digest}`)
-    await vi.waitFor(
-      async () => expect((await at.ask('/metrics')).body.toString()).toMatch(/^layover_flights\{.*\} 2/m),
-      patience,
+    await vi.waitFor(async () =>
+      expect((await at.ask('/metrics')).body.toString()).toMatch(/^layover_flights\{.*\} 2/m),
     )
     await at.layover.reload(changed(at))
     stall.release()
@@ -162,9 +160,6 @@ describe('a stop', () => {
     const from = Number(/^bytes=(\d+)-$/.exec(request?.headers.range ?? '')?.[1])
     expect(from).toBeGreaterThan(0)
     expect(request?.bodyBytes).toBe(4 * MiB - from)
-    await vi.waitFor(
-      async () => expect(await readdir(join(at.layover.storePath, 'partial'))).toEqual([]),
-      patience,
-    )
+    await vi.waitFor(async () => expect(await readdir(join(at.layover.storePath, 'partial'))).toEqual([]))
   })
 })

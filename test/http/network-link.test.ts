@@ -8,7 +8,6 @@ import { Balancer } from '../support/balancer.ts'
 import { freePort } from '../support/free-port.ts'
 import { isSettled } from '../support/is-settled.ts'
 import { NetworkLink } from '../support/network-link.ts'
-import { patience } from '../support/patience.ts'
 
 async function listening(server: Server) {
   server.listen(0, '127.0.0.1')
@@ -172,6 +171,6 @@ describe('a balancer', () => {
     })
     const asking = await fetch(`http://${balancer.address}/stay`)
     await asking.body?.cancel()
-    await vi.waitFor(() => expect(left).toHaveBeenCalledTimes(2), patience)
+    await vi.waitFor(() => expect(left).toHaveBeenCalledTimes(2))
   })
 })

@@ -6,7 +6,6 @@ import { describe, expect, test, vi } from 'vitest'
 import { image } from '../fake/content.ts'
 import { isSettled } from '../support/is-settled.ts'
 import { upstream } from '../support/layover.ts'
-import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
 import { errorOf, hub, layerOf, plain, type Scene, scene } from './scene.ts'
 
@@ -26,7 +25,7 @@ async function lineOf({ layover }: Scene, requestId: string) {
     const line = layover.lines.find(each => each.requestId === requestId && each.msg === 'request')
     if (!line) throw new Error(`no line for ${requestId}`)
     return line
-  }, patience)
+  })
 }
 
 const idOf = ({ headers }: { headers: NodeJS.Dict<string | string[]> }) => String(headers['x-request-id'])
@@ -181,7 +180,7 @@ describe('/metrics', () => {
       const during = await scrape(at)
       expect(during.get('layover_flights{upstream="docker.io"}')).toBe(1)
       expect(during.get('layover_flight_waiters')).toBe(3)
-    }, patience)
+    })
     stall.release()
     await Promise.all(readers)
     at.net.fault({ host: 'registry.hub.test', kind: 'rate-limited', form: 'hub' })
@@ -194,7 +193,7 @@ describe('/metrics', () => {
       expect(
         after.get('layover_upstream_ratelimit_blocked_seconds{upstream="docker.io",identity="anonymous"}'),
       ).toBe(60)
-    }, patience)
+    })
   })
 
   test('counts what goes wrong with the bytes of a blob, and once', async () => {

@@ -2,7 +2,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { readContent } from '../fake/bytes.ts'
 import { artifact, image } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
 import { type Answered, asked, errorOf, hub, plain, type SceneSetting, scene } from './scene.ts'
 
@@ -46,7 +45,7 @@ describe('an object', () => {
     }
     const lines = () => at.layover.lines.filter(({ path }) => String(path).endsWith('/manifests/v2'))
     const line = expect.objectContaining({ upstream: 'plain.example', repository: name })
-    await vi.waitFor(() => expect(lines()).toEqual([line]), patience)
+    await vi.waitFor(() => expect(lines()).toEqual([line]))
   })
 
   test('pushed here is served without upstream', async () => {

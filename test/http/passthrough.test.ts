@@ -7,7 +7,6 @@ import { artifact, image } from '../fake/content.ts'
 import type { HostName } from '../fake/hosts.ts'
 import type { Internet } from '../fake/internet.ts'
 import type { UpstreamSetting } from '../support/layover.ts'
-import { patience } from '../support/patience.ts'
 import { pushBundle } from './push-client.ts'
 import { type AskOptions, asked, errorOf, hub, layerOf, plain, type SceneSetting, scene } from './scene.ts'
 
@@ -47,7 +46,7 @@ async function world(setting: SceneSetting = {}, policy: UpstreamSetting['policy
           expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
           const { body } = await at.ask('/metrics')
           expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
-        }, patience)
+        })
       }
       net.clearRequests()
     },

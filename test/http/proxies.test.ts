@@ -1,7 +1,6 @@
 /** Behind proxies: whose requests they are, in the log and when it comes to writing. */
 import { describe, expect, test, vi } from 'vitest'
 import { image } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { errorOf, plain, type Scene, type SceneSetting, scene } from './scene.ts'
 
 const app = image('app', { layers: [100] })
@@ -19,7 +18,7 @@ const clientsOf = ({ layover }: Scene) =>
   layover.lines.filter(({ path }) => path === manifest).map(({ client }) => client)
 
 async function told(at: Scene, clients: readonly string[]) {
-  await vi.waitFor(() => expect(clientsOf(at).slice(-clients.length)).toEqual(clients), patience)
+  await vi.waitFor(() => expect(clientsOf(at).slice(-clients.length)).toEqual(clients))
 }
 
 describe('a trusted proxy', () => {

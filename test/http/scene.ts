@@ -13,7 +13,6 @@ import type { HostName } from '../fake/hosts.ts'
 import { type Internet, startInternet } from '../fake/internet.ts'
 import type { LoggedRequest } from '../fake/request-log.ts'
 import { startTestLayover, type UpstreamSetting, upstream } from '../support/layover.ts'
-import { patience } from '../support/patience.ts'
 
 type Setting = Partial<Omit<Parameters<typeof startTestLayover>[0], 'upstreams' | 'clock' | 'lookup'>>
 
@@ -151,5 +150,5 @@ async function untilHit(base: string, path: string): Promise<void> {
     expect([path, status, headers['cache-status']]).toEqual([path, 200, 'layover; hit'])
     const { body } = await ask(base, '/metrics')
     expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
-  }, patience)
+  })
 }

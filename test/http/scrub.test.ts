@@ -3,7 +3,6 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { expect, test, vi } from 'vitest'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { Layout } from '../../src/store/layout.ts'
-import { patience } from '../support/patience.ts'
 import { flipBit } from '../unit/scrub/scrub-rig.ts'
 import { bytes, name, pushScene } from './push/scene.ts'
 
@@ -23,7 +22,7 @@ async function scene() {
     async scrubbed(ms: number) {
       const before = scrubs().length
       at.clock.advance(ms)
-      await vi.waitFor(() => expect(scrubs().length).toBeGreaterThan(before), patience)
+      await vi.waitFor(() => expect(scrubs().length).toBeGreaterThan(before))
       return scrubs().at(-1)
     },
     blob: (digest: string) => at.ask(`/v2/${name}/blobs/${digest}`),
@@ -39,7 +38,7 @@ test('a pushed layer that rots is answered as missing, also where it was in memo
   for (const _ of [1, 2, 3]) expect((await at.blob(digest)).status).toBe(200)
   await flipBit(at.layout.pushed(parseDigest(digest)))
   expect(await at.scrubbed(hourMs)).toMatchObject({ level: 'error', files: 2, quarantined: 1, missing: 1 })
-  await vi.waitFor(async () => expect((await at.blob(digest)).status).toBe(500), patience)
+  await vi.waitFor(async () => expect((await at.blob(digest)).status).toBe(500))
   expect(at.layover.lines).toContainEqual(
     expect.objectContaining({
       level: 'error',
@@ -75,7 +74,7 @@ test('a stop ends a scrub that waits for its turn to read, and knows that it is 
   await at.push(bytes(1_000))
   const { scrub } = new Layout(at.layover.storePath)
   at.clock.advance(hourMs)
-  await vi.waitFor(() => stat(scrub), patience) // begun
+  await vi.waitFor(() => stat(scrub)) // begun
   await at.layover.restart()
   expect(JSON.parse(await readFile(scrub, 'utf8'))).not.toHaveProperty('endedAt')
 })

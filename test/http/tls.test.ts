@@ -19,7 +19,6 @@ import {
 } from '../fake/certificates.ts'
 import { alice, teamCa } from '../fake/client-certificates.ts'
 import { image } from '../fake/content.ts'
-import { patience } from '../support/patience.ts'
 import { tempDir } from '../support/temp-dir.ts'
 import { pushBundle } from './push-client.ts'
 import { ask, errorOf, layerOf, plain, type Scene, type SceneSetting, scene, trust } from './scene.ts'
@@ -82,12 +81,10 @@ describe('over TLS', () => {
   test('the access line tells the client', async () => {
     await using at = await start()
     await at.ask(manifest)
-    await vi.waitFor(
-      () =>
-        expect(at.layover.lines).toContainEqual(
-          expect.objectContaining({ msg: 'request', path: manifest, client: '127.0.0.1', status: 200 }),
-        ),
-      patience,
+    await vi.waitFor(() =>
+      expect(at.layover.lines).toContainEqual(
+        expect.objectContaining({ msg: 'request', path: manifest, client: '127.0.0.1', status: 200 }),
+      ),
     )
   })
 

@@ -15,7 +15,6 @@ import { createResponder } from '../../src/edge/respond.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
 import { FakeClock } from '../fake/clock.ts'
-import { patience } from '../support/patience.ts'
 import { type Answered, ask, errorOf } from './scene.ts'
 
 const alice: Caller = { ...anonymous, method: 'password', user: 'alice' }
@@ -310,7 +309,7 @@ describe('no token is given', () => {
     const [answer] = (await once(client, 'data')) as [Buffer]
     expect(answer.toString()).toMatch(/^HTTP\/1\.1 413 /)
     client.destroy()
-    await vi.waitFor(() => expect(lines).toHaveLength(2), patience)
+    await vi.waitFor(() => expect(lines).toHaveLength(2))
   })
 
   test('for a form that breaks off, or takes more than 10 s however it trickles', async () => {
@@ -319,18 +318,18 @@ describe('no token is given', () => {
     connect(port, '127.0.0.1')
       .on('error', () => {})
       .end(begin)
-    await vi.waitFor(() => expect(lines).toHaveLength(1), patience)
+    await vi.waitFor(() => expect(lines).toHaveLength(1))
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
     const client = connect(port, '127.0.0.1').on('error', () => {})
     const closed = new Promise(resolve => client.once('close', resolve)) // it is cut off in the middle
     client.write(begin)
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { ...patience, interval: 0 })
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { interval: 0 })
     vi.advanceTimersByTime(9000)
     client.write('_type')
     vi.advanceTimersByTime(1000)
     await closed
-    await vi.waitFor(() => expect(lines).toHaveLength(2), patience)
+    await vi.waitFor(() => expect(lines).toHaveLength(2))
     for (const line of lines) expect(line).toMatchObject({ path: '/token', aborted: true })
   })
 })
@@ -346,7 +345,7 @@ test('the log has neither passwords nor tokens', async () => {
   await post({ grant_type: 'refresh_token', refresh_token: refresh, service: 'other' })
   await post({ grant_type: 'refresh_token', refresh_token: `${refresh}planted` })
   await get('', basic('github', `${oidcToken}!`))
-  await vi.waitFor(() => expect(lines.filter(({ msg }) => msg === 'request')).toHaveLength(7), patience)
+  await vi.waitFor(() => expect(lines.filter(({ msg }) => msg === 'request')).toHaveLength(7))
   const text = JSON.stringify(lines)
   expect(text).toContain('wrong password')
   for (const secret of [...secrets, token]) expect(text).not.toContain(secret)

@@ -4,7 +4,7 @@ import { presets } from '../../../src/access/policy/presets.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { accessOptions, basic, rules } from '../../support/access.ts'
 import { errorOf, type SceneSetting } from '../scene.ts'
-import { app, challengeIn, manifest, patience, pushed, start, tokenAt } from './scene.ts'
+import { app, challengeIn, manifest, pushed, start, tokenAt } from './scene.ts'
 
 const upload = '/v2/local/team/app/blobs/uploads/'
 const hour = 3_600_000
@@ -231,12 +231,10 @@ describe('across repositories', () => {
       expect((await at.push('alice', name, Buffer.from(name))).status).toBe(201)
     const names = async (user: string, path: string) =>
       JSON.parse((await at.as(user, path)).body.toString()) as Record<string, unknown>
-    await vi.waitFor(
-      async () =>
-        expect(await names('alice', '/v2/_catalog')).toEqual({
-          repositories: ['local/a', 'local/mallory/one', 'local/mallory/two', 'local/z'],
-        }),
-      patience,
+    await vi.waitFor(async () =>
+      expect(await names('alice', '/v2/_catalog')).toEqual({
+        repositories: ['local/a', 'local/mallory/one', 'local/mallory/two', 'local/z'],
+      }),
     )
     expect(await names('mallory', '/v2/_catalog')).toEqual({
       repositories: ['local/mallory/one', 'local/mallory/two'],
@@ -303,13 +301,13 @@ describe('limits', () => {
       for (let nth = 0; nth < 6; nth += 1) all.push((await at.as(user, manifest)).status)
       return all
     }
-    await vi.waitFor(async () => expect(await statuses('alice')).toContain(429), patience)
+    await vi.waitFor(async () => expect(await statuses('alice')).toContain(429))
     expect((await at.as('mallory', manifest)).status).toBe(403)
     await at.layover.reload({
       ...at.layover.config,
       access: accessOptions({ rates: { perAddress: 2, perUser: 0 } }),
     })
-    await vi.waitFor(async () => expect(await statuses('mallory')).toContain(429), patience)
+    await vi.waitFor(async () => expect(await statuses('mallory')).toContain(429))
   })
 })
 
@@ -323,7 +321,7 @@ describe('the audit', () => {
     await at.as('alice', manifest)
     await at.as(undefined, manifest)
     await fetch(`${at.layover.url}/token`, { headers: { authorization: basic('mallory', 'guess') } })
-    await vi.waitFor(() => expect(at.audits()).toHaveLength(5), patience)
+    await vi.waitFor(() => expect(at.audits()).toHaveLength(5))
     expect(at.audits().map(({ audit, user, client }) => [audit, user, client])).toEqual([
       ['push', 'alice', '127.0.0.1'],
       ['delete', 'alice', '127.0.0.1'],

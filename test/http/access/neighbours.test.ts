@@ -11,7 +11,7 @@ import { image } from '../../fake/content.ts'
 import { basic, issuerOptions, rules } from '../../support/access.ts'
 import { startIssuer } from '../../support/issuer.ts'
 import { layerOf } from '../scene.ts'
-import { app, type Guarded, manifest, patience, pushed, start, tokenAt } from './scene.ts'
+import { app, type Guarded, manifest, pushed, start, tokenAt } from './scene.ts'
 
 const hour = 3_600_000
 
@@ -53,7 +53,7 @@ test('a webhook that is out lets nobody have what is kept in memory, and says th
   for (let nth = 0; nth < 3; nth += 1) expect((await at.as('alice', manifest)).status).toBe(200)
   hook.closeAllConnections()
   hook.close()
-  await vi.waitFor(async () => expect((await at.as('alice', manifest)).status).toBe(503), patience)
+  await vi.waitFor(async () => expect((await at.as('alice', manifest)).status).toBe(503))
   for (let nth = 0; nth < 3; nth += 1) expect((await at.as('alice', manifest)).status).toBe(503)
 })
 
@@ -61,12 +61,10 @@ test('a token for the catalog lists what its owner may pull', async () => {
   const at = await start()
   expect((await at.push('alice', 'local/team/app')).status).toBe(201)
   const token = await tokenAt(`${at.layover.url}/token`, 'registry:catalog:*', basic('alice'))
-  await vi.waitFor(
-    async () =>
-      expect(JSON.parse((await at.as(`Bearer ${token}`, '/v2/_catalog')).body.toString())).toEqual({
-        repositories: ['local/team/app'],
-      }),
-    patience,
+  await vi.waitFor(async () =>
+    expect(JSON.parse((await at.as(`Bearer ${token}`, '/v2/_catalog')).body.toString())).toEqual({
+      repositories: ['local/team/app'],
+    }),
   )
 })
 
@@ -76,7 +74,7 @@ test('wrong passwords do not use up what the user may ask', async () => {
     expect((await at.as(basic('alice', 'guess'), manifest)).status).toBe(401)
     expect((await at.page(basic('alice', 'guess'), '/token')).status).toBe(401)
   }
-  await vi.waitFor(() => expect(at.audits()).toHaveLength(12), patience)
+  await vi.waitFor(() => expect(at.audits()).toHaveLength(12))
   expect((await at.as('alice', manifest)).status).toBe(200)
 })
 
@@ -86,10 +84,9 @@ test('who pretends to be a replica is counted and told of as anybody', async () 
   expect((await at.as('alice', manifest)).status).toBe(200)
   expect((await at.as('alice', manifest)).status).toBe(200)
   expect((await forged()).status).toBe(403)
-  await vi.waitFor(async () => expect((await forged()).status).toBe(429), patience)
-  await vi.waitFor(
-    () => expect(at.audits()[0]).toMatchObject({ audit: 'denied', client: '127.0.0.1', status: 403 }),
-    patience,
+  await vi.waitFor(async () => expect((await forged()).status).toBe(429))
+  await vi.waitFor(() =>
+    expect(at.audits()[0]).toMatchObject({ audit: 'denied', client: '127.0.0.1', status: 403 }),
   )
 })
 
@@ -101,16 +98,14 @@ test('a large answer that is kept is told of by the name of who gets it', async 
   await at.as('alice', '/v2/plain.example/big/manifests/v1')
   for (let nth = 0; nth < 4; nth += 1) expect((await at.as('alice', path)).status).toBe(200)
   expect((await at.as('mallory', path)).status).toBe(200)
-  await vi.waitFor(
-    () =>
-      expect(at.layover.lines.filter(line => line.path === path).map(({ user }) => user)).toEqual([
-        'alice',
-        'alice',
-        'alice',
-        'alice',
-        'mallory',
-      ]),
-    patience,
+  await vi.waitFor(() =>
+    expect(at.layover.lines.filter(line => line.path === path).map(({ user }) => user)).toEqual([
+      'alice',
+      'alice',
+      'alice',
+      'alice',
+      'mallory',
+    ]),
   )
 })
 
@@ -144,7 +139,7 @@ test('whatever was pushed is in the audit, also if its client left at any moment
       .flatMap(({ audit, user, tags: given }) => (audit === 'push' && user === 'alice' ? given : []))
     expect(new Set(told)).toEqual(new Set(tags))
     expect(told).not.toEqual([])
-  }, patience)
+  })
 })
 
 test('nothing is mounted that may not be pulled where it is', async () => {
@@ -179,6 +174,6 @@ test('a name that nobody can have is refused, and neither counted nor told of', 
   for (const name of ['x'.repeat(4_000), '', 'a\nb'])
     expect((await at.as(basic(name, 'guess'), manifest)).status).toBe(401)
   expect((await at.as('alice', manifest)).status).toBe(200)
-  await vi.waitFor(() => expect(at.audits()).toHaveLength(3), patience)
+  await vi.waitFor(() => expect(at.audits()).toHaveLength(3))
   expect(at.audits().every(({ audit, user }) => audit === 'login-failed' && user === undefined)).toBe(true)
 })

@@ -5,7 +5,6 @@ import { image } from '../../fake/content.ts'
 import type { HostName } from '../../fake/hosts.ts'
 import { accessOptions, basic } from '../../support/access.ts'
 import { asked, errorOf, hub, scene } from '../scene.ts'
-import { patience } from './scene.ts'
 
 const app = image('private')
 const name = 'team/app'
@@ -62,12 +61,10 @@ test('a policy that denies is not asked of upstream, and no login is asked for',
     expect(errorOf(refused).code).toBe('DENIED')
   }
   expect(at.net.requests()).toEqual([])
-  await vi.waitFor(
-    () =>
-      expect(at.audits()).toMatchObject(
-        Array.from({ length: 3 }, () => ({ audit: 'denied', repository: name, status: 403 })),
-      ),
-    patience,
+  await vi.waitFor(() =>
+    expect(at.audits()).toMatchObject(
+      Array.from({ length: 3 }, () => ({ audit: 'denied', repository: name, status: 403 })),
+    ),
   )
 })
 

@@ -11,7 +11,6 @@ export const app = image('app', { layers: [1024] })
 export const pushed = Buffer.from('a layer of ours')
 
 /** What is told or known a moment later: on a busy machine the moment is long. */
-export const patience = { timeout: 10_000 }
 
 /** As the upstream has it. */
 export const manifest = '/v2/plain.example/app/manifests/v1'

@@ -11,7 +11,6 @@ const second = image('second', { layers: [300] })
 const minute = 60_000
 const name = 'plain.example/app:v1'
 const path = '/v2/app/manifests/v1'
-const patience = { timeout: 10_000 }
 
 async function world(policy: UpstreamSetting['policy'] = {}, setting: SceneSetting = {}) {
   const at = await scene({ upstreams: net => [plain(net, { policy })], ...setting })
@@ -25,7 +24,7 @@ async function world(policy: UpstreamSetting['policy'] = {}, setting: SceneSetti
     /** What is listed comes from the records, the first of which is written a little later. */
     async warm(...paths: readonly string[]) {
       await at.warm(...paths)
-      await vi.waitFor(async () => expect((await inspect('plain.example/app')).status).toBe(200), patience)
+      await vi.waitFor(async () => expect((await inspect('plain.example/app')).status).toBe(200))
     },
     drop: (image: string) => admin('/images', { method: 'DELETE', query: { name: image } }),
     refresh: (image: string) => admin('/images/refresh', { method: 'POST', body: { name: image } }),
@@ -194,7 +193,7 @@ describe('drop', () => {
     await vi.waitFor(async () => {
       const { body } = await at.inspect(name)
       expect(body).toMatchObject({ copies: [{ tag: { digest: second.digest } }] })
-    }, patience)
+    })
     expect(digestOf(await at.ask(path))).toBe(second.digest)
   })
 

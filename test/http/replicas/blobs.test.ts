@@ -12,7 +12,6 @@ import { claimFor, claimKey, deadAddress, join, startStranger } from './stranger
 const miB = 1024 * 1024
 const repository = 'team/app'
 const path = /\/blobs\//
-const patience = { timeout: 10_000 }
 
 function blobAt(replicas: Replicas, seed: string, size: number, repositories = [repository]) {
   const blob = seededBlob(seed, size)
@@ -43,7 +42,7 @@ async function kept(replicas: Replicas, place: number, blob: ReturnType<typeof b
     expect(headers['cache-status']).toBe('layover; hit')
     const { body } = await ask(replicas.at(place).url, '/metrics')
     expect(body.toString()).not.toMatch(/^layover_flights\{.*\} [1-9]/m)
-  }, patience)
+  })
 }
 
 /** Half of it is on its way to the first replica, and clients wait at all three. */
@@ -98,7 +97,7 @@ describe('a cold blob that three replicas are asked for', () => {
     await vi.waitFor(async () => {
       for (const { url } of at.all)
         expect((await ask(url, '/metrics')).body.toString()).toMatch(/^layover_flights\{.*\} 1$/m)
-    }, patience)
+    })
     fault.release()
     for (const { status } of await Promise.all(asking)) expect(status).toBe(404)
     expect(at.gets(blob)).toBe(1)
@@ -269,7 +268,7 @@ describe.runIf(hasS3)('a blob that lies in the store of all replicas', () => {
       await kept(at, 0, blob)
       const hex = blob.digest.slice('sha256:'.length)
       const key = `cached/sha256/${hex.slice(0, 2)}/${hex}`
-      await vi.waitFor(() => expect(existsSync(service.path(key))).toBe(true), patience)
+      await vi.waitFor(() => expect(existsSync(service.path(key))).toBe(true))
     }
     const [before, lately] = blobs
     const { redis } = at.at(1)

@@ -27,7 +27,6 @@ import {
 import { type Siblings, siblings } from './scene.ts'
 
 const mib = 1024 * 1024
-const patience = { timeout: 10_000 }
 const plain = { expectedSize: undefined, unverified: false }
 
 function answerOf(bytes: Bytes, range: ByteRange | undefined): Answer {
@@ -178,7 +177,7 @@ describe('a blob in flight', () => {
     let seen = 0
     let reply: IncomingMessage | undefined
     for (const upTo of [100_000, 100_001, 500_000, 900_000]) {
-      await vi.waitFor(() => flightOf(rig, digest), patience)
+      await vi.waitFor(() => flightOf(rig, digest))
       body.push(content.subarray(seen, upTo))
       reply ??= await opening
       expect((await take(reply, upTo - seen)).equals(content.subarray(seen, upTo))).toBe(true)
@@ -195,7 +194,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     body.push(content)
     const reply = await opening
     await take(reply, mib - heldBack)
@@ -230,7 +229,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     content[mib - 1] = (content[mib - 1] ?? 0) ^ 1
     body.push(content)
     const reply = await opening
@@ -251,7 +250,7 @@ describe('a blob in flight', () => {
     const { content, digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     body.push(content.subarray(0, 500_000))
     const reply = await opening
     await take(reply, 500_000)
@@ -264,7 +263,7 @@ describe('a blob in flight', () => {
     const { digest, body, at } = await pushed(rig, mib)
     await using _ = at
     const opening = at.ask('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     rig.flights.find(digest)?.stop(new Error('it is stopped'))
     body.push(null)
     expect((await opening).status).toBeGreaterThanOrEqual(500)
@@ -275,7 +274,7 @@ describe('a blob in flight', () => {
     const { content, body, source, at } = await pushed(rig, 3 * mib)
     await using _ = at
     const all = Array.from({ length: 50 }, () => at.ask('/v2/'))
-    await vi.waitFor(() => expect(at.primary).toHaveLength(50), patience)
+    await vi.waitFor(() => expect(at.primary).toHaveLength(50))
     for (let from = 0; from < content.length; from += 100_000)
       body.push(content.subarray(from, from + 100_000))
     body.end()
@@ -293,13 +292,13 @@ describe('a blob in flight', () => {
     const source = new ScriptedSource('a', answering(body, { total: 200 * mib })) // too much to fetch for nobody
     await using at = await flying(rig, digest, { source })
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     body.push(content)
     const reply = await opening
     const flight = flightOf(rig, digest)
     reply.on('error', () => {})
     reply.destroy()
-    await vi.waitFor(() => expect(flight.stopping.aborted).toBe(true), patience)
+    await vi.waitFor(() => expect(flight.stopping.aborted).toBe(true))
   })
 
   test('goes on from upstream when the disk takes no more', async () => {
@@ -309,7 +308,7 @@ describe('a blob in flight', () => {
     const source = new ScriptedSource('a', answering(body, { total: mib }), giving(content))
     await using at = await flying(rig, digest, { source })
     const opening = at.open('/v2/')
-    await vi.waitFor(() => flightOf(rig, digest), patience)
+    await vi.waitFor(() => flightOf(rig, digest))
     body.push(content.subarray(0, 90_000))
     const reply = await opening // the server has the file, which will be deleted
     body.end(content.subarray(90_000))
@@ -362,6 +361,6 @@ describe('bytes that the file does not have', () => {
     expect(sentInward(at) - taken).toBeLessThan(2 * mib)
     reply.on('error', () => {})
     reply.destroy()
-    await vi.waitFor(() => expect(closed()).toBe(1), patience)
+    await vi.waitFor(() => expect(closed()).toBe(1))
   })
 })

@@ -15,7 +15,6 @@ import { tempDir } from '../../support/temp-dir.ts'
 import { type Siblings, siblings, text } from './scene.ts'
 
 const mib = 1024 * 1024
-const patience = { timeout: 10_000 }
 
 /** Answers with what was sent. */
 const echo = async (exchange: Exchange, stalledMs = 60_000): Promise<Answer> => {
@@ -45,7 +44,7 @@ async function first(exchanges: readonly Exchange[]): Promise<Exchange> {
     const [found] = exchanges
     if (!found) throw new Error('nobody has asked')
     return found
-  }, patience)
+  })
 }
 
 /** An answer that comes as the test pushes it. */
@@ -263,7 +262,7 @@ describe('an answer', () => {
     const { port } = server.address() as AddressInfo
     const clients = Array.from({ length: 50 }, () => connect(port, '127.0.0.1'))
     for (const client of clients) client.write('GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n')
-    await vi.waitFor(() => expect(exchanges).toHaveLength(50), patience)
+    await vi.waitFor(() => expect(exchanges).toHaveLength(50))
     const answers = await Promise.all(exchanges.map(exchange => forward.answer(exchange))) // all in one turn
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
     for (const client of clients) client.destroy()
@@ -356,12 +355,12 @@ describe('a body', () => {
     const { request: outer } = await first(at.server)
     const finished = once(outgoing, 'finish') // much of it may go into the system's buffers
     outgoing.end(Buffer.alloc(8 * mib))
-    await vi.waitFor(() => expect(outer.isPaused()).toBe(true), patience) // the primary takes no more
+    await vi.waitFor(() => expect(outer.isPaused()).toBe(true)) // the primary takes no more
     gate.resolve()
     const [reply] = await answered
     expect(reply.statusCode).toBe(400)
     await finished
-    await vi.waitFor(() => expect(outer.complete).toBe(true), patience)
+    await vi.waitFor(() => expect(outer.complete).toBe(true))
   })
 
   test('comes no faster than the primary takes it', async () => {
@@ -470,7 +469,7 @@ describe('a primary', () => {
     const { outgoing, answered } = begin(at, '/v2/', { 'content-length': '1000' })
     outgoing.write('some')
     const inner = await first(at.primary)
-    await vi.waitFor(() => expect(inner.request.readableDidRead).toBe(true), patience)
+    await vi.waitFor(() => expect(inner.request.readableDidRead).toBe(true))
     await at.kill()
     await expect(answered).rejects.toMatchObject({ code: 'ECONNRESET' })
   })
@@ -494,7 +493,7 @@ describe('a primary', () => {
     const cut = sendRaw(at, 'GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n')
     await first(at.primary)
     const waiting = at.ask('/v2/')
-    await vi.waitFor(() => expect(at.primary).toHaveLength(2), patience)
+    await vi.waitFor(() => expect(at.primary).toHaveLength(2))
     silence.abort()
     expect(await waiting).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
     expect(await cut).not.toMatch(/0\r\n\r\n$/)

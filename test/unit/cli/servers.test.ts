@@ -10,7 +10,6 @@ import { countedBy, sum } from '../../../src/observe/sum.ts'
 import type { RepositoryName } from '../../../src/oci/name.ts'
 import { FakeClock } from '../../fake/clock.ts'
 import { isSettled } from '../../support/is-settled.ts'
-import { patience } from '../../support/patience.ts'
 
 const silent = createLogger('silent')
 const address = { host: '127.0.0.1', port: 5000, role: 'registry', tls: false } as const
@@ -103,7 +102,7 @@ describe('the servers of a primary', () => {
     await vi.waitFor(async () => {
       clock.advance(500) // it may be the machine that stood still
       expect(await isSettled(telling)).toBe(true)
-    }, patience)
+    })
     expect(await born[0]?.server.ended).toBe('SIGKILL')
   })
 
